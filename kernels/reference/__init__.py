@@ -1,0 +1,1 @@
+from .layernorm import *

@@ -1,0 +1,393 @@
+"""The tape: how gradients find their way back.
+
+With this file one can
+
+- describe an op            `Function`: a forward and a backward on plain arrays
+- run it and remember it    `Function.apply`: the op's instance is the node of the tape
+- walk the tape backwards   `run_backward`: newest node first, each gradient added in one place
+- switch remembering off    `no_grad`, `enable_grad`, `set_grad_enabled`
+- look on                   `observers`: told of every forward and every backward
+
+There is no arithmetic here, and no recursion: a chain of 100,000 ops is walked like a chain of three.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from contextlib import ContextDecorator
+from importlib import import_module
+from itertools import count
+from typing import Any
+
+from minitorch import kernels
+
+__all__ = [
+    "Function", "Variable", "backward", "enable_grad", "grad", "gradcheck", "is_grad_enabled", "no_grad",
+    "observers", "set_grad_enabled",
+]
+
+observers: list[Any] = []  # objects with .forward(fn, inputs, outputs) and .backward(fn, dys, gradients)
+_orders = count()          # nodes are numbered as they are made: an input's node always has the smaller number
+
+
+class Variable:
+    """What the tape knows of a tensor."""
+
+    data: Any                       # the array
+    _requires_grad = False          # does anybody want d(result)/d(this)?
+    _grad = None                    # that gradient, a tensor; kept for leaves and after retain_grad()
+    fn: Function | None = None      # the op that made it; None for a leaf
+    slot = 0                        # which of that op's outputs it is
+    _hooks: dict | None = None
+
+    def like(self, array) -> Variable:
+        """Wrap an array in a tensor of this kind."""
+        raise NotImplementedError
+
+    @property
+    def place(self):
+        """Where gradients for this tensor are collected: an op's output, or the leaf itself."""
+        return self if self.fn is None else (self.fn, self.slot)
+
+
+class Function:
+    """An op: forward and backward on plain arrays. One instance is one node of the tape.
+
+    Write your own in ten lines; keep what backward needs as named attributes:
+
+    >>> class Cube(Function):
+    ...     def forward(self, x):
+    ...         self.x = x
+    ...         return x ** 3
+    ...     def backward(self, dy):
+    ...         return dy * 3 * self.x ** 2
+    >>> x = minitorch.tensor([2.0], requires_grad=True)
+    >>> Cube.apply(x).backward()
+    >>> x.grad
+    tensor([12.])
+
+    ``forward`` gets the arrays of the positional arguments and, unchanged, whatever is no tensor. ``backward`` gets the
+    gradient of each output (None for an output that nobody used) and returns one gradient, or None, per positional
+    argument. ``self.needs`` says for which of them a gradient is wanted. ``self.k`` holds the kernels for these arrays.
+    """
+
+    parents: tuple[Variable | None, ...] = ()
+    needs: tuple[bool, ...] = ()
+    outputs: int = 1                # how many outputs forward returned
+    freed: str | None = None        # where the backward that released this node was called
+    hooks: dict | None = None       # output slot -> {key: callable(gradient array) -> replacement array or None}
+    order: int = 0
+    writes: int = 0                 # how many in-place writes there had been when this node was made
+    k: Any = None
+
+    def forward(self, *arrays, **settings):
+        raise NotImplementedError(f"{type(self).__name__}.forward: write def forward(self, x, ...) returning an array")
+
+    def backward(self, *dys):
+        raise NotImplementedError(f"{type(self).__name__}.backward: write def backward(self, dy) returning gradients")
+
+    @classmethod
+    def apply(cls, *inputs, **settings):
+        """Run forward on the inputs' arrays; remember this op where a gradient may be wanted."""
+        fn = cls()
+        recording = _mode.enabled
+        first, arrays, needs = None, [], []
+        for x in inputs:
+            if isinstance(x, Variable):
+                first = x if first is None else first
+                arrays.append(x.data)
+                needs.append(recording and x._requires_grad)
+            else:
+                arrays.append(x)
+                needs.append(False)
+        if first is None:
+            given = ", ".join(type(x).__name__ for x in inputs) or "nothing"
+            raise TypeError(f"{cls.__name__.lower()}: expected a Tensor, got {given}. Wrap it: minitorch.tensor(...)")
+        fn.k = kernels.backend(first.data)
+        fn.needs = tuple(needs)
+        result = fn.forward(*arrays, **settings)
+        several = isinstance(result, (tuple, list))
+        outputs = [first.like(array) for array in (result if several else (result,))]
+        if True in needs:
+            fn.parents = tuple([x if need else None for x, need in zip(inputs, needs)])
+            fn.outputs, fn.order, fn.writes = len(outputs), next(_orders), _writes
+            for slot, y in enumerate(outputs):
+                if y.data.dtype.kind == "f":
+                    y._requires_grad, y.fn, y.slot = True, fn, slot
+        for observer in observers:
+            observer.forward(fn, inputs, outputs)
+        return tuple(outputs) if several else outputs[0]
+
+    def release(self, where: str) -> None:
+        """Forget everything saved, so that memory is free before the walk ends."""
+        self.__dict__.clear()
+        self.freed = where
+
+
+class Gradients(dict):
+    """Gradients on their way, by place. The only code that adds two gradients."""
+
+    def __init__(self):
+        self.owned = set()  # places whose buffer belongs to the walk alone, and may be added to in place
+
+    def add(self, place, gradient, fresh=False):
+        held = self.get(place)
+        if held is None:
+            self[place] = gradient
+            fresh and self.owned.add(place)
+        elif place in self.owned:
+            held += gradient
+        else:
+            self[place] = held + gradient
+            self.owned.add(place)
+
+
+def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
+    """Walk the tape from the roots; return what arrived at the leaves and at the places in ``wanted``."""
+    where = _caller()
+    arriving, arrived, wanted = Gradients(), Gradients(), set(wanted)
+    for root, gradient in zip(roots, gradients):
+        arriving.add(root.place, gradient)
+
+    for fn in _newest_first([root.fn for root in roots if root.fn is not None]):
+        dys = [_run_hooks(fn, slot, arriving.pop((fn, slot), None)) for slot in range(fn.outputs)]
+        for slot, dy in enumerate(dys):
+            if (fn, slot) in wanted and dy is not None:
+                arrived.add((fn, slot), dy)
+        if all(dy is None for dy in dys):
+            continue
+        if fn.writes != _writes:
+            _refuse_overwritten(fn)
+        gradients = _backward_of(fn, dys)
+        for observer in observers:
+            observer.backward(fn, dys, gradients)
+        for parent, gradient in zip(fn.parents, gradients):
+            if gradient is not None:
+                arriving.add(parent.place, gradient, _is_fresh(gradient, fn, dys, gradients))
+        if not retain_graph:
+            fn.release(where)
+
+    for place, gradient in arriving.items():
+        arrived.add(place, gradient, fresh=place in arriving.owned)
+    return arrived
+
+
+def backward(tensors, grad_tensors=None, retain_graph=False) -> None:
+    """Compute gradients of the given tensors and add them to the leaves' ``.grad``. ``Tensor.backward`` calls this."""
+    tensors = [tensors] if isinstance(tensors, Variable) else list(tensors)
+    if not isinstance(grad_tensors, (list, tuple)):
+        grad_tensors = [grad_tensors] * len(tensors)
+    arrived = run_backward(tensors, _first_gradients("backward", tensors, grad_tensors), retain_graph)
+    for leaf, gradient in arrived.items():
+        for hook in list((leaf._hooks or {}).values()):
+            replacement = hook(gradient)
+            gradient = gradient if replacement is None else replacement
+        if leaf._grad is None:
+            mine = leaf in arrived.owned and gradient is arrived[leaf]
+            leaf._grad = leaf.like(gradient if mine else gradient.copy())
+        else:
+            leaf._grad = leaf.like(leaf._grad.data + gradient)
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph=False, create_graph=False, allow_unused=False):
+    """Return d(outputs)/d(inputs) as a tuple of tensors and leave every ``.grad`` alone.
+
+    >>> x = minitorch.tensor(3.0, requires_grad=True)
+    >>> minitorch.autograd.grad(x * x, x)
+    (tensor(6.),)
+    """
+    if create_graph:
+        raise NotImplementedError("grad: create_graph=True (second derivatives) is not supported: backward passes run "
+                                  "in kernels that the tape does not see. For a Hessian, difference the gradients.")
+    outputs = [outputs] if isinstance(outputs, Variable) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Variable) else list(inputs)
+    if not isinstance(grad_outputs, (list, tuple)):
+        grad_outputs = [grad_outputs] * len(outputs)
+    for i, x in enumerate(inputs):
+        if not x._requires_grad:
+            raise RuntimeError(f"grad: input {i} does not require a gradient. Make it with requires_grad=True.")
+    first = _first_gradients("grad", outputs, grad_outputs)
+    arrived = run_backward(outputs, first, retain_graph, [x.place for x in inputs])
+    missing = [i for i, x in enumerate(inputs) if x.place not in arrived]
+    if missing and not allow_unused:
+        raise RuntimeError(f"grad: input {missing[0]} was not used to compute the outputs. "
+                           "Pass allow_unused=True to get None for it.")
+    return tuple(x.like(arrived[x.place].copy()) if x.place in arrived else None for x in inputs)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the walk's helpers
+
+def _newest_first(roots):
+    """Every node behind the roots, newest first: an op is always older than the ops that use it."""
+    seen, stack = set(roots), list(dict.fromkeys(roots))
+    nodes = []
+    while stack:
+        fn = stack.pop()
+        if fn.freed:
+            raise RuntimeError(f"backward: this graph was already freed by an earlier backward() (called at {fn.freed}). "
+                               "Recompute the forward, or pass retain_graph=True the first time.")
+        nodes.append(fn)
+        for parent in fn.parents:
+            if parent is not None and parent.fn is not None and parent.fn not in seen:
+                seen.add(parent.fn)
+                stack.append(parent.fn)
+    return sorted(nodes, key=lambda fn: -fn.order)
+
+
+def _backward_of(fn, dys):
+    """One gradient or None per parent, each of its parent's shape and dtype."""
+    name = type(fn).__name__
+    returned = fn.backward(*dys)
+    returned = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+    if len(returned) != len(fn.parents):
+        raise RuntimeError(f"{name}.backward returned {len(returned)} gradients for {len(fn.parents)} inputs. "
+                           "Return one per positional argument of forward, None where there is none.")
+    for i, (parent, gradient) in enumerate(zip(fn.parents, returned)):
+        if parent is None or gradient is None:
+            returned[i] = None
+            continue
+        if type(gradient) is not type(parent.data):
+            gradient = parent.like(gradient.data if isinstance(gradient, Variable) else gradient).data
+        if gradient.shape != parent.data.shape:
+            raise RuntimeError(f"{name}.backward: the gradient of input {i} has shape {gradient.shape}, the input has "
+                               f"{parent.data.shape}. A gradient has its input's shape; sum over broadcast axes.")
+        returned[i] = gradient if gradient.dtype == parent.data.dtype else gradient.astype(parent.data.dtype)
+    return returned
+
+
+def _is_fresh(gradient, fn, dys, gradients) -> bool:
+    """True if backward made this array and nothing else holds it: the walk may then add to it in place."""
+    if gradient.base is not None or not gradient.flags.writeable:
+        return False
+    holders = [*dys, *gradients, *fn.__dict__.values()]
+    return sum(held is gradient for held in holders) == 1
+
+
+def _run_hooks(fn, slot, dy):
+    if dy is not None and fn.hooks:
+        for hook in list(fn.hooks.get(slot, {}).values()):
+            replacement = hook(dy)
+            dy = dy if replacement is None else replacement
+    return dy
+
+
+def _first_gradients(op, tensors, gradients):
+    """The gradients to begin with: ones for scalars, else what the caller gave, checked."""
+    arrays = []
+    for t, g in zip(tensors, gradients):
+        if not t._requires_grad:
+            raise RuntimeError(f"{op}: this tensor needs no gradient: no input had requires_grad=True, "
+                               "or it was made under no_grad() or detach().")
+        if g is None and t.data.size != 1:
+            raise RuntimeError(f"{op}: output has shape {t.data.shape}, not a scalar. Call .sum() or .mean() first, "
+                               f"or pass gradient= of shape {t.data.shape}.")
+        if g is None:
+            array = t.data.copy()
+            array.fill(1)
+        else:
+            array = t.like(g.data if isinstance(g, Variable) else g).data
+        if array.shape != t.data.shape:
+            raise RuntimeError(f"{op}: gradient has shape {array.shape}, the tensor has {t.data.shape}. "
+                               "They must be equal; nothing is broadcast here.")
+        arrays.append(array if array.dtype == t.data.dtype else array.astype(t.data.dtype))
+    return arrays
+
+
+def _caller() -> str:
+    """file:line of the first frame outside this package, for messages."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "minitorch":
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# in-place writes: a value that a node saved must still be there when backward comes
+
+_writes = 0
+_written: dict[int, tuple[int, Any, str]] = {}
+
+
+def note_write(array) -> None:
+    """Remember that this array's memory was written to. Every in-place write in minitorch calls this."""
+    global _writes
+    _writes += 1
+    memory = _memory(array)
+    key = id(memory)
+    _written[key] = _writes, weakref.ref(memory, lambda _: _written.pop(key, None)), _caller()
+
+
+def _memory(array):
+    while isinstance(array.base, type(array)):
+        array = array.base
+    return array
+
+
+def _refuse_overwritten(fn) -> None:
+    for name, value in fn.__dict__.items():
+        if hasattr(value, "base") and hasattr(value, "shape"):
+            writes, _, where = _written.get(id(_memory(value)), (0, None, ""))
+            if writes > fn.writes:
+                raise RuntimeError(f"backward: {type(fn).__name__} saved {name} {value.shape}, and it was changed in "
+                                   f"place at {where} afterwards. Make a new tensor instead of writing into this one.")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# remembering on and off
+
+class _Mode(threading.local):
+    enabled = True
+
+
+_mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """True where ops are being remembered."""
+    return _mode.enabled
+
+
+class _GradMode(ContextDecorator):
+    """Usable with ``with`` and as a decorator, nested and re-entered."""
+
+    def __init__(self, enabled: bool):
+        self.enabled, self.before = enabled, []
+
+    def __enter__(self):
+        self.before.append(_mode.enabled)
+        _mode.enabled = self.enabled
+        return self
+
+    def __exit__(self, *_):
+        _mode.enabled = self.before.pop()
+
+
+def no_grad(func=None):
+    """Remember nothing: for evaluation and for updating parameters. ``with no_grad():`` or ``@no_grad()``."""
+    return _GradMode(False) if func is None else _GradMode(False)(func)
+
+
+def enable_grad(func=None):
+    """Remember again, inside a ``no_grad`` block."""
+    return _GradMode(True) if func is None else _GradMode(True)(func)
+
+
+class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)
+    """Switch remembering on or off, at once; as a context manager also back again."""
+
+    def __init__(self, mode: bool):
+        super().__init__(bool(mode))
+        self.before.append(_mode.enabled)
+        _mode.enabled = self.enabled
+
+    def __enter__(self):
+        return self
+
+
+def __getattr__(name):
+    if name == "gradcheck":  # lives above the engine; PyTorch's name for it is torch.autograd.gradcheck
+        return import_module("minitorch.gradcheck").gradcheck
+    raise AttributeError(f"module 'minitorch.autograd' has no attribute {name!r}")
