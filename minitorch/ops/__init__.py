@@ -7,6 +7,7 @@ from .dtype import *
 from .elementwise import *
 from .embedding import *
 from .ffn import *
+from .glu import *
 from .index import *
 from .layernorm import *
 from .losses import *
