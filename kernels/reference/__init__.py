@@ -1,1 +1,2 @@
 from .layernorm import *
+from .matmul import *
