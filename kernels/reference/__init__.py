@@ -1,2 +1,3 @@
+from .attention import *
 from .layernorm import *
 from .matmul import *

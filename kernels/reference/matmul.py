@@ -15,7 +15,7 @@ __all__ = ["linear_backward", "linear_forward", "matmul_backward", "matmul_forwa
 
 def matmul_forward(x, y):
     """x (…, m, k) or (k,), y (…, k, n) or (k,) → (…, m, n), without the axes that a 1-D factor lacks."""
-    return np.matmul(x, y)
+    return np.asarray(np.matmul(x, y))
 
 
 def matmul_backward(dy, x, y, needs=(True, True)):
