@@ -130,27 +130,33 @@ def one_thread():
 SMALL = 1 << 20  # products of fewer multiplications than this are not worth a parallel launch
 
 
-def product(a, b, bias=None, out=None):
-    """a (…, m, k) · b (…, k, n) + bias (n,) → (…, m, n), into ``out``, a C-contiguous array, if given."""
+def product(a, b, bias=None, out=None, add=False):
+    """a (…, m, k) · b (…, k, n) + bias (n,) → (…, m, n).
+
+    out: a C-contiguous array to write to; add: to what it holds.
+    """
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
         y = None if out is None else out.reshape(-1, out.shape[-1])
-        return product(a.reshape(-1, a.shape[-1]) if a.size else np.zeros((math.prod(a.shape[:-1]), a.shape[-1]), a.dtype),
-                       b, bias, y).reshape(*batch, a.shape[-2], b.shape[-1])
+        a2 = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+        return product(a2, b, bias, y, add).reshape(*batch, a.shape[-2], b.shape[-1])
     (m, k), n = a.shape[-2:], b.shape[-1]
     pieces = _pieces(math.prod(batch), m, n, k)
     if out is None:
         out = np.empty((*batch, m, n), a.dtype)
     if pieces == 0 or not AVAILABLE:
         with one_thread():
-            np.matmul(a, b, out=out)
+            if add:
+                out += np.matmul(a, b)
+            else:
+                np.matmul(a, b, out=out)
         if bias is not None:
             out += bias
         return out
     bias = np.empty(0, a.dtype) if bias is None else ready(bias, a.dtype)
     (a, ta), (b, tb) = _factor(a, batch), _factor(b, batch)
     with one_thread():
-        _tiles(a, ta, b, tb, bias, pieces, out.reshape(-1, m, n))
+        _tiles(a, ta, b, tb, bias, pieces, out.dtype.type(add), out.reshape(-1, m, n))
     return out
 
 
@@ -175,9 +181,9 @@ def _factor(x, batch):
 
 
 @parallel
-def _tiles(a, ta, b, tb, bias, pieces, c):
+def _tiles(a, ta, b, tb, bias, pieces, beta, c):
     batch, m, n = c.shape
-    one, zero = c.dtype.type(1), c.dtype.type(0)
+    one = c.dtype.type(1)
     for piece in prange(batch * pieces):
         i, part = piece // pieces, piece % pieces
         x, y, z = a[i if len(a) > 1 else 0], b[i if len(b) > 1 else 0], c[i]
@@ -190,7 +196,7 @@ def _tiles(a, ta, b, tb, bias, pieces, c):
             j0, j1 = part * n // pieces, (part + 1) * n // pieces
             y = y[j0:j1, :] if tb else y[:, j0:j1]
         z = z[i0:i1, j0:j1]
-        gemm(one, x, ta, y, tb, zero, z)
+        gemm(one, x, ta, y, tb, beta, z)
         if len(bias) > 0:
             for row in range(i1 - i0):
                 for j in range(j1 - j0):

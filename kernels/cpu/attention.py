@@ -346,7 +346,7 @@ def fast_exp(x):
     raise NotImplementedError("fast_exp is for compiled code")
 
 
-@overload(fast_exp, inline="always")
+@overload(fast_exp, jit_options={"fastmath": {"contract"}, "error_model": "numpy"})
 def _compiled_exp(x):
     if x is not types.float32:
         return lambda x: np.exp(x)

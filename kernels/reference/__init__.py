@@ -1,3 +1,6 @@
 from .attention import *
+from .ffn import *
 from .layernorm import *
 from .matmul import *
+from .optim import *
+from .projection import *
