@@ -2,11 +2,16 @@
 
 from .attention import *
 from .binary_cross_entropy import *
+from .cross_entropy import *
+from .dropout import *
 from .einsum import *
 from .elementwise import *
+from .embedding import *
 from .ffn import *
 from .layernorm import *
 from .matmul import *
 from .optim import *
 from .pad import *
 from .projection import *
+from .residual import *
+from .softmax import *
