@@ -1,1 +1,4 @@
+from .index import *
 from .layernorm import *
+from .reduce import *
+from .shape import *
