@@ -1,0 +1,293 @@
+"""Making tensors: from data, from a pattern, from chance."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minitorch.errors import DTypeError, ShapeError
+from minitorch.ops import as_dtype, get_default_dtype
+from minitorch.random import Generator, numpy_generator
+from minitorch.tensor import Tensor, _check_device, _sizes, _wrap
+
+__all__ = [
+    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like",
+    "linspace", "logspace", "normal", "ones", "ones_like", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "randperm", "scalar_tensor", "tensor", "zeros", "zeros_like",
+]
+
+
+def tensor(data, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """A tensor with a copy of the data: numbers, nested lists, a NumPy array or another tensor's values.
+
+    Python floats become float32 and ints int64; a NumPy array keeps its dtype.
+
+    >>> minitorch.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    _check_device(device)
+    array = _array_of("tensor", data, dtype)
+    if isinstance(data, (np.ndarray, Tensor)) or array.base is not None:
+        array = array.copy(order="C")
+    return _wrap(array).requires_grad_(requires_grad)
+
+
+def as_tensor(data, dtype=None, device=None) -> Tensor:
+    """A tensor of the data, without copying where that is possible.
+
+    >>> minitorch.as_tensor([1.5, 2.5])
+    tensor([1.5000, 2.5000])
+    """
+    _check_device(device)
+    if isinstance(data, Tensor):
+        return data.to(dtype) if dtype is not None else data
+    return _wrap(_array_of("as_tensor", data, dtype))
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the array's memory: writing to one shows in the other.
+
+    >>> minitorch.from_numpy(np.arange(3.0))
+    tensor([0., 1., 2.], dtype=float64)
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}. Use minitorch.tensor(...).")
+    return _wrap(_array_of("from_numpy", array, None))
+
+
+def from_dlpack(source) -> Tensor:
+    """A tensor that shares memory with another library's array, by the DLPack protocol."""
+    return _wrap(_array_of("from_dlpack", np.from_dlpack(source), None))
+
+
+def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """A 0-d tensor."""
+    return full((), value, dtype=dtype or get_default_dtype(), device=device, requires_grad=requires_grad)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# from a pattern
+
+def zeros(*size, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Zeros.
+
+    >>> minitorch.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
+    return _leaf(np.zeros(_shape("zeros", size), _float_or(dtype)), device, requires_grad)
+
+
+def ones(*size, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Ones.
+
+    >>> minitorch.ones(3)
+    tensor([1., 1., 1.])
+    """
+    return _leaf(np.ones(_shape("ones", size), _float_or(dtype)), device, requires_grad)
+
+
+def empty(*size, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Memory with whatever was in it. Fill it before you read it."""
+    return _leaf(np.empty(_shape("empty", size), _float_or(dtype)), device, requires_grad)
+
+
+def full(size, fill_value, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """One value throughout; its dtype comes from the value.
+
+    >>> minitorch.full((2,), 7)
+    tensor([7, 7])
+    """
+    fill_value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    if dtype is None:
+        dtype = bool if isinstance(fill_value, (bool, np.bool_)) else np.int64 \
+            if isinstance(fill_value, (int, np.integer)) else get_default_dtype()
+    return _leaf(np.full(_shape("full", (size,)), fill_value, as_dtype(dtype)), device, requires_grad)
+
+
+def zeros_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Zeros of x's shape and dtype."""
+    return zeros(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+
+
+def ones_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Ones of x's shape and dtype."""
+    return ones(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+
+
+def empty_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Memory of x's shape and dtype with whatever was in it."""
+    return empty(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+
+
+def full_like(x: Tensor, fill_value, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """One value throughout, in x's shape and dtype."""
+    return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Ones on the diagonal, zeros elsewhere.
+
+    >>> minitorch.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    return _leaf(np.eye(n, m, dtype=_float_or(dtype)), device, requires_grad)
+
+
+def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Numbers from start (0) up to, but without, end, in steps.
+
+    >>> minitorch.arange(5)
+    tensor([0, 1, 2, 3, 4])
+    """
+    start, end = (0, start) if end is None else (start, end)
+    start, end, step = (v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end, step))
+    if step == 0:
+        raise RuntimeError("arange: step must not be zero")
+    if (end - start) * step < 0:
+        raise RuntimeError(f"arange: a step of {step} never leads from {start} to {end}")
+    if dtype is None:
+        dtype = np.int64 if all(isinstance(v, int) for v in (start, end, step)) else get_default_dtype()
+    count = math.ceil((end - start) / step)
+    exact = np.int64 if all(isinstance(v, int) for v in (start, end, step)) else np.float64
+    return _leaf((start + step * np.arange(count, dtype=exact)).astype(as_dtype(dtype)), device, requires_grad)
+
+
+def linspace(start, end, steps: int, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Evenly spaced numbers from start to end, both included.
+
+    >>> minitorch.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
+    return _leaf(np.linspace(float(start), float(end), steps).astype(_float_or(dtype)), device, requires_grad)
+
+
+def logspace(start, end, steps: int, base: float = 10.0, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """base to the power of evenly spaced numbers from start to end."""
+    exponents = np.linspace(float(start), float(end), steps)
+    return _leaf((base ** exponents).astype(_float_or(dtype)), device, requires_grad)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# from chance
+
+def rand(*size, generator: Generator | None = None, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Uniform random numbers from 0 up to 1."""
+    array = numpy_generator(generator).random(_shape("rand", size)).astype(_float_or(dtype))
+    return _leaf(np.minimum(array, np.nextafter(array.dtype.type(1), array.dtype.type(0))), device, requires_grad)
+
+
+def randn(*size, generator: Generator | None = None, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Normal random numbers: mean 0, variance 1."""
+    array = numpy_generator(generator).standard_normal(_shape("randn", size)).astype(_float_or(dtype))
+    return _leaf(array, device, requires_grad)
+
+
+def randint(low, high=None, size=None, *, generator: Generator | None = None, dtype=None, device=None,
+            requires_grad: bool = False) -> Tensor:
+    """Random integers from low (0) up to, but without, high: ``randint(10, (3,))`` or ``randint(5, 10, (3,))``."""
+    if size is None:
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    if high <= low:
+        raise RuntimeError(f"randint: from {low} up to {high} there is no integer")
+    array = numpy_generator(generator).integers(low, high, _shape("randint", (size,)))
+    return _leaf(array.astype(as_dtype(dtype or np.int64)), device, requires_grad)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype=None, device=None) -> Tensor:
+    """The numbers 0 … n − 1 in random order."""
+    return _leaf(numpy_generator(generator).permutation(n).astype(as_dtype(dtype or np.int64)), device, False)
+
+
+def normal(mean=0.0, std=1.0, size=None, *, generator: Generator | None = None, dtype=None, device=None) -> Tensor:
+    """Normal random numbers of a given mean and standard deviation, numbers or tensors."""
+    mean, std = (v.data if isinstance(v, Tensor) else v for v in (mean, std))
+    if np.any(np.less(std, 0)):
+        raise RuntimeError("normal: std must not be negative")
+    shape = np.broadcast_shapes(np.shape(mean), np.shape(std)) if size is None else _shape("normal", (size,))
+    array = mean + std * numpy_generator(generator).standard_normal(shape)
+    return _leaf(np.asarray(array).astype(_float_or(dtype)), device, False)
+
+
+def bernoulli(p: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with probability p, else 0, element by element."""
+    if p.data.size and not ((p.data >= 0) & (p.data <= 1)).all():
+        raise RuntimeError("bernoulli: every probability must be in [0, 1]")
+    return _wrap((numpy_generator(generator).random(p.shape) < p.data).astype(p.dtype))
+
+
+def rand_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Uniform random numbers of x's shape and dtype."""
+    return rand(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+
+
+def randn_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Normal random numbers of x's shape and dtype."""
+    return randn(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+
+
+def randint_like(x: Tensor, low, high=None, *, dtype=None, device=None) -> Tensor:
+    """Random integers of x's shape and dtype."""
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, x.shape, dtype=dtype or x.dtype, device=device)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# helpers
+
+def _array_of(op, data, dtype) -> np.ndarray:
+    """Data as an array of a supported dtype, in native byte order, whatever its strides."""
+    if isinstance(data, Tensor):
+        array = data.data
+    elif isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__array__"):
+        array = np.asarray(data)
+    else:
+        data = _without_tensors(data)
+        try:
+            array = np.asarray(data)
+        except ValueError:
+            raise ShapeError(f"{op}: nested lists must have equal lengths at every depth") from None
+        if array.size == 0 and dtype is None:
+            array = array.astype(get_default_dtype())
+        if array.dtype == np.float64 and dtype is None and not _holds_numpy(data):
+            array = array.astype(get_default_dtype())
+    if array.dtype.kind not in "buif":
+        kind = "complex numbers are" if array.dtype.kind == "c" else f"{array.dtype} data is"
+        raise DTypeError(f"{op}: {kind} not supported; there are floats, integers and bools")
+    if dtype is not None:
+        return array.astype(as_dtype(dtype), copy=False)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _without_tensors(data):
+    """Nested lists with each tensor replaced by its values."""
+    if isinstance(data, (list, tuple)):
+        return [_without_tensors(v) for v in data]
+    return data.data if isinstance(data, Tensor) else data
+
+
+def _holds_numpy(data) -> bool:
+    while isinstance(data, list) and data:
+        data = data[0]
+    return isinstance(data, (np.generic, np.ndarray))
+
+
+def _shape(op, size) -> tuple[int, ...]:
+    shape = tuple(int(s) for s in _sizes(size if not (len(size) == 1 and hasattr(size[0], "__index__")) else size))
+    if any(s < 0 for s in shape):
+        raise RuntimeError(f"{op}: sizes must not be negative, got {shape}")
+    return shape
+
+
+def _float_or(dtype):
+    return get_default_dtype() if dtype is None else as_dtype(dtype)
+
+
+def _leaf(array, device, requires_grad) -> Tensor:
+    _check_device(device)
+    return _wrap(array).requires_grad_(requires_grad)

@@ -1,0 +1,184 @@
+"""Dtypes: their names, casting, and the rule for mixing them.
+
+The rule is PyTorch's. Categories go bool < int < float. A number never changes a tensor's dtype within its category, a
+0-d tensor never that of one with dimensions: float32 · 2.0, float32 · numpy.float64(2) and float32 · float64 scalar tensor
+are float32. Integers meeting a float number become the default dtype, float32.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minitorch.autograd import Function, Variable
+from minitorch.errors import DTypeError
+
+if TYPE_CHECKING:
+    from minitorch.tensor import Tensor
+
+__all__ = [
+    "as_dtype", "bool", "can_cast", "clone", "double", "finfo", "float", "float16", "float32", "float64",
+    "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_floating_point", "long",
+    "promote", "promote_types", "result_type", "set_default_dtype", "short", "to_dtype", "to_floating", "uint8",
+]
+
+_bool, _int, _float = bool, int, float
+
+float16 = half = np.dtype("float16")
+float32 = float = np.dtype("float32")
+float64 = double = np.dtype("float64")
+uint8, int8, int16, int32, int64 = map(np.dtype, ("uint8", "int8", "int16", "int32", "int64"))
+short, int, long = int16, int32, int64
+bool = np.dtype("bool")
+finfo, iinfo = np.finfo, np.iinfo
+
+_default = [float32]
+_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
+
+
+def get_default_dtype() -> np.dtype:
+    """The dtype that Python floats get: float32 unless ``set_default_dtype`` said otherwise."""
+    return _default[0]
+
+
+def set_default_dtype(dtype) -> None:
+    """Choose the dtype that Python floats get, float32 or float64."""
+    dtype = as_dtype(dtype)
+    if dtype.kind != "f":
+        raise TypeError(f"set_default_dtype: only floating-point dtypes can be the default, got {dtype}")
+    _default[0] = dtype
+
+
+def as_dtype(dtype) -> np.dtype:
+    """A dtype from any of its spellings: ``minitorch.float32``, ``numpy.float32``, ``"float32"``, ``float``."""
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "buif":
+        raise DTypeError(f"dtype: {dtype} is not supported; there are float16, float32, float64, integers and bool")
+    return dtype.newbyteorder("=")
+
+
+def is_floating_point(x: Tensor) -> _bool:
+    """True for float16, float32 and float64."""
+    return x.data.dtype.kind == "f"
+
+
+def promote_types(a, b) -> np.dtype:
+    """The dtype in which two dtypes meet.
+
+    >>> minitorch.promote_types(minitorch.int64, minitorch.float32)
+    dtype('float32')
+    """
+    a, b = as_dtype(a), as_dtype(b)
+    rank_a, rank_b = _rank(a), _rank(b)
+    return np.promote_types(a, b) if rank_a == rank_b else (a if rank_a > rank_b else b)
+
+
+def can_cast(from_, to) -> _bool:
+    """False where a cast would lose a category: float to int, int to bool."""
+    return _rank(as_dtype(from_)) <= _rank(as_dtype(to))
+
+
+def result_type(*inputs) -> np.dtype:
+    """The dtype in which tensors and numbers meet."""
+    shaped = [x.data.dtype for x in inputs if isinstance(x, Variable) and x.data.ndim]
+    scalar = [x.data.dtype for x in inputs if isinstance(x, Variable) and not x.data.ndim]
+    number = [_dtype_of_number(x) for x in inputs if not isinstance(x, Variable)]
+    result = None
+    for group in (shaped, scalar, number):
+        for dtype in group:
+            if result is None or group is shaped:
+                result = dtype if result is None else promote_types(result, dtype)
+            elif _rank(dtype) > _rank(result):
+                result = dtype
+            elif group is not number and not shaped:
+                result = promote_types(result, dtype)
+    return result
+
+
+def promote(*inputs):
+    """Tensors brought to the dtype they meet in; numbers as Python numbers, which NumPy lets keep to themselves."""
+    dtypes = set()
+    plain = True
+    for x in inputs:
+        if isinstance(x, Variable):
+            dtypes.add(x.data.dtype)
+        elif type(x) is not _float:
+            plain = False
+    if len(dtypes) == 1 and plain and (len(inputs) == 1 or dtypes <= {float32, float64} or
+                                       all(isinstance(x, Variable) for x in inputs)):
+        return inputs
+    some = next((x for x in inputs if isinstance(x, Variable)), None)
+    if some is None:
+        given = ", ".join(type(x).__name__ for x in inputs)
+        raise TypeError(f"expected at least one Tensor, got {given}. Wrap it: minitorch.tensor(...)")
+    inputs = tuple(x if isinstance(x, Variable) else _number_or_tensor(x, some) for x in inputs)
+    dtype = result_type(*inputs)
+    return tuple(to_dtype(x, dtype) if isinstance(x, Variable) else _python(x, dtype) for x in inputs)
+
+
+def to_floating(x: Tensor) -> Tensor:
+    """Integers and bools as the default dtype; floats as they are."""
+    return x if x.data.dtype.kind == "f" else to_dtype(x, _default[0])
+
+
+class Cast(Function):
+    """The same numbers in another dtype.
+
+    Forward    y = x in the new dtype
+    Backward   dx = dy in x's dtype
+    Saved      x's dtype
+    Shapes     x, y (…)
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x, dtype):
+        self.dtype = x.dtype
+        return self.k.cast_forward(x, dtype)
+
+    def backward(self, dy):
+        return self.k.cast_backward(dy, self.dtype), None
+
+
+def to_dtype(x: Tensor, dtype) -> Tensor:
+    """x itself if it has this dtype, else a copy that has.
+
+    >>> minitorch.tensor([1, 2]).to(minitorch.float32)
+    tensor([1., 2.])
+    """
+    dtype = as_dtype(dtype)
+    return x if x.data.dtype == dtype else Cast.apply(x, dtype)
+
+
+def clone(x: Tensor, *, memory_format=None) -> Tensor:
+    """A copy with memory of its own; gradients flow through it.
+
+    >>> minitorch.tensor([1.0]).clone()
+    tensor([1.])
+    """
+    return Cast.apply(x, x.data.dtype)
+
+
+def _rank(dtype) -> _int:
+    return _RANK[dtype.kind]
+
+
+def _dtype_of_number(x) -> np.dtype:
+    return bool if isinstance(x, _bool) else int64 if isinstance(x, _int) else _default[0]
+
+
+def _number_or_tensor(x, some: Variable) -> Any:
+    """A number as Python's own type; an array as a tensor."""
+    if isinstance(x, (np.ndarray, np.generic)) and x.ndim == 0:
+        x = x.item()
+    if isinstance(x, np.ndarray):
+        return some.like(x)
+    if isinstance(x, numbers.Real) and isinstance(x, (_bool, _int, _float)):
+        return x
+    raise TypeError(f"expected a Tensor or a number, got {type(x).__name__}"
+                    + (". Complex numbers are not supported." if isinstance(x, complex) else ""))
+
+
+def _python(x, dtype):
+    return _float(x) if dtype.kind == "f" else x
