@@ -8,10 +8,13 @@ from .einsum import *
 from .elementwise import *
 from .embedding import *
 from .ffn import *
+from .index import *
 from .layernorm import *
 from .matmul import *
 from .optim import *
 from .pad import *
 from .projection import *
+from .reduce import *
 from .residual import *
+from .shape import *
 from .softmax import *
