@@ -203,11 +203,11 @@ def cast_backward(dy, dtype): return dy.astype(dtype)
 # two operands; either may be a Python number, which has no gradient
 
 def add_forward(x, y): return x + y
-def add_backward(dz, x, y, needs=(True, True)): return _each(needs, (x, y), lambda: dz, lambda: dz)
+def add_backward(dz, x_shape, y_shape, needs=(True, True)): return _each(needs, (x_shape, y_shape), lambda: dz, lambda: dz)
 
 
 def sub_forward(x, y): return x - y
-def sub_backward(dz, x, y, needs=(True, True)): return _each(needs, (x, y), lambda: dz, lambda: -dz)
+def sub_backward(dz, x_shape, y_shape, needs=(True, True)): return _each(needs, (x_shape, y_shape), lambda: dz, lambda: -dz)
 
 
 def mul_forward(x, y): return x * y
@@ -257,7 +257,6 @@ def clamp_forward(x, low, high):
 
 def clamp_backward(dy, x, low, high, needs=(True, True, True)):
     below = np.False_ if low is None else x < low
-    above = np.False_ if high is None else np.minimum(np.maximum(x, x if low is None else low), x) > high
     above = np.False_ if high is None else x > high
     crossed = np.False_ if low is None or high is None else np.greater(low, high)
     inside = ~(below | above)
@@ -270,8 +269,8 @@ def lerp_backward(dz, x, y, w, needs=(True, True, True)):
 
 
 def where_forward(condition, x, y): return np.where(condition, x, y)
-def where_backward(dz, condition, x, y, needs=(True, True)):
-    return _each(needs, (x, y), lambda: np.where(condition, dz, 0), lambda: np.where(condition, 0, dz))
+def where_backward(dz, condition, x_shape, y_shape, needs=(True, True)):
+    return _each(needs, (x_shape, y_shape), lambda: np.where(condition, dz, 0), lambda: np.where(condition, 0, dz))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -301,8 +300,9 @@ def floor_divide(x, y): return np.floor_divide(x, y)
 # helpers
 
 def _each(needs, operands, *gradients):
-    """The wanted gradients, each summed back to its operand's shape."""
-    return tuple(sum_to(g(), x.shape) if need else None for need, x, g in zip(needs, operands, gradients))
+    """The wanted gradients, each summed back to its operand's shape. (A number has none, and wants none.)"""
+    shapes = [x if type(x) is tuple else getattr(x, "shape", None) for x in operands]
+    return tuple(sum_to(g(), shape) if need else None for need, shape, g in zip(needs, shapes, gradients))
 
 
 def _share(dz, wins, ties):
