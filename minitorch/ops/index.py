@@ -1,7 +1,7 @@
 """Picking elements by where they are: square brackets, gather and scatter, masks, sorting.
 
 Each class is a node of the tape; the function under it is what people call. Indices come back as int64. Negative numbers
-count from the end in square brackets; as ids in gather, scatter and index_select they are refused.
+count from the end in square brackets; as ids in gather or index_select they are refused.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def plain_index(x: Tensor, index) -> Any:
     for i in dots[1:][::-1]:  # PyTorch lets ... stand twice; the second means nothing
         del items[i], used[i]
     axis = 0
-    for item, n in zip(items, used):
+    for i, (item, n) in enumerate(zip(items, used)):
         if item is Ellipsis:
-            axis = len(shape) - sum(used[items_index(items, item):])
+            axis = len(shape) - sum(used[i:])
         elif _is_mask(item):
             if item.shape != shape[axis:axis + n]:
                 raise IndexError(f"t[...]: a mask of shape {item.shape} stands at axis {axis} of shape {shape}; a mask "
@@ -89,7 +89,7 @@ def plain_index(x: Tensor, index) -> Any:
     except ValueError:
         raise IndexError(f"t[...]: index arrays of shapes {', '.join(map(str, numbers + masks))} do not broadcast "
                          "against each other") from None
-    return tuple(items)
+    return _pytorch_order(items, used, shape)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     if dim is None:
         return take_along_dim(flatten(x), flatten(indices), 0)
     if x.data.ndim != indices.data.ndim:
-        raise ShapeError(f"take_along_dim: x {x.data.shape} and indices {indices.data.shape} need the same number of axes")
+        raise ShapeError(f"take_along_dim: x {x.data.shape} and indices {indices.data.shape} need as many axes")
     dim, ids = _ids("take_along_dim", x, dim, indices)
     rest = [tuple(1 if i == dim else n for i, n in enumerate(a.shape)) for a in (x.data, ids)]
     try:
@@ -489,7 +489,7 @@ def multinomial(x: Tensor, num_samples: int, replacement: bool = False, *, gener
     if x.data.dtype.kind != "f":
         raise DTypeError(f"multinomial: weights must be floats, got {x.data.dtype}. Use x.float().")
     if weights.ndim not in (1, 2) or not weights.shape[-1]:
-        raise ShapeError(f"multinomial: weights must be a vector or a matrix with at least one column, got {weights.shape}")
+        raise ShapeError(f"multinomial: weights must be a vector or a matrix with a column, got {weights.shape}")
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise RuntimeError("multinomial: weights must be finite and not negative")
     rows = weights.reshape(-1, weights.shape[-1])
@@ -517,10 +517,6 @@ def multinomial(x: Tensor, num_samples: int, replacement: bool = False, *, gener
 
 # ---------------------------------------------------------------------------------------------------------------------
 # helpers
-
-def items_index(items, wanted):
-    return next(i for i, item in enumerate(items) if item is wanted)
-
 
 def _plain_item(item):
     """One of the things between the commas, as NumPy takes it."""
@@ -550,6 +546,41 @@ def _plain_item(item):
         error = TypeError if isinstance(item, str) else IndexError
         raise error(f"t[...]: an index is an int, a slice, None, ..., or a list or tensor of ints or bools, got "
                     f"{type(item).__name__}") from None
+
+
+def _pytorch_order(items, used, shape):
+    """The items as one NumPy index. NumPy counts a number as an index array, PyTorch does not; where that would put the
+    arrays' axes elsewhere, as in t[0, :, [1, 2]], write out which element goes where."""
+    arrays = [i for i, item in enumerate(items) if isinstance(item, np.ndarray)]
+    picks = sorted(arrays + [i for i, item in enumerate(items) if type(item) is int])
+    if not arrays or len(picks) == len(arrays) or picks[-1] - picks[0] == len(picks) - 1:
+        return tuple(items)
+    between = items[arrays[0]:arrays[-1] + 1]
+    if any(item is None or item is Ellipsis or isinstance(item, slice) for item in between):
+        return tuple(items)  # both put the arrays' axes first
+    full = [slice(None)] * (len(shape) - sum(used))
+    dots = next((i for i, item in enumerate(items) if item is Ellipsis), len(items))
+    items = [*items[:dots], *full, *items[dots + 1:]]
+    flat = [part for item in items for part in (np.nonzero(item) if _is_mask(item) else (item,))]
+    common = np.broadcast_shapes(*[item.shape for item in flat if isinstance(item, np.ndarray)])
+    ndim = len(common) + sum(item is None or isinstance(item, slice) for item in flat)
+    out, axis, place, start = [], 0, 0, None
+    for item in flat:
+        if item is None:
+            place += 1
+            continue
+        if isinstance(item, slice):
+            entries, before = np.arange(*item.indices(shape[axis])), place
+            place += 1
+        elif isinstance(item, np.ndarray):
+            if start is None:
+                start, place = place, place + len(common)
+            entries, before = np.broadcast_to(item, common), start
+        else:
+            entries, before = np.asarray(item), ndim
+        out.append(entries.reshape((1,) * before + entries.shape + (1,) * (ndim - before - entries.ndim)))
+        axis += 1
+    return tuple(out)
 
 
 def _is_mask(item):

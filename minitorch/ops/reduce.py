@@ -1,6 +1,6 @@
 """Many numbers in, fewer out: sums, means, products, extremes, norms; and running sums, which keep them all.
 
-Each class is a node of the tape; the function under it is what people call. ``dim`` names the axes that go: one, several,
+Each class is a node of the tape; the function under it is what people call. ``dim`` names the axes that go: one, some,
 or None for all. NumPy's names ``axis`` and ``keepdims`` are understood too, so that ``np.mean(tensor)`` works.
 """
 
@@ -661,8 +661,8 @@ def _spread(op, x, dim, unbiased, keepdim, correction):
     for axis in dims:
         count *= x.data.shape[axis]
     if count <= correction and x.data.size:
-        warnings.warn(f"{op}: {count} elements leave no degrees of freedom after correction {correction}; the result is "
-                      "not finite. Use correction=0.", UserWarning, stacklevel=4)
+        warnings.warn(f"{op}: {count} elements leave no degrees of freedom after correction {correction}; the result "
+                      "is not finite. Use correction=0.", UserWarning, stacklevel=4)
     return {"dim": dims, "correction": correction, "keepdim": keepdim}
 
 

@@ -935,11 +935,11 @@ def _expand(op, x, sizes):
     for i, n in enumerate(sizes):
         have = shape[i - new] if i >= new else None
         if n < -1 or n == -1 and have is None:
-            raise ShapeError(f"{op}: size {n} of {sizes} is not possible for axis {i}: −1 keeps the size of an axis that "
-                             f"shape {shape} has")
+            raise ShapeError(f"{op}: size {n} of {sizes} is not possible for axis {i}: −1 keeps the size of an axis "
+                             f"that shape {shape} has")
         if n != -1 and have not in (None, 1, n):
-            raise ShapeError(f"{op}: shape {shape} does not expand to {sizes}: axis {i - new} has size {have}, not 1 or "
-                             f"{n}. Only axes of size 1 expand; to copy, use repeat.")
+            raise ShapeError(f"{op}: shape {shape} does not expand to {sizes}: axis {i - new} has size {have}, not 1 "
+                             f"or {n}. Only axes of size 1 expand; to copy, use repeat.")
         full.append(have if n == -1 else n)
     return Expand.apply(x, shape=tuple(full))
 
@@ -964,8 +964,8 @@ def _cat(op, tensors, dim):
     for i, x in enumerate(tensors):
         shape = x.data.shape
         if shape != (0,) and (len(shape) != len(first) or shape[:dim] + shape[dim + 1:] != rest):
-            raise ShapeError(f"{op}: sizes must be equal except along axis {dim}; the first tensor has {first}, tensor {i} "
-                             f"has {shape}")
+            raise ShapeError(f"{op}: sizes must be equal except along axis {dim}; the first tensor has {first}, tensor "
+                             f"{i} has {shape}")
     promoted = promote(*tensors)
     return Cat.apply(*[x for x in promoted if x.data.shape != (0,)] or promoted, dim=dim)
 
