@@ -36,7 +36,7 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
 def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
     """dy (B, H, T, E) → dq, dk, dv, dmask (of a float mask, in its shape)."""
     q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
-    needs = needs[0], needs[1], needs[2], needs[3] and mask is not None and mask.dtype != bool
+    needs = (*map(bool, needs[:3]), bool(needs[3]) and mask is not None and mask.dtype != bool)
     dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
     dbias = np.zeros_like(bias)
     if lse.size and k.shape[2]:
@@ -65,7 +65,7 @@ def _unbias(dbias, mask):
     """The gradient of the numbers to add, in the shape of the mask they came from."""
     if mask.ndim and mask.shape[-1] == 1:
         dbias = dbias.sum(-1, keepdims=True)
-    return (dbias if mask.ndim else dbias.sum()).reshape(mask.shape)
+    return np.asarray(dbias if mask.ndim else dbias.sum()).reshape(mask.shape)
 
 
 def _scratch(q, k, arrays):
