@@ -96,7 +96,10 @@ def _act(x, activation):
         return x * cdf, cdf + x * fast_exp(-x * x / number(2)) * number(1 / math.sqrt(2 * math.pi))
     u, du = x, number(1)
     if activation == 2:
+        z = max(min(x, number(30)), number(-30))  # beyond, σ is 0 or 1, and x³ might overflow
         c, c3 = number(2 * math.sqrt(2 / math.pi)), number(0.044715)
-        u, du = c * (x + c3 * x * x * x), c * (number(1) + number(3) * c3 * x * x)
-    sigma = number(1) / (number(1) + fast_exp(-u))
-    return x * sigma, sigma + x * sigma * (number(1) - sigma) * du
+        u, du = c * (z + c3 * z * z * z), c * (number(1) + number(3) * c3 * z * z)
+    e = fast_exp(-u)
+    sigma = number(1) / (number(1) + e)
+    rest = e * sigma if e < np.inf else number(1)  # 1 − σ with all its digits
+    return x * sigma, sigma + x * sigma * rest * du
