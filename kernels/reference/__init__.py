@@ -1,4 +1,5 @@
 from .attention import *
+from .dropout import *
 from .ffn import *
 from .layernorm import *
 from .matmul import *

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from .dropout import keep
 from .matmul import _rows
 
 __all__ = ["ffn_backward", "ffn_forward"]
@@ -79,7 +80,7 @@ def _activate(x, activation):
     # x · σ(u): silu has u = x, the tanh form of gelu u = 2 √(2/π) (x + 0.044715 x³), as (1 + tanh(u/2)) / 2 = σ(u)
     u, du = x, 1
     if activation == "gelu_tanh":
-        z = np.where(np.abs(x.real) < 30, x, 30 * np.sign(x.real))  # beyond, σ is 0 or 1, and x³ might overflow
+        z = np.where(np.abs(x.real) < 20, x, 20 * np.sign(x.real))  # beyond, σ is 0 or 1 and x³ might overflow
         c = 2 * math.sqrt(2 / math.pi)
         u, du = c * (z + 0.044715 * z * z * z), c * (1 + 3 * 0.044715 * z * z)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+from kernel_checks import CHECKS, check_same
 
 from minitorch.kernels import cpu, reference
 
@@ -24,39 +25,6 @@ def make(shape, dtype="d", ignore=-100, share=0.3):
     return *(r.standard_normal(s).astype(dtype) for s in ((N, d), (V, d), (V,))), labels, r.standard_normal(N).astype(dtype)
 
 
-def agree(got, want, tolerance=1e-12):
-    for a, b in zip(got, want, strict=True):
-        if b is None:
-            assert a is None
-            continue
-        assert a.shape == b.shape and a.dtype == b.dtype
-        assert np.abs(a - b).max(initial=0) <= tolerance * np.abs(b).max(initial=1)
-
-
-def complex_step(forward, inputs, which, dy):
-    """The gradient of one input, from one complex evaluation for each of its numbers: no truncation error."""
-    x = inputs[which]
-    g = np.zeros(x.shape)
-    for at in np.ndindex(x.shape):
-        z = x.astype(complex)
-        z[at] += 1e-30j
-        g[at] = (forward(*inputs[:which], z, *inputs[which + 1:])[0].imag * dy).sum() / 1e-30
-    return g
-
-
-def layouts(x):
-    """The same numbers, laid out in memory in other ways."""
-    yield np.asfortranarray(x)
-    wide = np.full(tuple(2 * n + 1 for n in x.shape), 0, x.dtype)
-    step = wide[(..., *(slice(1, 2 * n, 2) for n in x.shape))]
-    step[...] = x
-    yield step
-    yield np.flip(np.flip(x).copy())
-    frozen = x.copy()
-    frozen.flags.writeable = False
-    yield frozen
-
-
 @pytest.fixture(params=[1, 1 << 12, 1 << 25], ids=["one row a chunk", "4 kB", "32 MB"])
 def chunk(request, monkeypatch):
     monkeypatch.setattr(importlib.import_module("minitorch.kernels.reference.projection"), "CHUNK_BYTES", request.param)
@@ -65,26 +33,30 @@ def chunk(request, monkeypatch):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("ignore", [-100, 0])
-@pytest.mark.parametrize("shape", [s for s in SHAPES if s[0] * s[2] < 50], ids=str)
-def test_reference_against_complex_step(shape, ignore, bias, smoothing):
-    x, w, b, labels, dy = make(shape, ignore=ignore)
-    b = b if bias else None
-    forward = lambda x, w, b: reference.projection_forward(x, w, b, labels, ignore, smoothing)
-    losses, lse = forward(x, w, b)
-    assert not losses[labels == ignore].any()
-    got = reference.projection_backward(dy, x, w, b, labels, lse, ignore, smoothing)
-    agree(got, [complex_step(forward, (x, w, b), i, dy) if i < 2 or bias else None for i in range(3)])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("check", CHECKS)
+def test_projection(check, shape, ignore, bias, smoothing):
+    x, w, b, labels, _ = make(shape, ignore=ignore)
+
+    def forward(k, x, w, b):
+        return k.projection_forward(x, w, b, labels, ignore, smoothing)
+
+    def backward(k, dy, outs, x, w, b):
+        return k.projection_backward(dy, x, w, b, labels, outs[1], ignore, smoothing)
+
+    assert not forward(cpu, x, w, b)[0][labels == ignore].any()
+    check(forward, backward, [x, w, b if bias else None])
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("d", 1e-12), ("f", 1e-5)])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_cpu_against_reference(shape, smoothing, dtype, tolerance, chunk):
+def test_chunks_and_float32(shape, smoothing, dtype, tolerance, chunk):
     x, w, b, labels, dy = make(shape, dtype)
     for bias in b, None:
         losses, lse = reference.projection_forward(x, w, bias, labels, -100, smoothing)
-        agree(cpu.projection_forward(x, w, bias, labels, -100, smoothing), (losses, lse), tolerance)
-        agree(cpu.projection_backward(dy, x, w, bias, labels, lse, -100, smoothing),
+        check_same(cpu.projection_forward(x, w, bias, labels, -100, smoothing), (losses, lse), tolerance)
+        check_same(cpu.projection_backward(dy, x, w, bias, labels, lse, -100, smoothing),
               reference.projection_backward(dy, x, w, bias, labels, lse, -100, smoothing), tolerance)
 
 
@@ -94,18 +66,8 @@ def test_only_the_gradients_that_are_needed(needs, k, chunk):
     x, w, b, labels, dy = make((7, 5, 6))
     _, lse = reference.projection_forward(x, w, b, labels, -100, 0.1)
     whole = reference.projection_backward(dy, x, w, b, labels, lse, -100, 0.1)
-    agree(k.projection_backward(dy, x, w, b, labels, lse, -100, 0.1, needs),
-          [g if need else None for g, need in zip(whole, needs, strict=True)])
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_layouts(shape):
-    arrays = x, w, b, labels, dy = make(shape)
-    losses, lse = reference.projection_forward(x, w, b, labels, -100, 0.1)
-    want = reference.projection_backward(dy, x, w, b, labels, lse, -100, 0.1)
-    for x, w, b, labels, dy in zip(*map(layouts, arrays), strict=True):
-        agree(cpu.projection_forward(x, w, b, labels, -100, 0.1), (losses, lse))
-        agree(cpu.projection_backward(dy, x, w, b, labels, lse, -100, 0.1), want)
+    check_same(k.projection_backward(dy, x, w, b, labels, lse, -100, 0.1, needs),
+               tuple(g if need else None for g, need in zip(whole, needs, strict=True)))
 
 
 @pytest.mark.parametrize("k", [cpu, reference], ids=["cpu", "reference"])
@@ -118,7 +80,7 @@ def test_nobody_sees_an_ignored_row(k):
     x, dy = x.copy(), dy.copy()
     x[ignored] = dy[ignored] = np.nan
     losses, lse = k.projection_forward(x, w, b, labels, -100, 0.1)
-    agree((losses, lse, *k.projection_backward(dy, x, w, b, labels, lse, -100, 0.1)), clean)
+    check_same((losses, lse, *k.projection_backward(dy, x, w, b, labels, lse, -100, 0.1)), clean)
     nothing = np.full(40, -100)
     losses, lse = k.projection_forward(x, w, b, nothing, -100, 0.1)
     assert not losses.any() and not any(g.any() for g in k.projection_backward(dy, x, w, b, nothing, lse, -100, 0.1))
