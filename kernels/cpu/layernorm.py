@@ -1,0 +1,153 @@
+"""LayerNorm and RMSNorm, compiled: the reference's numbered passes, row by row, while the row is in cache.
+
+Sums over rows (γ, β) are taken by chunk, in float64, and the chunks are added in order: same bits for any thread count.
+"""
+
+import numpy as np
+
+from ._jit import CHUNKS, chunk, parallel, prange, ready, rows_of
+
+__all__ = ["layernorm_backward", "layernorm_forward", "rmsnorm_backward", "rmsnorm_forward"]
+
+
+def layernorm_forward(x, gamma, beta, eps):
+    rows = rows_of(x)
+    n, c = rows.shape
+    gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
+    beta = np.zeros(c, x.dtype) if beta is None else ready(beta, x.dtype)
+    y, mean, rstd = np.empty_like(rows), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    _layernorm_forward(rows, gamma, beta, float(eps), chunk(n), y, mean, rstd)
+    return y.reshape(x.shape), mean, rstd
+
+
+def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
+    dy, rows = rows_of(dy), rows_of(x)
+    n, c = rows.shape
+    gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
+    dx = np.empty_like(rows) if needs[0] else np.empty((0, c), x.dtype)
+    parts = np.zeros((2, CHUNKS, c) if needs[1] or needs[2] else (2, 0, c))
+    _layernorm_backward(dy, rows, gamma, ready(mean), ready(rstd), chunk(n), dx, parts)
+    dgamma, dbeta = parts.sum(1).astype(x.dtype)
+    return dx.reshape(x.shape) if needs[0] else None, dgamma if needs[1] else None, dbeta if needs[2] else None
+
+
+def rmsnorm_forward(x, gamma, eps):
+    rows = rows_of(x)
+    gamma = np.ones(rows.shape[1], x.dtype) if gamma is None else ready(gamma, x.dtype)
+    y, rrms = np.empty_like(rows), np.empty(len(rows), x.dtype)
+    _rmsnorm_forward(rows, gamma, float(eps), chunk(len(rows)), y, rrms)
+    return y.reshape(x.shape), rrms
+
+
+def rmsnorm_backward(dy, x, gamma, rrms, needs=(True, True)):
+    dy, rows = rows_of(dy), rows_of(x)
+    n, c = rows.shape
+    gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
+    dx = np.empty_like(rows) if needs[0] else np.empty((0, c), x.dtype)
+    parts = np.zeros((CHUNKS if needs[1] else 0, c))
+    _rmsnorm_backward(dy, rows, gamma, ready(rrms), chunk(n), dx, parts)
+    return dx.reshape(x.shape) if needs[0] else None, parts.sum(0).astype(x.dtype) if needs[1] else None
+
+
+@parallel
+def _layernorm_forward(x, gamma, beta, eps, size, y, mean, rstd):
+    n, c = x.shape
+    for piece in prange((n + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, n)):
+            # pass 1: the mean, twice
+            total = 0.0
+            for j in range(c):
+                total += np.float64(x[i, j])
+            m = total / max(c, 1)
+            total = 0.0
+            for j in range(c):
+                total += np.float64(x[i, j]) - m
+            m += total / max(c, 1)
+            # pass 2: the variance
+            total = 0.0
+            for j in range(c):
+                d = np.float64(x[i, j]) - m
+                total += d * d
+            r = 1.0 / np.sqrt(total / max(c, 1) + eps)
+            # pass 3: normalise, scale, shift
+            for j in range(c):
+                y[i, j] = (np.float64(x[i, j]) - m) * r * gamma[j] + beta[j]
+            mean[i] = m
+            rstd[i] = r
+
+
+@parallel
+def _layernorm_backward(dy, x, gamma, mean, rstd, size, dx, parts):
+    n, c = x.shape
+    for piece in prange((n + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, n)):
+            # the saved mean was rounded: take what it left over, too
+            m, r, total = np.float64(mean[i]), np.float64(rstd[i]), 0.0
+            for j in range(c):
+                total += np.float64(x[i, j]) - m
+            m += total / max(c, 1)
+            # pass 3 backward: γ and β were used in every row
+            if parts.shape[1]:
+                for j in range(c):
+                    parts[0, piece, j] += dy[i, j] * ((np.float64(x[i, j]) - m) * r)
+                    parts[1, piece, j] += dy[i, j]
+            # passes 2 and 1 backward: every element also moved its row's variance and mean
+            if dx.shape[0]:
+                a, b = 0.0, 0.0
+                for j in range(c):
+                    d = np.float64(dy[i, j]) * gamma[j]
+                    a += d
+                    b += d * (np.float64(x[i, j]) - m)
+                a, b = a / c, b * r / c
+                for j in range(c):
+                    dx[i, j] = (np.float64(dy[i, j]) * gamma[j] - a - (np.float64(x[i, j]) - m) * r * b) * r
+
+
+@parallel
+def _rmsnorm_forward(x, gamma, eps, size, y, rrms):
+    n, c = x.shape
+    for piece in prange((n + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, n)):
+            # pass 1: the mean square. float64 squares float32's largest; for float64, divide by the largest value
+            total = 0.0
+            for j in range(c):
+                total += np.float64(x[i, j]) * np.float64(x[i, j])
+            r = 1.0 / np.sqrt(total / max(c, 1) + eps)
+            if total > 1e300:
+                big = 1.0
+                for j in range(c):
+                    big = max(big, abs(np.float64(x[i, j])))
+                if big < np.inf:
+                    total = 0.0
+                    for j in range(c):
+                        small = x[i, j] / big
+                        total += small * small
+                    r = 1.0 / (np.sqrt(total / c + eps / big / big) * big)
+            # pass 2: normalise, scale
+            for j in range(c):
+                y[i, j] = x[i, j] * r * gamma[j]
+            rrms[i] = r
+
+
+@parallel
+def _rmsnorm_backward(dy, x, gamma, rrms, size, dx, parts):
+    n, c = x.shape
+    for piece in prange((n + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, n)):
+            r = np.float64(rrms[i])
+            # pass 2 backward
+            if parts.shape[0]:
+                for j in range(c):
+                    parts[piece, j] += dy[i, j] * (x[i, j] * r)
+            # pass 1 backward
+            if dx.shape[0]:
+                b = 0.0
+                for j in range(c):
+                    b += np.float64(dy[i, j]) * gamma[j] * (x[i, j] * r)
+                b /= c
+                for j in range(c):
+                    dx[i, j] = (np.float64(dy[i, j]) * gamma[j] - (x[i, j] * r) * b) * r

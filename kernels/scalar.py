@@ -1,0 +1,124 @@
+"""One number in, one number out: every formula of an activation, once, for all compiled kernels.
+
+These are plain Python functions; a backend compiles them (``inline(scalar.gelu)``). A literal makes float32 into float64
+on the way: results are as good as the last rounding, and the caller's array rounds them.
+"""
+
+import math
+
+import numpy as np
+
+__all__ = ["elu", "elu_slope", "exp", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope", "random_bits", "scramble",
+           "seed_keys", "sigmoid", "sigmoid_slope", "silu", "silu_slope", "softplus", "softplus_slope"]
+
+ROOT_HALF = math.sqrt(0.5)
+ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
+INV_ROOT_2PI = 1 / math.sqrt(2 * math.pi)
+LOG2_E = 1 / math.log(2)
+LN_2 = math.log(2)
+WORD = 0xFFFFFFFF
+
+
+def exp(x):
+    """eˣ = 2ⁿ · e^r with |r| ≤ ln(2)/2: no call and no branch, so that a loop over it runs many lanes wide.
+
+    Below −708, where float64 would become denormal, it is 0.
+    """
+    n = math.floor(min(max(x, -708.0), 709.0) * LOG2_E + 0.5)
+    r = min(max(x, -708.0), 709.0) - n * LN_2
+    p = 1.0 / 479001600
+    p = p * r + 1.0 / 39916800
+    p = p * r + 1.0 / 3628800
+    p = p * r + 1.0 / 362880
+    p = p * r + 1.0 / 40320
+    p = p * r + 1.0 / 5040
+    p = p * r + 1.0 / 720
+    p = p * r + 1.0 / 120
+    p = p * r + 1.0 / 24
+    p = p * r + 1.0 / 6
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    y = p * np.int64((np.int64(n) + 1023) << 52).view(np.float64)
+    y = 0.0 if x < -708.0 else y
+    y = math.inf if x > 709.0 else y
+    return x if x != x else y
+
+
+def sigmoid(x):
+    """1 / (1 + e⁻ˣ), from e^−|x|, which cannot overflow."""
+    t = exp(-abs(x))
+    return (1.0 if x >= 0 else t) / (1.0 + t)
+
+
+def sigmoid_slope(x):
+    """σ(x) · σ(−x): no 1 − σ, which would cancel."""
+    t = exp(-abs(x))
+    return t / ((1.0 + t) * (1.0 + t))
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def silu_slope(x):
+    return sigmoid(x) + x * sigmoid_slope(x)
+
+
+def softplus(x, beta, threshold):
+    """log(1 + e^(βx)) / β; beyond the threshold it is x."""
+    return x if x * beta > threshold else (max(x * beta, 0.0) + math.log1p(math.exp(-abs(x * beta)))) / beta
+
+
+def softplus_slope(x, beta, threshold):
+    return 1.0 if x * beta > threshold else sigmoid(x * beta)
+
+
+def elu(x, alpha):
+    return alpha * math.expm1(x) if x <= 0 else x
+
+
+def elu_slope(x, alpha):
+    return alpha * exp(x) if x <= 0 else 1.0
+
+
+def gelu(x):
+    """x · Φ(x). erfc keeps its digits in the left tail, where 1 + erf would be 0."""
+    return 0.5 * x * math.erfc(-x * ROOT_HALF)
+
+
+def gelu_slope(x):
+    """Φ(x) + x · φ(x)"""
+    return 0.5 * math.erfc(-x * ROOT_HALF) + x * (INV_ROOT_2PI * exp(-0.5 * x * x))
+
+
+def gelu_tanh(x):
+    """½ x (1 + tanh u) = x · σ(2u)    u = √(2/π) (x + 0.044715 x³)"""
+    return x * sigmoid(2.0 * ROOT_2_OVER_PI * (x + 0.044715 * x * x * x))
+
+
+def gelu_tanh_slope(x):
+    v = 2.0 * ROOT_2_OVER_PI * (x + 0.044715 * x * x * x)
+    return sigmoid(v) + x * sigmoid_slope(v) * (2.0 * ROOT_2_OVER_PI * (1.0 + 3 * 0.044715 * x * x))
+
+
+# Random bits that depend on a seed and a position, and on nothing else: backward draws the same again, in any order.
+# 32-bit words in 64-bit integers, and multipliers below 2³¹: no product overflows, in Python, NumPy or compiled code.
+
+def scramble(word):
+    """A 32-bit word in, a 32-bit word out: every bit of it depends on every bit."""
+    word = ((word ^ (word >> 16)) * 0x21F0AAAD) & WORD
+    word = ((word ^ (word >> 15)) * 0x735A2D97) & WORD
+    return word ^ (word >> 15)
+
+
+def seed_keys(seed):
+    """The two words that stand for a 64-bit seed. Neighbouring seeds have nothing in common."""
+    seed = int(seed)
+    first = scramble(((seed & WORD) + 0x9E3779B9) & WORD)
+    return first, scramble((first + (seed >> 32 & WORD) + 0x7F4A7C15) & WORD)
+
+
+def random_bits(first, second, index):
+    """32 random bits for the element at this flat index (C order)."""
+    return scramble((scramble((index & WORD) ^ first) + (index >> 32) + second) & WORD)
