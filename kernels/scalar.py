@@ -1,7 +1,7 @@
 """One number in, one number out: every formula of an activation, once, for all compiled kernels.
 
-These are plain Python functions; a backend compiles them all at once with ``compiled(jit)``. A literal makes float32 into float64
-on the way: results are as good as the last rounding, and the caller's array rounds them.
+These are plain Python functions; a backend compiles them all at once with ``compiled(jit)``. A literal makes float32
+into float64 on the way: results are as good as the last rounding, and the caller's array rounds them.
 """
 
 import math
@@ -9,8 +9,11 @@ from types import FunctionType, SimpleNamespace
 
 import numpy as np
 
-__all__ = ["compiled", "elu", "elu_slope", "erf", "erfc", "exp", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope", "random_bits", "scramble",
-           "seed_keys", "sigmoid", "sigmoid_slope", "silu", "silu_slope", "softplus", "softplus_slope"]
+__all__ = [
+    "compiled", "elu", "elu_slope", "erf", "erfc", "exp", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope",
+    "random_bits", "scramble", "seed_keys", "sigmoid", "sigmoid_slope", "silu", "silu_slope", "softplus",
+    "softplus_slope",
+]
 
 ROOT_HALF = math.sqrt(0.5)
 ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -23,9 +26,10 @@ WORD = 0xFFFFFFFF
 def compiled(jit):
     """All formulas, compiled by this decorator. They call each other, so they are copied to see each other's copies."""
     space = dict(globals())
-    for name in __all__:
+    names = [name for name in __all__ if name not in ("compiled", "seed_keys")]
+    for name in names:
         space[name] = jit(FunctionType(space[name].__code__, space, name))
-    return SimpleNamespace(**{name: space[name] for name in __all__})
+    return SimpleNamespace(**{name: space[name] for name in names})
 
 
 def exp(x):

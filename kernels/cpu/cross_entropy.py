@@ -24,7 +24,8 @@ def cross_entropy_backward(dy, logits, labels, weight, lse, ignore_index, smooth
     n, v = logits.shape
     dlogits = np.empty((n, v), logits.dtype)
     weight = np.ones(v, logits.dtype) if weight is None else ready(weight, logits.dtype)
-    _backward(ready(dy), ready(logits), ready(labels, np.int64), weight, ignore_index, float(smoothing), chunk(n), dlogits)
+    labels = ready(labels, np.int64)
+    _backward(ready(dy), ready(logits), labels, weight, ignore_index, float(smoothing), chunk(n), dlogits)
     return dlogits
 
 

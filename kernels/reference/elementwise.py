@@ -36,6 +36,7 @@ __all__ = [
 _quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
 
 
+@_quiet
 def sum_to(x, shape):
     """Undo broadcasting: the sum of x over every axis along which `shape` was repeated. float32 is summed in float64."""
     if x.shape == tuple(shape):
@@ -51,12 +52,13 @@ def _like(gradient, x):
     return sum_to(np.asarray(gradient), x.shape).astype(x.dtype, copy=False)
 
 
-# ---- one input, smooth ----------------------------------------------------------------------------------------------
+# ---- one input, smooth ---------------------------------------------------------------------------------------------
 
 def neg_forward(x):
     return np.asarray(-x)
 
 
+@_quiet
 def neg_backward(dy):
     return np.asarray(-dy)
 
@@ -241,14 +243,15 @@ def silu_backward(dy, x):
     return np.asarray(dy * (_sigmoid(x) * (1 + x * _sigmoid(-x))))
 
 
-# ---- one input, with kinks and steps --------------------------------------------------------------------------------
+# ---- one input, with kinks and steps -------------------------------------------------------------------------------
 
 def abs_forward(x):
     return np.asarray(np.where(x.real < 0, -x, x) if x.dtype.kind == "c" else np.abs(x))
 
 
+@_quiet
 def abs_backward(dy, x):
-    return np.asarray(dy * np.sign(x))
+    return np.asarray(dy * ((x > 0).astype(dy.dtype) - (x < 0)))
 
 
 def relu_forward(x):
@@ -256,7 +259,7 @@ def relu_forward(x):
 
 
 def relu_backward(dy, y):
-    return np.asarray(np.where(y > 0, dy, dy.dtype.type(0)))
+    return np.asarray(np.where(y <= 0, dy.dtype.type(0), dy))
 
 
 def sign_forward(x):
@@ -291,7 +294,7 @@ def round_backward(dy):
     return np.asarray(np.zeros(dy.shape, dy.dtype))
 
 
-# ---- one input and settings -----------------------------------------------------------------------------------------
+# ---- one input and settings ----------------------------------------------------------------------------------------
 
 @_quiet
 def gelu_forward(x, approximate):
@@ -319,8 +322,8 @@ def gelu_backward(dy, x, approximate):
 def softplus_forward(x, beta, threshold):
     """log(1 + e^(βx)) / β; x itself where βx is above the threshold."""
     v = x * beta
-    down = np.where(v.real > 0, -v, v)
-    return np.where(v.real > threshold, x, (np.where(v.real > 0, v, 0 * v) + np.log1p(np.exp(down))) / beta)
+    up, down = np.where(v.real > 0, v, v.dtype.type(0)), np.where(v.real > 0, -v, v)
+    return np.where(v.real > threshold, x, (up + np.log1p(np.exp(down))) / beta)
 
 
 @_quiet
@@ -335,13 +338,15 @@ def elu_forward(x, alpha):
 
 @_quiet
 def elu_backward(dy, x, alpha):
-    return np.where(x > 0, dy, dy * (alpha * np.exp(x)))
+    return np.where(x <= 0, dy * (alpha * np.exp(x)), dy)
 
 
+@_quiet
 def leaky_relu_forward(x, slope):
     return np.where(x.real > 0, x, x * slope)
 
 
+@_quiet
 def leaky_relu_backward(dy, x, slope):
     return np.where(x > 0, dy, dy * slope)
 
@@ -377,37 +382,44 @@ def nan_to_num_backward(dy, x):
     return np.where(np.isfinite(x), dy, dy.dtype.type(0))
 
 
+@_quiet
 def cast_forward(x, dtype):
     return x.astype(dtype, copy=False)
 
 
+@_quiet
 def cast_backward(dy, dtype):
     """dtype: the input's."""
     return dy.astype(dtype, copy=False)
 
 
-# ---- two inputs -----------------------------------------------------------------------------------------------------
+# ---- two inputs ----------------------------------------------------------------------------------------------------
 
 def add_forward(x, y):
     return np.asarray(x + y)
 
 
+@_quiet
 def add_backward(dy, x, y, needs=(True, True)):
     return _like(dy, x) if needs[0] else None, _like(dy, y) if needs[1] else None
 
 
+@_quiet
 def sub_forward(x, y):
     return np.asarray(x - y)
 
 
+@_quiet
 def sub_backward(dy, x, y, needs=(True, True)):
     return _like(dy, x) if needs[0] else None, _like(-dy, y) if needs[1] else None
 
 
+@_quiet
 def mul_forward(x, y):
     return np.asarray(x * y)
 
 
+@_quiet
 def mul_backward(dy, x, y, needs=(True, True)):
     return _like(dy * y, x) if needs[0] else None, _like(dy * x, y) if needs[1] else None
 
@@ -439,10 +451,12 @@ def pow_backward(dy, x, y, needs=(True, True)):
     return dx, dexponent
 
 
+@_quiet
 def maximum_forward(x, y):
     return np.asarray(_larger(x, y))
 
 
+@_quiet
 def maximum_backward(dy, x, y, needs=(True, True)):
     shared = np.where(np.equal(x, y), dy / 2, dy)
     zero = dy.dtype.type(0)
@@ -450,10 +464,12 @@ def maximum_backward(dy, x, y, needs=(True, True)):
             _like(np.where(np.greater(x, y), zero, shared), y) if needs[1] else None)
 
 
+@_quiet
 def minimum_forward(x, y):
     return np.asarray(_smaller(x, y))
 
 
+@_quiet
 def minimum_backward(dy, x, y, needs=(True, True)):
     shared = np.where(np.equal(x, y), dy / 2, dy)
     zero = dy.dtype.type(0)
@@ -474,7 +490,7 @@ def remainder_backward(dy, x, y, needs=(True, True)):
     return _like(dy, x) if needs[0] else None, _like(-dy * np.floor_divide(x, y), y) if needs[1] else None
 
 
-# ---- three inputs ---------------------------------------------------------------------------------------------------
+# ---- three inputs --------------------------------------------------------------------------------------------------
 
 def where_forward(condition, x, y):
     return np.where(condition, x, y)
@@ -487,17 +503,19 @@ def where_backward(dy, condition, x, y, needs=(False, True, True)):
             _like(np.where(condition, zero, dy), y) if needs[2] else None)
 
 
+@_quiet
 def lerp_forward(x, y, w):
     """x + w · (y − x)"""
     return np.asarray(x + w * (y - x))
 
 
+@_quiet
 def lerp_backward(dy, x, y, w, needs=(True, True, True)):
     return (_like(dy * (1 - w), x) if needs[0] else None, _like(dy * w, y) if needs[1] else None,
             _like(dy * (y - x), w) if needs[2] else None)
 
 
-# ---- no derivative --------------------------------------------------------------------------------------------------
+# ---- no derivative -------------------------------------------------------------------------------------------------
 
 def eq(x, y):
     return np.asarray(np.equal(x, y))
@@ -572,7 +590,7 @@ def floor_divide(x, y):
     return np.asarray(np.floor_divide(x, y))
 
 
-# ---- formulas -------------------------------------------------------------------------------------------------------
+# ---- formulas ------------------------------------------------------------------------------------------------------
 
 def _erf(x):
     """math.erf of every element. For a complex step x + ih: erf(x) + ih · erf′(x); what is left out is of order h³."""
