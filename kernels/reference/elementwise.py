@@ -38,7 +38,7 @@ _quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ig
 
 @_quiet
 def sum_to(x, shape):
-    """Undo broadcasting: the sum of x over every axis along which `shape` was repeated. float32 is summed in float64."""
+    """Undo broadcasting: sum x over every axis along which `shape` was repeated; float32 is summed in float64."""
     if x.shape == tuple(shape):
         return x
     new = x.ndim - len(shape)
@@ -395,6 +395,7 @@ def cast_backward(dy, dtype):
 
 # ---- two inputs ----------------------------------------------------------------------------------------------------
 
+@_quiet
 def add_forward(x, y):
     return np.asarray(x + y)
 
