@@ -30,7 +30,8 @@ __all__ = [
     "rsqrt_forward", "sigmoid_backward", "sigmoid_forward", "sign_backward", "sign_forward", "silu_backward",
     "silu_forward", "sin_backward", "sin_forward", "softplus_backward", "softplus_forward", "sqrt_backward",
     "sqrt_forward", "square_backward", "square_forward", "sub_backward", "sub_forward", "sum_to", "tan_backward",
-    "tan_forward", "tanh_backward", "tanh_forward", "trunc_backward", "trunc_forward", "where_backward", "where_forward",
+    "tan_forward", "tanh_backward", "tanh_forward", "trunc_backward", "trunc_forward", "where_backward",
+    "where_forward",
 ]
 
 _quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
@@ -38,7 +39,7 @@ _quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ig
 
 @_quiet
 def sum_to(x, shape):
-    """Undo broadcasting: the sum of x over every axis along which `shape` was repeated. float32 is summed in float64."""
+    """Undo broadcasting: sum x over every axis along which `shape` was repeated; float32 is summed in float64."""
     if x.shape == tuple(shape):
         return x
     new = x.ndim - len(shape)
@@ -393,7 +394,7 @@ def nan_to_num_backward(dy, x):
 
 @_quiet
 def cast_forward(x, dtype):
-    return x.astype(dtype, copy=False)
+    return x.astype(dtype)
 
 
 @_quiet
@@ -404,6 +405,7 @@ def cast_backward(dy, dtype):
 
 # ---- two inputs ----------------------------------------------------------------------------------------------------
 
+@_quiet
 def add_forward(x, y):
     return np.asarray(x + y)
 
@@ -420,7 +422,7 @@ def sub_forward(x, y):
 
 @_quiet
 def sub_backward(dy, x_shape, y_shape, needs=(True, True)):
-    return sum_to(dy, x_shape) if needs[0] else None, -sum_to(dy, y_shape) if needs[1] else None
+    return sum_to(dy, x_shape) if needs[0] else None, sum_to(-dy, y_shape) if needs[1] else None
 
 
 @_quiet
@@ -506,7 +508,7 @@ def where_forward(condition, x, y):
 
 
 def where_backward(dy, condition, x_shape, y_shape, needs=(True, True)):
-    """→ dx, dy: for x and y, as a condition has no gradient."""
+    """→ the gradients of x and y; a condition has none."""
     zero = dy.dtype.type(0)
     return (sum_to(np.where(condition, dy, zero), x_shape) if needs[0] else None,
             sum_to(np.where(condition, zero, dy), y_shape) if needs[1] else None)
