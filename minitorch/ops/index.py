@@ -452,7 +452,7 @@ class Order(Function):
 def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
     """1 at the position that each id names, 0 elsewhere, along a new last axis; as many classes as the ids need.
 
-    >>> minitorch.nn.functional.one_hot(minitorch.tensor([0, 2]))
+    >>> minitorch.one_hot(minitorch.tensor([0, 2]))
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
