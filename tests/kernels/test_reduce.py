@@ -29,7 +29,8 @@ def test_complex_step(op, keepdim):
     result = forward(X, *settings)
     y, *mean = result if isinstance(result, tuple) else (result,)
     dy = RNG.standard_normal(y.shape)
-    saved = {"sum": (X.shape,), "mean": (X.shape,), "var": (X, *mean), "std": (X, y, *mean), "prod": (X,)}.get(name, (X, y))
+    saved = {"sum": (X.shape,), "mean": (X.shape,), "var": (X, *mean), "std": (X, y, *mean), "prod": (X,)}
+    saved = saved.get(name, (X, y))
     got = backward(dy, *saved, *settings)
 
     def value(x):
