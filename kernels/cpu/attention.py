@@ -22,15 +22,16 @@ __all__ = [
 def attention_forward(q, k, v, mask, causal, scale, p, seed):
     """q (B, H, T, D), k (B, G, S, D), v (B, G, S, E) → y (B, H, T, E), lse (B, H, T).
 
-    mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t attends
-    keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
+    mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t
+    attends keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
     """
     q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
     y = np.zeros((*q.shape[:3], v.shape[3]), q.dtype)
     lse = np.full(q.shape[:3], -np.inf, q.dtype)
     if lse.size and k.shape[2]:
         with one_thread():
-            _forward(q, k, v, bias, mask is not None, bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed), _scratch(q, k, 1), y, lse)
+            _forward(q, k, v, bias, mask is not None, bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed),
+                     _scratch(q, k, 1), y, lse)
     return y, lse
 
 
@@ -66,7 +67,7 @@ def _unbias(dbias, mask):
 
 
 def _scratch(q, k, arrays):
-    """For each thread, room for a strip of queries against every key; padded, as rows a power of two apart thrash L1."""
+    """For each thread, room for strips of queries against every key; padded: rows a power of two apart thrash L1."""
     T, S = q.shape[2], k.shape[2]
     return np.empty((numba.get_num_threads(), arrays, min(T, 64 if T >= 192 else 32), S + 16), q.dtype)
 
@@ -132,8 +133,8 @@ def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limits, ne
     B, H, T, _ = q.shape
     G = k.shape[1]
     strips = -(-T // scratch.shape[2])
-    # One task owns a head of keys, with all queries that read it; heads that share a mask whose gradient is wanted share
-    # the task. So every gradient has one writer and one order.
+    # One task owns a head of keys, with all queries that read it; heads that share a mask whose gradient is wanted
+    # share the task. So every gradient has one writer and one order.
     own_b, own_g = B, G
     if needs[3] and len(bias) < B:
         own_b = 1
@@ -172,8 +173,11 @@ def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, sc
             _add_bias(P, seen, bias[min(t, len(bias) - 1)])
         if lse[t] == -np.inf:
             seen = 0
+        total = zero
         for j in range(seen):
             P[j] = fast_exp(P[j] - lse[t])
+            total += P[j]
+        rest = one / total  # nearly 1: it takes out that lse was rounded
         for j in range(seen, keys):
             P[j] = zero
             d[j] = zero
@@ -184,6 +188,7 @@ def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, sc
         if limits[0] > 0:
             drop(d, seen, (place + t) * S, limits)
         for j in range(seen):
+            P[j] *= rest
             d[j] = P[j] * (d[j] * grow - D) if P[j] != 0 else zero
         if limits[0] > 0:
             drop(P, seen, (place + t) * S, limits)

@@ -1,4 +1,4 @@
-"""The feed-forward layer: two matrix products, and one pass over the hidden numbers. The formulas stand in the reference."""
+"""The feed-forward layer: two matrix products, and one pass over the hidden numbers; formulas in the reference."""
 
 import math
 
@@ -12,19 +12,22 @@ from .matmul import _rows, column_sums
 
 __all__ = ["ffn_backward", "ffn_forward"]
 
-_ACTIVATIONS = {"relu": 0, "gelu": 1, "gelu_tanh": 2, "silu": 3}
+RELU, GELU, GELU_TANH, SILU = range(4)
+_ACTIVATIONS = {"relu": RELU, "gelu": GELU, "gelu_tanh": GELU_TANH, "silu": SILU}
 
 
 def ffn_forward(x, w1, b1, w2, b2, activation, p, seed):
     """x (…, c), w1 (h, c), b1 (h,) or None, w2 (o, h), b2 (o,) or None → y (…, o), pre (rows, h).
 
-    activation: "relu", "gelu", "gelu_tanh" or "silu". p: the share of hidden numbers dropped, by a hash of seed and place.
+    activation: "relu", "gelu", "gelu_tanh" or "silu". p: the share of hidden numbers dropped, by a hash of seed and
+    place.
     """
     # pass 1: linear
     pre = product(_rows(x), w1.T, b1)
     # pass 2: activation, dropout
     hidden = np.empty_like(pre)
-    _activate(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre), hidden.reshape(-1))
+    _activate(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre),
+              hidden.reshape(-1))
     # pass 3: linear
     return product(hidden, w2.T, b2).reshape(*x.shape[:-1], len(w2)), pre
 
@@ -64,8 +67,18 @@ def _activate(pre, activation, grow, limits, pieces, hidden):
 
 @jit
 def _activate_piece(pre, activation, grow, limits, place, hidden):
-    for i in range(len(pre)):
-        hidden[i] = _act(pre[i], activation)[0] * grow
+    number = pre.dtype.type
+    if activation == RELU:
+        for i in range(len(pre)):
+            hidden[i] = number(0) if pre[i] <= 0 else pre[i] * grow
+    elif activation == GELU:
+        for i in range(len(pre)):
+            hidden[i] = pre[i] * _normal_cdf(pre[i]) * grow
+    else:
+        c1, c3, end = _gate(pre, activation)
+        for i in range(len(pre)):
+            z = max(min(pre[i], end), -end)
+            hidden[i] = pre[i] * grow / (number(1) + fast_exp(-z * (c1 + c3 * z * z)))
     if limits[0] > 0:
         drop(hidden, len(pre), place, limits)
 
@@ -79,30 +92,42 @@ def _activate_backward(pre, activation, grow, limits, pieces, hidden, dpre):
 
 @jit
 def _activate_backward_piece(pre, activation, grow, limits, place, hidden, dpre):
-    for i in range(len(pre)):
-        value, slope = _act(pre[i], activation)
-        hidden[i] = value * grow
-        dpre[i] *= slope * grow
+    one = pre.dtype.type(1)
+    if activation == RELU:
+        for i in range(len(pre)):
+            hidden[i] = one - one if pre[i] <= 0 else pre[i] * grow
+            dpre[i] = dpre[i] * grow if pre[i] > 0 else one - one
+    elif activation == GELU:
+        for i in range(len(pre)):
+            x, cdf = pre[i], _normal_cdf(pre[i])
+            hidden[i] = x * cdf * grow
+            dpre[i] *= (cdf + x * fast_exp(-x * x / (one + one)) * pre.dtype.type(0.3989422804014327)) * grow
+    else:
+        c1, c3, end = _gate(pre, activation)
+        for i in range(len(pre)):
+            z = max(min(pre[i], end), -end)
+            e = fast_exp(-z * (c1 + c3 * z * z))
+            sigma = one / (one + e)
+            rest = e * sigma if e < np.inf else one  # 1 − σ with all its digits
+            slope = c1 + (c3 + c3 + c3) * z * z
+            hidden[i] = pre[i] * sigma * grow
+            dpre[i] *= (sigma + pre[i] * sigma * rest * slope) * grow
     if limits[0] > 0:
         drop(hidden, len(pre), place, limits)
         drop(dpre, len(pre), place, limits)
 
 
 @jit
-def _act(x, activation):
-    """act(x) and act′(x)."""
-    number = type(x)
-    if activation == 0:
-        return max(x, number(0)), number(x > 0)
-    if activation == 1:
-        cdf = number(math.erfc(-x / math.sqrt(2)) / 2)
-        return x * cdf, cdf + x * fast_exp(-x * x / number(2)) * number(1 / math.sqrt(2 * math.pi))
-    u, du = x, number(1)
-    if activation == 2:
-        z = max(min(x, number(20)), number(-20))  # beyond, σ is 0 or 1 and x³ might overflow
-        c, c3 = number(2 * math.sqrt(2 / math.pi)), number(0.044715)
-        u, du = c * (z + c3 * z * z * z), c * (number(1) + number(3) * c3 * z * z)
-    e = fast_exp(-u)
-    sigma = number(1) / (number(1) + e)
-    rest = e * sigma if e < np.inf else number(1)  # 1 − σ with all its digits
-    return x * sigma, sigma + x * sigma * rest * du
+def _gate(pre, activation):
+    """silu and the tanh form of gelu are x · σ(u), u = c1 x + c3 x³. Beyond ± end, σ is 0 or 1 and u might overflow."""
+    number = pre.dtype.type
+    if activation == SILU:
+        return number(1), number(0), number(1e4)
+    c = 2 * math.sqrt(2 / math.pi)
+    return number(c), number(c * 0.044715), number(20)
+
+
+@jit
+def _normal_cdf(x):
+    """½ erfc(−x / √2)."""
+    return math.erfc(-x * math.sqrt(0.5)) * 0.5

@@ -5,8 +5,8 @@ Backward   dP = dropout(dy vᵀ)            D = ⟨dy, y⟩, a row      ds = P �
            dq = scale · ds k              dk = scale · dsᵀ q      dv = dropout(P)ᵀ dy   dmask = ds
 
 Query head h reads key head h // (H // G): G heads of keys serve H heads of queries. Only lse, one number a query, is
-kept for backward: P comes back as exp(s − lse). A masked key is skipped, never multiplied by 0 (0 · NaN is NaN); a query
-that may attend no key gives 0 and gets 0.
+kept for backward: P comes back as exp(s − lse). A masked key is skipped, never multiplied by 0 (0 · NaN is NaN); a
+query that may attend no key gives 0 and gets 0.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ __all__ = [
 def attention_forward(q, k, v, mask, causal, scale, p, seed):
     """q (B, H, T, D), k (B, G, S, D), v (B, G, S, E) → y (B, H, T, E), lse (B, H, T).
 
-    mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t attends
-    keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
+    mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t
+    attends keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
     """
     y = np.zeros((*q.shape[:3], v.shape[3]), np.result_type(q, k, v, *_additive(q, mask)))
     lse = np.full(q.shape[:3], -np.inf, y.dtype)
@@ -49,6 +49,7 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
         allowed &= lse[b, h][:, None] != -np.inf
         probs = _exp(s, np.where(lse[b, h] == -np.inf, 0, lse[b, h]), allowed)
         with np.errstate(invalid="ignore", over="ignore"):
+            probs /= np.maximum(probs.sum(-1, keepdims=True), 0.5)  # nearly 1: it takes out that lse was rounded
             dprobs = dy[b, h] @ v[b, g].T
             D = (dy[b, h] * y[b, h]).sum(-1)
         dropped = probs

@@ -20,7 +20,8 @@ __all__ = ["ffn_backward", "ffn_forward"]
 def ffn_forward(x, w1, b1, w2, b2, activation, p, seed):
     """x (…, c), w1 (h, c), b1 (h,) or None, w2 (o, h), b2 (o,) or None → y (…, o), pre (rows, h).
 
-    activation: "relu", "gelu", "gelu_tanh" or "silu". p: the share of hidden numbers dropped, by a hash of seed and place.
+    activation: "relu", "gelu", "gelu_tanh" or "silu". p: the share of hidden numbers dropped, by a hash of seed and
+    place.
     """
     # pass 1: linear
     pre = _rows(x) @ w1.T

@@ -9,7 +9,6 @@ import zlib
 import numpy as np
 import pytest
 from kernel_checks import CHECKS, layouts
-
 from minitorch.kernels import cpu, reference
 
 # B, H, G, T, S, D, E: small enough for a complex step at every number

@@ -9,7 +9,6 @@ import zlib
 import numpy as np
 import pytest
 from kernel_checks import CHECKS, check_same
-
 from minitorch.kernels import cpu, reference
 
 ACTIVATIONS = ["relu", "gelu", "gelu_tanh", "silu"]

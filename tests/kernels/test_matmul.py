@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 from kernel_checks import CHECKS, check_same, layouts, normal
-
 from minitorch.kernels import cpu, reference
 
 # left, right: 1-D, 2-D, batched, broadcast, empty, and large enough to be cut into pieces

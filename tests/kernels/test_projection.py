@@ -10,7 +10,6 @@ import zlib
 import numpy as np
 import pytest
 from kernel_checks import CHECKS, check_same
-
 from minitorch.kernels import cpu, reference
 
 # N, d, V
