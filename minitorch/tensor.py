@@ -560,7 +560,157 @@ class Tensor(Variable):
     # -----------------------------------------------------------------------------------------------------------------
     # methods: the functions of minitorch.ops under the same names
 
-@@METHODS@@
+    # element by element
+    neg = ops.neg
+    negative = ops.negative
+    abs = ops.abs
+    absolute = ops.absolute
+    exp = ops.exp
+    expm1 = ops.expm1
+    log = ops.log
+    log2 = ops.log2
+    log10 = ops.log10
+    log1p = ops.log1p
+    sqrt = ops.sqrt
+    rsqrt = ops.rsqrt
+    square = ops.square
+    reciprocal = ops.reciprocal
+    sin = ops.sin
+    cos = ops.cos
+    tan = ops.tan
+    tanh = ops.tanh
+    sigmoid = ops.sigmoid
+    relu = ops.relu
+    silu = ops.silu
+    erf = ops.erf
+    erfc = ops.erfc
+    sign = ops.sign
+    floor = ops.floor
+    ceil = ops.ceil
+    trunc = ops.trunc
+    round = ops.round
+    clamp = ops.clamp
+    clip = ops.clip
+    clamp_min = ops.clamp_min
+    clamp_max = ops.clamp_max
+    isnan = ops.isnan
+    isinf = ops.isinf
+    isfinite = ops.isfinite
+    nan_to_num = ops.nan_to_num
+    add = ops.add
+    sub = ops.sub
+    subtract = ops.subtract
+    mul = ops.mul
+    multiply = ops.multiply
+    div = ops.div
+    divide = ops.divide
+    true_divide = ops.true_divide
+    floor_divide = ops.floor_divide
+    remainder = ops.remainder
+    pow = ops.pow
+    maximum = ops.maximum
+    minimum = ops.minimum
+    lerp = ops.lerp
+    eq = ops.eq
+    ne = ops.ne
+    lt = ops.lt
+    le = ops.le
+    gt = ops.gt
+    ge = ops.ge
+    logical_and = ops.logical_and
+    logical_or = ops.logical_or
+    logical_xor = ops.logical_xor
+    logical_not = ops.logical_not
+    bitwise_and = ops.bitwise_and
+    bitwise_or = ops.bitwise_or
+    bitwise_xor = ops.bitwise_xor
+    bitwise_not = ops.bitwise_not
+    # reductions
+    sum = ops.sum
+    mean = ops.mean
+    var = ops.var
+    std = ops.std
+    prod = ops.prod
+    amax = ops.amax
+    amin = ops.amin
+    max = ops.max
+    min = ops.min
+    argmax = ops.argmax
+    argmin = ops.argmin
+    all = ops.all
+    any = ops.any
+    logsumexp = ops.logsumexp
+    cumsum = ops.cumsum
+    cumprod = ops.cumprod
+    norm = ops.norm
+    median = ops.median
+    count_nonzero = ops.count_nonzero
+    # products
+    matmul = ops.matmul
+    mm = ops.mm
+    bmm = ops.bmm
+    mv = ops.mv
+    dot = ops.dot
+    inner = ops.inner
+    outer = ops.outer
+    addmm = ops.addmm
+    addmv = ops.addmv
+    baddbmm = ops.baddbmm
+    # shape
+    reshape = ops.reshape
+    reshape_as = ops.reshape_as
+    view = ops.view
+    view_as = ops.view_as
+    permute = ops.permute
+    transpose = ops.transpose
+    swapaxes = ops.swapaxes
+    swapdims = ops.swapdims
+    t = ops.t
+    squeeze = ops.squeeze
+    unsqueeze = ops.unsqueeze
+    expand = ops.expand
+    expand_as = ops.expand_as
+    broadcast_to = ops.broadcast_to
+    flatten = ops.flatten
+    unflatten = ops.unflatten
+    split = ops.split
+    chunk = ops.chunk
+    unbind = ops.unbind
+    repeat = ops.repeat
+    repeat_interleave = ops.repeat_interleave
+    tile = ops.tile
+    flip = ops.flip
+    roll = ops.roll
+    movedim = ops.movedim
+    narrow = ops.narrow
+    contiguous = ops.contiguous
+    clone = ops.clone
+    tril = ops.tril
+    triu = ops.triu
+    diagonal = ops.diagonal
+    diag = ops.diag
+    # indexing
+    index_select = ops.index_select
+    gather = ops.gather
+    scatter = ops.scatter
+    scatter_add = ops.scatter_add
+    index_add = ops.index_add
+    take_along_dim = ops.take_along_dim
+    masked_fill = ops.masked_fill
+    masked_select = ops.masked_select
+    topk = ops.topk
+    sort = ops.sort
+    argsort = ops.argsort
+    multinomial = ops.multinomial
+    nonzero = ops.nonzero
+    # layers
+    softmax = ops.softmax
+    log_softmax = ops.log_softmax
+
+    def where(self, condition, other) -> Tensor:
+        """Here from self where condition holds, there from other."""
+        return ops.where(condition, self, other)
+
 
 def _wrap(array) -> Tensor:
     y = Tensor.__new__(Tensor)

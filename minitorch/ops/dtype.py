@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "as_dtype", "bool", "can_cast", "double", "finfo", "float", "float16", "float32", "float64",
+    "as_dtype", "bool", "can_cast", "clone", "double", "finfo", "float", "float16", "float32", "float64",
     "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_floating_point", "long",
     "promote", "promote_types", "result_type", "set_default_dtype", "short", "to_dtype", "to_floating", "uint8",
 ]
@@ -149,6 +149,15 @@ def to_dtype(x: Tensor, dtype) -> Tensor:
     """
     dtype = as_dtype(dtype)
     return x if x.data.dtype == dtype else Cast.apply(x, dtype)
+
+
+def clone(x: Tensor, *, memory_format=None) -> Tensor:
+    """A copy with memory of its own; gradients flow through it.
+
+    >>> minitorch.tensor([1.0]).clone()
+    tensor([1.])
+    """
+    return Cast.apply(x, x.data.dtype)
 
 
 def _rank(dtype) -> _int:

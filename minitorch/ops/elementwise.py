@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "abs", "add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp", "clamp_max",
-    "clamp_min", "clip", "cos", "div", "elu", "eq", "erf", "erfc", "exp", "expm1", "floor", "floor_divide", "ge",
-    "gelu", "gt", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "log", "log10", "log1p", "log2",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul", "nan_to_num", "ne",
-    "neg", "pow", "reciprocal", "relu", "relu6", "remainder", "round", "rsqrt", "rsub", "sigmoid", "sign", "silu",
-    "sin", "softplus", "sqrt", "square", "sub", "tan", "tanh", "trunc", "where",
+    "abs", "absolute", "add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp",
+    "clamp_max", "clamp_min", "clip", "cos", "div", "divide", "elu", "eq", "erf", "erfc", "exp", "expm1", "floor",
+    "floor_divide", "ge", "gelu", "gt", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "log", "log10",
+    "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul",
+    "multiply", "nan_to_num", "ne", "neg", "negative", "pow", "reciprocal", "relu", "relu6", "remainder", "round",
+    "rsqrt", "rsub", "sigmoid", "sign", "silu", "sin", "softplus", "sqrt", "square", "sub", "subtract", "tan",
+    "tanh", "true_divide", "trunc", "where",
 ]
 
 
@@ -1347,6 +1348,9 @@ def floor_divide(x: Tensor, y) -> Tensor:
     """
     _refuse_integer_zero("floor_divide", x, y)
     return _plain("floor_divide", x, y)
+
+
+absolute, negative, multiply, subtract, divide, true_divide = abs, neg, mul, sub, div, div  # PyTorch's second names
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,372 @@
+"""Scaled dot-product attention, all heads at once, without the matrix of all probabilities.
+
+A strip of queries meets all its keys at once: their scores, one matrix product, lie in a scratch array that stays in
+cache. Memory grows with T and with S, not with T · S. The formulas stand in the reference.
+"""
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from ..reference.matmul import _sum_to
+from ._blas import gemm, one_thread
+from ._jit import jit, parallel, prange, ready
+
+__all__ = [
+    "attention_backward", "attention_forward", "attention_weights_backward", "attention_weights_forward",
+]
+
+
+def attention_forward(q, k, v, mask, causal, scale, p, seed):
+    """q (B, H, T, D), k (B, G, S, D), v (B, G, S, E) → y (B, H, T, E), lse (B, H, T).
+
+    mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t attends
+    keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
+    """
+    q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
+    y = np.zeros((*q.shape[:3], v.shape[3]), q.dtype)
+    lse = np.full(q.shape[:3], -np.inf, q.dtype)
+    if lse.size and k.shape[2]:
+        with one_thread():
+            _forward(q, k, v, bias, mask is not None, bool(causal), *_settings(q, scale, p, seed), _scratch(q, k, 1), y, lse)
+    return y, lse
+
+
+def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
+    """dy (B, H, T, E) → dq, dk, dv, dmask (of a float mask, in its shape)."""
+    q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
+    needs = needs[0], needs[1], needs[2], needs[3] and mask is not None and mask.dtype != bool
+    dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
+    dbias = np.zeros_like(bias)
+    if lse.size and k.shape[2]:
+        with one_thread():
+            _backward(ready(dy, q.dtype), q, k, v, bias, mask is not None, ready(y), ready(lse), bool(causal),
+                      *_settings(q, scale, p, seed), needs, _scratch(q, k, 2), dq, dk, dv, dbias)
+    dmask = _unbias(dbias, mask) if needs[3] else None
+    return tuple(g if need else None for g, need in zip((dq, dk, dv, dmask), needs, strict=True))
+
+
+def _settings(q, scale, p, seed):
+    return q.dtype.type(scale), q.dtype.type(1 / (1 - p) if p < 1 else 0), np.uint64(0), np.uint64(seed)
+
+
+def _bias(mask, q, k):
+    """A mask as numbers to add: −inf where a query may not attend. Shape (1 or B, 1 or H, 1 or T, S)."""
+    if mask is None:
+        return np.zeros((1, 1, 1, 1), q.dtype)
+    if mask.dtype == bool:
+        mask = np.where(mask, q.dtype.type(0), q.dtype.type(-np.inf))
+    mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
+    return ready(np.broadcast_to(mask, (*mask.shape[:3], k.shape[2])), q.dtype)
+
+
+def _unbias(dbias, mask):
+    """The gradient of the numbers to add, in the shape of the mask they came from."""
+    if mask.ndim and mask.shape[-1] == 1:
+        dbias = dbias.sum(-1, keepdims=True)
+    return (dbias if mask.ndim else dbias.sum()).reshape(mask.shape)
+
+
+def _scratch(q, k, arrays):
+    """For each thread, room for a strip of queries against every key; padded, as rows a power of two apart thrash L1."""
+    T, S = q.shape[2], k.shape[2]
+    return np.empty((numba.get_num_threads(), arrays, min(T, 64 if T >= 192 else 32), S + 16), q.dtype)
+
+
+# ---- forward ---------------------------------------------------------------------------------------------------------
+
+
+@parallel
+def _forward(q, k, v, bias, masked, causal, scale, grow, limit, seed, scratch, y, lse):
+    B, H, T, _ = q.shape
+    G = k.shape[1]
+    strips = -(-T // scratch.shape[2])
+    pairs = (strips + 1) // 2
+    # A causal strip costs more the later it lies: an early and a late one go together, so that all pairs cost the same.
+    for i in prange(B * H * pairs):
+        b, h, pair = i // pairs // H, i // pairs % H, i % pairs
+        g = h // (H // G)
+        room = scratch[numba.get_thread_id(), 0]
+        finite = _finite(v[b, g])
+        place = (b * H + h) * T
+        mask = bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1)]
+        for strip in range(pair, strips - pair, max(1, strips - 1 - 2 * pair)):
+            _forward_strip(strip, q[b, h], k[b, g], v[b, g], finite, mask, masked, causal, scale, grow, limit, seed, place,
+                           room, y[b, h], lse[b, h])
+
+
+@jit
+def _forward_strip(strip, q, k, v, finite, bias, masked, causal, scale, grow, limit, seed, place, room, y, lse):
+    S, E = v.shape
+    one, zero = room.dtype.type(1), room.dtype.type(0)
+    t0, t1 = strip * len(room), min(len(q), (strip + 1) * len(room))
+    keys = min(S, t1) if causal else S
+    # pass 1: scores
+    gemm(scale, q[t0:t1], False, k[:keys], True, zero, room[: t1 - t0, :keys])
+    # pass 2: exp(s − m); the division by their sum can wait
+    factor = np.empty(t1 - t0, room.dtype)
+    for t in range(t0, t1):
+        s = room[t - t0]
+        seen = min(keys, t + 1) if causal else keys
+        if masked:
+            _add_bias(s, seen, bias[min(t, len(bias) - 1)])
+        m, total = _exp_row(s, seen, keys)
+        if total != 0:
+            lse[t] = m + np.log(total)
+        factor[t - t0] = grow / total if total != 0 else zero
+        if limit > 0:
+            _drop(s, seen, (place + t) * S, limit, seed)
+    # pass 3: average the values
+    if finite:
+        gemm(one, room[: t1 - t0, :keys], False, v[:keys], False, zero, y[t0:t1])
+    else:
+        _skipping(room, t1 - t0, keys, one, v, y[t0:t1])
+    for t in range(t0, t1):
+        for e in range(E):
+            y[t, e] *= factor[t - t0]
+
+
+# ---- backward --------------------------------------------------------------------------------------------------------
+
+
+@parallel
+def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limit, seed, needs, scratch, dq, dk, dv, dbias):
+    B, H, T, _ = q.shape
+    G = k.shape[1]
+    strips = -(-T // scratch.shape[2])
+    # One task owns a head of keys, with all queries that read it; heads that share a mask whose gradient is wanted share
+    # the task. So every gradient has one writer and one order.
+    own_b, own_g = B, G
+    if needs[3] and len(bias) < B:
+        own_b = 1
+    if needs[3] and bias.shape[1] < H:
+        own_g = 1
+    for i in prange(own_b * own_g):
+        rooms = scratch[numba.get_thread_id()]
+        for b in range(i // own_g * (B // own_b), (i // own_g + 1) * (B // own_b)):
+            for h in range(i % own_g * (H // own_g), (i % own_g + 1) * (H // own_g)):
+                g = h // (H // G)
+                finite = _finite(q[b, h]) and _finite(k[b, g]) and _finite(dy[b, h])
+                at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
+                for strip in range(strips):
+                    _backward_strip(strip, dy[b, h], q[b, h], k[b, g], v[b, g], finite, bias[at], masked, y[b, h],
+                                    lse[b, h], causal, scale, grow, limit, seed, (b * H + h) * T, needs,
+                                    rooms[0], rooms[1], dq[b, h], dk[b, g], dv[b, g], dbias[at])
+
+
+@jit
+def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, scale, grow, limit, seed, place, needs,
+                    room, droom, dq, dk, dv, dbias):
+    S, E = v.shape
+    one, zero = room.dtype.type(1), room.dtype.type(0)
+    t0, t1 = strip * len(room), min(len(q), (strip + 1) * len(room))
+    keys = min(S, t1) if causal else S
+    rows = t1 - t0
+    probs, ds = room[:rows, :keys], droom[:rows, :keys]
+    # pass 1 again: scores; and the gradient of the probabilities, from pass 3 backward
+    gemm(scale, q[t0:t1], False, k[:keys], True, zero, probs)
+    gemm(one, dy[t0:t1], False, v[:keys], True, zero, ds)
+    for t in range(t0, t1):
+        P, d = room[t - t0], droom[t - t0]
+        seen = min(keys, t + 1) if causal else keys
+        # pass 2 again: probabilities, from lse
+        if masked:
+            _add_bias(P, seen, bias[min(t, len(bias) - 1)])
+        if lse[t] == -np.inf:
+            seen = 0
+        for j in range(seen):
+            P[j] = fast_exp(P[j] - lse[t])
+        for j in range(seen, keys):
+            P[j] = zero
+            d[j] = zero
+        # pass 2 backward: a probability that grows takes from the others of its row
+        D = zero
+        for e in range(E):
+            D += dy[t, e] * y[t, e]
+        if limit > 0:
+            _drop(d, seen, (place + t) * S, limit, seed)
+        for j in range(seen):
+            d[j] = P[j] * (d[j] * grow - D) if P[j] != 0 else zero
+        if limit > 0:
+            _drop(P, seen, (place + t) * S, limit, seed)
+        if needs[3]:
+            dmask = dbias[min(t, len(dbias) - 1)]
+            for j in range(seen):
+                dmask[j] += d[j]
+    if finite:
+        # pass 3 backward
+        if needs[2]:
+            gemm(grow, probs, True, dy[t0:t1], False, one, dv[:keys])
+        # pass 1 backward
+        if needs[0]:
+            gemm(scale, ds, False, k[:keys], False, zero, dq[t0:t1])
+        if needs[1]:
+            gemm(scale, ds, True, q[t0:t1], False, one, dk[:keys])
+    else:
+        _skipping_transposed(room, rows, keys, grow, dy[t0:t1], dv)
+        _skipping(droom, rows, keys, scale, k, dq[t0:t1])
+        _skipping_transposed(droom, rows, keys, scale, q[t0:t1], dk)
+
+
+# ---- with the probabilities in sight ---------------------------------------------------------------------------------
+
+
+def attention_weights_forward(q, k, mask, causal, scale):
+    """q (B, H, T, D), k (B, G, S, D) → probabilities (B, H, T, S), 0 where masked."""
+    q, k, bias = ready(q), ready(k, q.dtype), _bias(mask, q, k)
+    probs = np.zeros((*q.shape[:3], k.shape[2]), q.dtype)
+    if probs.size:
+        with one_thread():
+            _weights(q, k, bias, mask is not None, bool(causal), q.dtype.type(scale), probs)
+    return probs
+
+
+def attention_weights_backward(dy, q, k, mask, probs, causal, scale, needs=(True, True, True)):
+    """dy (B, H, T, S) → dq, dk, dmask (of a float mask, in its shape)."""
+    q, k = ready(q), ready(k, q.dtype)
+    needs = needs[0], needs[1], needs[2] and mask is not None and mask.dtype != bool
+    dq, dk, ds = np.zeros_like(q), np.zeros_like(k), np.empty_like(probs)
+    if probs.size:
+        with one_thread():
+            _weights_backward(ready(dy, q.dtype), q, k, ready(probs), q.dtype.type(scale), ds, dq, dk)
+    dmask = _sum_to(ds, (1,) * (4 - mask.ndim) + mask.shape).reshape(mask.shape) if needs[2] else None
+    return tuple(g if need else None for g, need in zip((dq, dk, dmask), needs, strict=True))
+
+
+@parallel
+def _weights(q, k, bias, masked, causal, scale, probs):
+    B, H, T, S = probs.shape
+    zero = probs.dtype.type(0)
+    for i in prange(B * H):
+        b, h = i // H, i % H
+        # pass 1: scores
+        gemm(scale, q[b, h], False, k[b, h // (H // k.shape[1])], True, zero, probs[b, h])
+        # pass 2: probabilities
+        for t in range(T):
+            s = probs[b, h, t]
+            seen = min(S, t + 1) if causal else S
+            if masked:
+                _add_bias(s, seen, bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1), min(t, bias.shape[2] - 1)])
+            _, total = _exp_row(s, seen, S)
+            for j in range(seen):
+                s[j] = s[j] / total if total != 0 else zero
+
+
+@parallel
+def _weights_backward(dy, q, k, probs, scale, ds, dq, dk):
+    B, H, T, S = probs.shape
+    G = k.shape[1]
+    one, zero = probs.dtype.type(1), probs.dtype.type(0)
+    for i in prange(B * G):
+        b, g = i // G, i % G
+        for h in range(g * (H // G), (g + 1) * (H // G)):
+            # pass 2 backward
+            for t in range(T):
+                P, d, out = probs[b, h, t], dy[b, h, t], ds[b, h, t]
+                D = zero
+                for j in range(S):
+                    D += P[j] * d[j] if P[j] != 0 else zero
+                for j in range(S):
+                    out[j] = P[j] * (d[j] - D) if P[j] != 0 else zero
+            # pass 1 backward
+            if _finite(q[b, h]) and _finite(k[b, g]):
+                gemm(scale, ds[b, h], False, k[b, g], False, zero, dq[b, h])
+                gemm(scale, ds[b, h], True, q[b, h], False, one, dk[b, g])
+            else:
+                _skipping(ds[b, h], T, S, scale, k[b, g], dq[b, h])
+                _skipping_transposed(ds[b, h], T, S, scale, q[b, h], dk[b, g])
+
+
+# ---- shared ----------------------------------------------------------------------------------------------------------
+
+
+@jit
+def _exp_row(s, seen, keys):
+    """s[:seen] becomes exp(s − m), the rest of s[:keys] 0 → m and the sum. The largest, m, goes lest exp overflow."""
+    m = s.dtype.type(-np.inf)
+    for j in range(seen):
+        m = max(m, s[j])
+    if m == -np.inf:
+        m = s.dtype.type(0)
+    total = s.dtype.type(0)
+    for j in range(seen):
+        s[j] = fast_exp(s[j] - m)
+        total += s[j]
+    for j in range(seen, keys):
+        s[j] = 0
+    return m, total
+
+
+@jit
+def _add_bias(s, n, bias):
+    """s[:n] += bias, and −inf where bias is: a masked score may be NaN."""
+    for j in range(n):
+        s[j] = s[j] + bias[j] if bias[j] != -np.inf else bias[j]
+
+
+@jit
+def _drop(x, n, place, limit, seed):
+    """Set to 0 what dropout drops of x[:n]; place: the index of x[0] among all probabilities."""
+    for j in range(n):
+        pass
+
+
+@jit
+def _finite(x):
+    """Whether no number of x (rows, columns) is infinite or NaN. (Times 0, those are NaN.)"""
+    rest = x.dtype.type(0)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            rest += x[i, j] * x.dtype.type(0)
+    return rest == 0
+
+
+@jit
+def _skipping(a, rows, n, alpha, x, out):
+    """out += alpha · a · x, in which a 0 in a skips its row of x: 0 · NaN would be NaN."""
+    for i in range(rows):
+        for j in range(n):
+            if a[i, j] != 0:
+                for e in range(x.shape[1]):
+                    out[i, e] += alpha * a[i, j] * x[j, e]
+
+
+@jit
+def _skipping_transposed(a, rows, n, alpha, x, out):
+    """out += alpha · aᵀ · x, in which a 0 in a skips its row of x."""
+    for i in range(rows):
+        for j in range(n):
+            if a[i, j] != 0:
+                for e in range(x.shape[1]):
+                    out[j, e] += alpha * a[i, j] * x[i, e]
+
+
+def fast_exp(x):
+    raise NotImplementedError("fast_exp is for compiled code")
+
+
+@overload(fast_exp, jit_options={"fastmath": {"contract"}, "error_model": "numpy"})
+def _compiled_exp(x):
+    if x is not types.float32:
+        return lambda x: np.exp(x)
+
+    def exp32(x):
+        # x = (n + f) · log 2, |f| ≤ ½, in double precision: the difference cancels
+        z = np.float64(x) * 1.4426950408889634
+        z = min(max(z, -150.0), 129.0)
+        n = np.floor(z + 0.5)
+        f = np.float32(z - n)
+        p = np.float32(1.5252733804059841e-05)
+        p = p * f + np.float32(1.5403530393381609e-04)
+        p = p * f + np.float32(1.3333558146428443e-03)
+        p = p * f + np.float32(9.6181291076284772e-03)
+        p = p * f + np.float32(5.5504108664821580e-02)
+        p = p * f + np.float32(2.4022650695910071e-01)
+        p = p * f + np.float32(6.9314718055994531e-01)
+        p = p * f + np.float32(1)
+        y = p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+        y = np.float32(0) if x < np.float32(-87.3) else y
+        y = np.float32(np.inf) if x > np.float32(88.7) else y
+        return x if x != x else y
+    return exp32

@@ -1,0 +1,92 @@
+"""Matrix products, cut by shape and run in parallel (see ``_blas``)."""
+
+import math
+
+import numpy as np
+
+from ..reference.matmul import _sum_to
+from ._blas import product
+from ._jit import CHUNKS, chunk, parallel, prange, ready
+
+__all__ = ["linear_backward", "linear_forward", "matmul_backward", "matmul_forward"]
+
+
+def matmul_forward(x, y):
+    """x (…, m, k) or (k,), y (…, k, n) or (k,) → (…, m, n), without the axes that a 1-D factor lacks."""
+    x2, y2 = x[None, :] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
+    out = product(x2, y2)
+    if x.ndim == 1:
+        out = out[..., 0, :]
+    return out[..., 0] if y.ndim == 1 else out
+
+
+def matmul_backward(dy, x, y, needs=(True, True)):
+    """dy shaped like the product → the gradients of x and y."""
+    dx = dy_ = None
+    # a 1-D factor is a row on the left, a column on the right
+    x2, y2 = x[None, :] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
+    if x.ndim == 1:
+        dy = dy[..., None, :] if y.ndim > 1 else dy[..., None]
+    if y.ndim == 1:
+        dy = dy[..., None]
+    if y2.ndim == 2 and x2.ndim > 2:
+        # one matrix for the whole batch: one product over all rows
+        dx, dy_ = _shared(dy, x2, y2, needs)
+        return _shaped(dx, x), _shaped(dy_, y)
+    if needs[0]:
+        dx = _shaped(_sum_to(product(dy, y2.swapaxes(-1, -2)), x2.shape), x)
+    if needs[1]:
+        dy_ = _shaped(_sum_to(product(x2.swapaxes(-1, -2), dy), y2.shape), y)
+    return dx, dy_
+
+
+def linear_forward(x, weight, bias):
+    """x (…, in), weight (out, in), bias (out,) or None → y (…, out)."""
+    return product(_rows(x), weight.T, bias).reshape(*x.shape[:-1], len(weight))
+
+
+def linear_backward(dy, x, weight, needs=(True, True, True)):
+    """dy (…, out) → dx (…, in), dweight (out, in), dbias (out,)."""
+    dx = dweight = dbias = None
+    rows = _rows(dy)
+    if needs[0]:
+        dx = product(rows, weight).reshape(x.shape)
+    # weight and bias were used in every row
+    if needs[1]:
+        dweight = product(rows.T, _rows(x))
+    if needs[2]:
+        dbias = column_sums(rows)
+    return dx, dweight, dbias
+
+
+def column_sums(x):
+    """x (rows, c) → (c,): sums of pieces of the rows, added up in order."""
+    if x.size < 1 << 16:
+        return x.sum(0)
+    step = chunk(len(x))
+    partial = np.zeros((CHUNKS, x.shape[1]), x.dtype)
+    _partial_sums(ready(x), step, partial)
+    return partial.sum(0)
+
+
+@parallel
+def _partial_sums(x, step, partial):
+    for piece in prange(len(partial)):
+        for i in range(piece * step, min(len(x), (piece + 1) * step)):
+            for j in range(x.shape[1]):
+                partial[piece, j] += x[i, j]
+
+
+def _rows(x):
+    """(…, c) → (rows, c)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _shared(dy, x, y, needs):
+    rows = _rows(dy)
+    dx = product(rows, y.T).reshape(x.shape) if needs[0] else None
+    return dx, product(_rows(x).T, rows) if needs[1] else None
+
+
+def _shaped(g, like):
+    return None if g is None else g.reshape(like.shape)

@@ -1,0 +1,91 @@
+"""One step of an optimizer, in one pass over memory. The formulas stand in the reference."""
+
+import math
+
+import numpy as np
+
+from ._jit import CHUNKS, inline, jit, parallel, prange, ready
+
+__all__ = ["adam_step", "sgd_step"]
+
+
+def sgd_step(param, grad, buffer, lr, momentum, dampening, weight_decay, nesterov, maximize, first):
+    """buffer: the moving sum of gradients, None without momentum; first: it holds nothing yet."""
+    number = param.dtype.type
+    p, g, b = _flat(param), _flat(grad, param.dtype), _flat(param if buffer is None else buffer)
+    _sgd(p, g, b, number(lr), number(momentum), number(1 - dampening), number(weight_decay), number(-1 if maximize else 1),
+         buffer is not None, bool(nesterov), bool(first), _pieces(p))
+    _store(param, p)
+    if buffer is not None:
+        _store(buffer, b)
+
+
+def adam_step(param, grad, m, v, vmax, step, lr, beta1, beta2, eps, weight_decay, decoupled, maximize):
+    """step counts from 1; vmax: the largest v so far, None without AMSGrad."""
+    number = param.dtype.type
+    arrays = [_flat(param), _flat(grad, param.dtype), _flat(m), _flat(v), _flat(v if vmax is None else vmax)]
+    shrink, add = (1 - lr * weight_decay, 0) if decoupled else (1, weight_decay)
+    _adam(*arrays, number(lr / (1 - beta1**step)), number(1 - beta1), number(beta2), number(1 - beta2),
+          number(math.sqrt(1 - beta2**step)), number(eps), number(shrink), number(add), number(-1 if maximize else 1),
+          vmax is not None, _pieces(param))
+    for array, flat in zip((param, None, m, v, vmax), arrays, strict=True):
+        if array is not None:
+            _store(array, flat)
+
+
+def _flat(x, dtype=None):
+    return ready(x, dtype).reshape(-1)
+
+
+def _store(array, flat):
+    """Write back what was computed on a copy, because the array is not contiguous."""
+    if not np.may_share_memory(array, flat):
+        array[...] = flat.reshape(array.shape)
+
+
+def _pieces(x):
+    return CHUNKS if x.size >= 1 << 15 else 1
+
+
+@parallel
+def _sgd(param, grad, buffer, lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov, first, pieces):
+    for piece in prange(pieces):
+        at = _part(piece, pieces, len(param))
+        _sgd_piece(param[at], grad[at], buffer[at], lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov, first)
+
+
+@jit
+def _sgd_piece(param, grad, buffer, lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov, first):
+    for i in range(len(param)):
+        g = sign * grad[i] + weight_decay * param[i]
+        if has_buffer:
+            b = g if first else momentum * buffer[i] + fresh * g
+            buffer[i] = b
+            g = g + momentum * b if nesterov else b
+        param[i] -= lr * g
+
+
+@parallel
+def _adam(param, grad, m, v, vmax, rate, fresh1, beta2, fresh2, root, eps, shrink, weight_decay, sign, amsgrad, pieces):
+    for piece in prange(pieces):
+        at = _part(piece, pieces, len(param))
+        _adam_piece(param[at], grad[at], m[at], v[at], vmax[at], rate, fresh1, beta2, fresh2, root, eps, shrink,
+                    weight_decay, sign, amsgrad)
+
+
+@jit
+def _adam_piece(param, grad, m, v, vmax, rate, fresh1, beta2, fresh2, root, eps, shrink, weight_decay, sign, amsgrad):
+    for i in range(len(param)):
+        g = sign * grad[i] + weight_decay * param[i]
+        m[i] += fresh1 * (g - m[i])
+        largest = beta2 * v[i] + fresh2 * g * g
+        v[i] = largest
+        if amsgrad:
+            largest = vmax[i] if vmax[i] > largest else largest
+            vmax[i] = largest
+        param[i] = shrink * param[i] - rate * m[i] / (np.sqrt(largest) / root + eps)
+
+
+@inline
+def _part(piece, pieces, n):
+    return slice(piece * n // pieces, (piece + 1) * n // pieces)

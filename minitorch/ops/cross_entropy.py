@@ -1,0 +1,193 @@
+"""Cross-entropy: how surprised the model was by the right answer."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minitorch.autograd import Function, Variable
+from minitorch.errors import DTypeError, RangeError, ShapeError
+from minitorch.ops.elementwise import div, mul, neg
+from minitorch.ops.index import gather
+from minitorch.ops.reduce import sum as sum_
+from minitorch.ops.shape import movedim, reshape
+from minitorch.ops.softmax import log_softmax
+
+if TYPE_CHECKING:
+    from minitorch.tensor import Tensor
+
+__all__ = ["cross_entropy", "nll_loss"]
+
+
+class CrossEntropy(Function):
+    """Softmax and the negative log of the label's probability, in one node.
+
+    Forward    p = softmax(logits)      lossᵢ = −w[labelᵢ] · ln p[i, labelᵢ]          0 where the label is ignored
+               with smoothing ε the target is 1 − ε on the label and ε / V on every class
+               loss = Σ lossᵢ / Σ w[labelᵢ] (mean), Σ lossᵢ (sum), or lossᵢ (none)
+    Backward   dlogits = dlossᵢ · w[labelᵢ] · (p − target)
+    Saved      logits, labels, lse = ln Σ e^logits (one number a row). p is recomputed: it is as large as the logits.
+    Shapes     logits (N, V)    labels (N,)    w (V,)    lse (N,)
+    Derived in docs/layers/cross_entropy.md
+    """
+
+    def forward(self, logits, labels, weight, *, ignore_index, smoothing, reduction):
+        losses, self.lse = self.k.cross_entropy_forward(logits, labels, weight, ignore_index, smoothing)
+        self.logits, self.labels, self.weight = logits, labels, weight
+        self.ignore_index, self.smoothing = ignore_index, smoothing
+        self.share = share_of_each(reduction, labels, weight, ignore_index, logits.dtype)
+        return losses if reduction == "none" else losses.sum() * self.share
+
+    def backward(self, dy):
+        dlosses = np.broadcast_to(dy * self.share, self.labels.shape)
+        dlogits = self.k.cross_entropy_backward(dlosses, self.logits, self.labels, self.weight, self.lse,
+                                                self.ignore_index, self.smoothing)
+        return dlogits, None, None
+
+
+def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
+                  ignore_index: int = -100, reduce=None, reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
+    """The mean of −ln softmax(input)[target]: how surprised the model was.
+
+    input is (N, V), or (V,), or (N, V, d1, …) with the classes on axis 1; target holds class numbers, or probabilities in
+    input's own shape. Labels equal to ``ignore_index`` do not count; if all are, the loss is 0.0 and a warning says so.
+
+    >>> logits = minitorch.tensor([[2.0, 1.0, 0.0]])
+    >>> minitorch.nn.functional.cross_entropy(logits, minitorch.tensor([0]))
+    tensor(0.4076)
+    """
+    op = "cross_entropy"
+    _check_loss(op, input, reduction, size_average, reduce)
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"{op}: label_smoothing must be between 0 and 1, got {label_smoothing}")
+    if isinstance(target, Variable) and target.dtype.kind == "f":
+        return _with_probabilities(input, target, weight, reduction, label_smoothing)
+    labels, classes = check_labels(op, input, target, ignore_index)
+    _check_weight(op, weight, classes, input)
+    rows = _rows(input)
+    loss = CrossEntropy.apply(rows, labels.reshape(-1), None if weight is None else weight.data,
+                              ignore_index=ignore_index, smoothing=float(label_smoothing), reduction=reduction)
+    return reshape(loss, labels.shape) if reduction == "none" else loss
+
+
+def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None, ignore_index: int = -100,
+             reduce=None, reduction: str = "mean") -> Tensor:
+    """Like cross_entropy, for log-probabilities: the mean of −input[target].
+
+    >>> logp = minitorch.log_softmax(minitorch.tensor([[2.0, 1.0, 0.0]]), 1)
+    >>> minitorch.nn.functional.nll_loss(logp, minitorch.tensor([0]))
+    tensor(0.4076)
+    """
+    op = "nll_loss"
+    _check_loss(op, input, reduction, size_average, reduce)
+    labels, classes = check_labels(op, input, target, ignore_index)
+    _check_weight(op, weight, classes, input)
+    flat = labels.reshape(-1)
+    counted = flat != ignore_index
+    share = share_of_each(reduction, flat, None if weight is None else weight.data, ignore_index, input.dtype)
+    w = counted.astype(input.dtype)
+    if weight is not None:
+        w *= weight.data[np.where(counted, flat, 0)]
+    safe = input.like(np.where(counted, flat, 0)[:, None])
+    # 0 · inf is NaN, so a row that does not count is left out rather than weighed with 0
+    picked = reshape(gather(_rows(input), 1, safe), flat.shape).masked_fill(input.like(~counted), 0.0)
+    losses = neg(mul(picked, input.like(w)))
+    return reshape(losses, labels.shape) if reduction == "none" else mul(sum_(losses), float(share))
+
+
+def check_labels(op: str, input, target, ignore_index: int):
+    """Class numbers as int64, each in range or ignored; and how many classes there are."""
+    if not isinstance(target, Variable):
+        raise TypeError(f"{op}: target must be a Tensor, got {type(target).__name__}")
+    labels = target.data
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(f"{op}: labels must be integers, got {labels.dtype}. Use target.long().")
+    if input.ndim == 0:
+        raise ShapeError(f"{op}: logits must have a class axis, got shape ()")
+    classes = input.shape[0] if input.ndim == 1 else input.shape[1]
+    expected = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+    if labels.shape != expected:
+        if input.ndim == 3 and labels.shape == input.shape[:2]:
+            raise ShapeError(f"{op}: logits {input.shape} and labels {labels.shape}: flatten both: "
+                             f"logits.reshape(-1, {input.shape[2]}), labels.reshape(-1). (Classes are expected on axis 1.)")
+        if input.ndim == 2 and labels.ndim == 1:
+            raise ShapeError(f"{op}: {input.shape[0]} rows of logits but {labels.shape[0]} labels.")
+        raise ShapeError(f"{op}: logits {input.shape} need labels of shape {expected}, got {labels.shape}")
+    labels = labels.astype(np.int64)
+    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        value, position = int(labels[at]), at[0] if len(at) == 1 else at
+        if value < 0:
+            raise RangeError(f"{op}: label {value} at position {position} is negative and is not ignore_index "
+                             f"({ignore_index}). Pass ignore_index={value} if {value} means 'skip'.")
+        raise RangeError(f"{op}: label {value} at position {position} is outside [0, {classes}) ({classes} classes). "
+                         f"Use ignore_index (now {ignore_index}) for positions to skip.")
+    if labels.size and reduce_all_ignored(labels, ignore_index):
+        warnings.warn(f"{op}: all {labels.size} labels equal ignore_index ({ignore_index}); the loss is 0.0 and gradients "
+                      "are zero.", UserWarning, stacklevel=3)
+    return labels, classes
+
+
+def reduce_all_ignored(labels, ignore_index) -> bool:
+    """True if no label counts."""
+    return bool((labels == ignore_index).all())
+
+
+def share_of_each(reduction, labels, weight, ignore_index, dtype):
+    """What each row's loss counts in the result: 1 / (number, or weight, of the labels that count) for a mean."""
+    if reduction != "mean":
+        return dtype.type(1)
+    counted = labels != ignore_index
+    total = counted.sum() if weight is None else weight[labels[counted]].sum(dtype=np.float64)
+    return dtype.type(1 / total if total else 1 if weight is None or not counted.any() else np.inf)
+
+
+def _with_probabilities(input, target, weight, reduction, smoothing):
+    if target.shape != input.shape:
+        raise ShapeError(f"cross_entropy: target probabilities have shape {target.shape}, logits {input.shape}; they must "
+                         "be equal. Class numbers must be integers: target.long().")
+    axis = 1 if input.ndim > 1 else 0
+    classes = input.shape[axis]
+    _check_weight("cross_entropy", weight, classes, input)
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    logp = log_softmax(input, axis)
+    if weight is not None:
+        logp = mul(logp, reshape(weight, *([classes] + [1] * (input.ndim - 1 - axis))))
+    losses = neg(sum_(mul(logp, target), axis))
+    if reduction == "none":
+        return losses
+    return sum_(losses) if reduction == "sum" else div(sum_(losses), max(losses.numel(), 1))
+
+
+def _rows(input):
+    """Classes last, everything else flattened: (N, V)."""
+    if input.ndim == 2:
+        return input
+    if input.ndim == 1:
+        return reshape(input, 1, -1)
+    return reshape(movedim(input, 1, -1), math.prod(input.shape[:1] + input.shape[2:]), input.shape[1])
+
+
+def _check_loss(op, input, reduction, size_average=None, reduce=None):
+    if size_average is not None or reduce is not None:
+        raise NotImplementedError(f"{op}: size_average and reduce are PyTorch's old names; use reduction=")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    if not isinstance(input, Variable):
+        raise TypeError(f"{op}: input must be a Tensor, got {type(input).__name__}")
+    if input.dtype.kind != "f":
+        raise DTypeError(f"{op}: logits must be floats, got {input.dtype}. Are input and target swapped?")
+
+
+def _check_weight(op, weight, classes, input):
+    if weight is None:
+        return
+    if weight.shape != (classes,):
+        raise ShapeError(f"{op}: weight has shape {weight.shape}, expected ({classes},): one per class")
+    if weight.dtype != input.dtype:
+        raise DTypeError(f"{op}: logits are {input.dtype}, weight is {weight.dtype}. Cast one.")

@@ -1,0 +1,179 @@
+"""matmul and linear: shapes of every kind, and the same bits on any number of threads."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minitorch.kernels import cpu, reference
+
+# left, right: 1-D, 2-D, batched, broadcast, empty, and large enough to be cut into pieces
+SHAPES = [
+    ((3,), (3,)), ((1,), (1,)), ((3,), (3, 4)), ((2, 3), (3,)), ((5, 2, 3), (3,)), ((3,), (5, 3, 2)), ((2, 3), (3, 4)),
+    ((1, 1), (1, 1)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)), ((5, 2, 3), (5, 3, 4)), ((5, 2, 3), (1, 3, 4)),
+    ((2, 1, 2, 3), (4, 3, 5)), ((2, 1, 7, 3), (1, 4, 3, 5)), ((0, 3), (3, 4)), ((2, 0), (0, 4)), ((5, 0, 3), (3, 4)),
+    ((0, 2, 3), (3, 4)), ((0, 2, 3), (0, 3, 4)), ((2, 3), (3, 0)), ((0,), (0,)), ((127, 129), (129, 131)),
+    ((6, 130, 70), (70, 130)), ((6, 130, 70), (6, 70, 131)), ((3, 1, 65, 64), (2, 64, 300)), ((257, 300), (300, 129)),
+    ((3, 4001), (4001, 257)), ((2000,), (2000, 700)), ((1100, 1000), (1000,)), ((1, 70), (70, 20011)),
+]
+LINEAR = [  # rows, in, out
+    ((3,), 4, 5), ((), 4, 5), ((2, 3), 1, 1), ((0,), 4, 5), ((2, 0), 3, 2), ((2,), 0, 3), ((2,), 3, 0), ((7, 11), 13, 17),
+    ((3, 129), 127, 131), ((4, 64), 64, 256), ((1,), 1031, 1021),
+]
+
+
+def rng(*key):
+    return np.random.default_rng([len(str(key)), *map(ord, str(key))])
+
+
+def agree(got, want, tolerance=1e-12):
+    for a, b in zip(got, want, strict=True):
+        if b is None:
+            assert a is None
+            continue
+        assert a.shape == b.shape and a.dtype == b.dtype
+        assert np.abs(a - b).max(initial=0) <= tolerance * np.abs(b).max(initial=1)
+
+
+def complex_step(forward, inputs, dy):
+    """The gradient of every input, from one complex evaluation for each of its numbers: no truncation error."""
+    gradients = []
+    for n, x in enumerate(inputs):
+        g = np.empty(x.shape)
+        for at in np.ndindex(x.shape):
+            z = x.astype(complex)
+            z[at] += 1e-30j
+            g[at] = (forward(*inputs[:n], z, *inputs[n + 1:]).imag * dy).sum() / 1e-30
+        gradients.append(g)
+    return gradients
+
+
+def layouts(x):
+    """The same numbers, laid out in memory in other ways."""
+    yield np.asfortranarray(x)
+    wide = np.full(tuple(2 * n + 1 for n in x.shape), np.nan, x.dtype)
+    step = wide[(..., *(slice(1, 2 * n, 2) for n in x.shape))]
+    step[...] = x
+    yield step
+    yield np.flip(np.flip(np.asarray(x)).copy())
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    yield frozen
+
+
+@pytest.mark.parametrize("shapes", [s for s in SHAPES if np.prod(s[0]) * np.prod(s[1][-1:]) < 200], ids=str)
+def test_matmul_reference_against_complex_step(shapes):
+    r = rng(shapes)
+    x, y = map(r.standard_normal, shapes)
+    dy = r.standard_normal(reference.matmul_forward(x, y).shape)
+    agree(reference.matmul_backward(dy, x, y), complex_step(reference.matmul_forward, (x, y), dy))
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("d", 1e-12), ("f", 2e-5)])
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_matmul_cpu_against_reference(shapes, dtype, tolerance):
+    r = rng(shapes)
+    x, y = (r.standard_normal(s).astype(dtype) for s in shapes)
+    out = reference.matmul_forward(x, y)
+    dy = r.standard_normal(out.shape).astype(dtype)
+    agree([cpu.matmul_forward(x, y)], [out], tolerance)
+    agree(cpu.matmul_backward(dy, x, y), reference.matmul_backward(dy, x, y), tolerance)
+    for needs in (True, False), (False, True):
+        for got, need, g in zip(cpu.matmul_backward(dy, x, y, needs), needs, reference.matmul_backward(dy, x, y), strict=True):
+            agree([got], [g if need else None], tolerance)
+
+
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_matmul_layouts(shapes):
+    r = rng(shapes)
+    x, y = map(r.standard_normal, shapes)
+    out = reference.matmul_forward(x, y)
+    dy = r.standard_normal(out.shape)
+    want = reference.matmul_backward(dy, x, y)
+    for a, b, d in zip(layouts(x), layouts(y), layouts(dy), strict=True):
+        agree([cpu.matmul_forward(a, b)], [out])
+        agree(cpu.matmul_backward(d, a, b), want)
+    d = np.broadcast_to(np.float64(1.5), out.shape)
+    agree(cpu.matmul_backward(d, x, y), reference.matmul_backward(d, x, y))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows, n, m", [s for s in LINEAR if s[1] * s[2] < 300])
+def test_linear_reference_against_complex_step(rows, n, m, bias):
+    r = rng(rows, n, m)
+    x, w, b = r.standard_normal((*rows, n)), r.standard_normal((m, n)), r.standard_normal(m)
+    dy = r.standard_normal((*rows, m))
+    if bias:
+        agree(reference.linear_backward(dy, x, w), complex_step(reference.linear_forward, (x, w, b), dy))
+    else:
+        forward = lambda x, w: reference.linear_forward(x, w, None)
+        agree(reference.linear_backward(dy, x, w, (True, True, False))[:2], complex_step(forward, (x, w), dy))
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("d", 1e-12), ("f", 2e-5)])
+@pytest.mark.parametrize("rows, n, m", LINEAR)
+def test_linear_cpu_against_reference(rows, n, m, dtype, tolerance):
+    r = rng(rows, n, m)
+    x, w, b, dy = (r.standard_normal(s).astype(dtype) for s in ((*rows, n), (m, n), (m,), (*rows, m)))
+    want = reference.linear_backward(dy, x, w)
+    for bias in b, None:
+        agree([cpu.linear_forward(x, w, bias)], [reference.linear_forward(x, w, bias)], tolerance)
+    for needs in np.ndindex(2, 2, 2):
+        for got, need, g in zip(cpu.linear_backward(dy, x, w, needs), needs, want, strict=True):
+            agree([got], [g if need else None], tolerance)
+    for a, c, e, d in zip(layouts(x), layouts(w), layouts(b), layouts(dy), strict=True):
+        agree([cpu.linear_forward(a, c, e)], [reference.linear_forward(x, w, b)], tolerance)
+        agree(cpu.linear_backward(d, a, c), want, tolerance)
+
+
+def test_column_sums_of_many_rows():
+    dy = rng(1).integers(-8, 8, (70001, 3)).astype("f")
+    x = np.ones((70001, 2), "f")
+    assert (cpu.linear_backward(dy, x, np.ones((3, 2), "f"))[2] == dy.sum(0, dtype="d")).all()
+
+
+BITS = """
+import hashlib, json, numpy as np
+from minitorch.kernels import cpu
+r, bits = np.random.default_rng(0), {}
+for dtype in "fd":
+    for m, k, n in [(1, 768, 3072), (7, 13, 5), (64, 64, 64), (129, 257, 65), (3, 10000, 3), (1, 100000, 1), (17, 50000, 1),
+                    (1, 50000, 17), (256, 384, 1536), (384, 2048, 65), (65, 2048, 384), (16, 8, 50304), (5000, 1, 500),
+                    (1, 1000, 5000), (5000, 1000, 1), (127, 128, 129), (33, 4097, 31), (1024, 384, 384)]:
+        a, b = r.standard_normal((m, k)).astype(dtype), r.standard_normal((k, n)).astype(dtype)
+        y = r.standard_normal((m, n)).astype(dtype)
+        found = [cpu.matmul_forward(a, b), cpu.matmul_forward(np.asfortranarray(a), np.asfortranarray(b)),
+                 cpu.matmul_forward(a, b[:, 0]), cpu.matmul_forward(a[0], b), cpu.matmul_forward(a[0], b[:, 0]),
+                 *cpu.matmul_backward(y, a, b), *cpu.linear_backward(y, a, np.ascontiguousarray(b.T))]
+        bits[f"{dtype} {m} {k} {n}"] = [hashlib.sha1(np.ascontiguousarray(x)).hexdigest() for x in found]
+    a, b = r.standard_normal((6, 130, 70)).astype(dtype), r.standard_normal((6, 70, 90)).astype(dtype)
+    bits[dtype] = [hashlib.sha1(np.ascontiguousarray(x)).hexdigest() for x in
+                   (cpu.matmul_forward(a, b), *cpu.matmul_backward(a[:, :, :1] + b[:, :1], a, b), cpu.matmul_forward(a, b[0]))]
+print(json.dumps(bits))
+"""
+
+
+def test_same_bits_on_one_and_two_threads():
+    def run(threads):
+        env = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
+        return json.loads(subprocess.run([sys.executable, "-c", BITS], env=env, check=True, capture_output=True).stdout)
+
+    one, two = run("1"), run("2")
+    assert one == two
+
+
+def test_threads_of_openblas_are_given_back():
+    from minitorch.kernels.cpu import _blas
+
+    if not _blas.AVAILABLE:
+        pytest.skip("this NumPy brings no OpenBLAS")
+    before = _blas._get_threads()
+    with _blas.one_thread(), _blas.one_thread():
+        assert _blas._get_threads() == 1
+    assert _blas._get_threads() == before
+    with pytest.raises(ZeroDivisionError), _blas.one_thread():
+        raise ZeroDivisionError
+    assert _blas._get_threads() == before
