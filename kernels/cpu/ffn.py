@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ._blas import product
+from ._drop import drop, settings
 from ._jit import CHUNKS, jit, parallel, prange
 from .attention import fast_exp
 from .matmul import _rows, column_sums
@@ -23,7 +24,7 @@ def ffn_forward(x, w1, b1, w2, b2, activation, p, seed):
     pre = product(_rows(x), w1.T, b1)
     # pass 2: activation, dropout
     hidden = np.empty_like(pre)
-    _activate(pre.reshape(-1), _ACTIVATIONS[activation], *_dropout(pre, p, seed), _pieces(pre), hidden.reshape(-1))
+    _activate(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre), hidden.reshape(-1))
     # pass 3: linear
     return product(hidden, w2.T, b2).reshape(*x.shape[:-1], len(w2)), pre
 
@@ -36,7 +37,7 @@ def ffn_backward(dy, x, w1, w2, pre, activation, p, seed, needs=(True, True, Tru
     if needs[4]:
         db2 = column_sums(dy)
     dpre, hidden = product(dy, w2), np.empty_like(pre)
-    _activate_backward(pre.reshape(-1), _ACTIVATIONS[activation], *_dropout(pre, p, seed), _pieces(pre),
+    _activate_backward(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre),
                        hidden.reshape(-1), dpre.reshape(-1))
     if needs[3]:
         dw2 = product(dy.T, hidden)
@@ -50,39 +51,41 @@ def ffn_backward(dy, x, w1, w2, pre, activation, p, seed, needs=(True, True, Tru
     return dx, dw1, db1, dw2, db2
 
 
-def _dropout(pre, p, seed):
-    return pre.dtype.type(1 / (1 - p) if p < 1 else 0), np.uint64(0), np.uint64(seed)
-
-
 def _pieces(x):
     return CHUNKS if x.size >= 1 << 13 else 1
 
 
 @parallel
-def _activate(pre, activation, grow, limit, seed, pieces, hidden):
+def _activate(pre, activation, grow, limits, pieces, hidden):
     for piece in prange(pieces):
         i0, i1 = piece * len(pre) // pieces, (piece + 1) * len(pre) // pieces
-        _activate_piece(pre[i0:i1], activation, hidden[i0:i1])
+        _activate_piece(pre[i0:i1], activation, grow, limits, i0, hidden[i0:i1])
 
 
 @jit
-def _activate_piece(pre, activation, hidden):
+def _activate_piece(pre, activation, grow, limits, place, hidden):
     for i in range(len(pre)):
-        hidden[i], _ = _act(pre[i], activation)
+        hidden[i] = _act(pre[i], activation)[0] * grow
+    if limits[0] > 0:
+        drop(hidden, len(pre), place, limits)
 
 
 @parallel
-def _activate_backward(pre, activation, grow, limit, seed, pieces, hidden, dpre):
+def _activate_backward(pre, activation, grow, limits, pieces, hidden, dpre):
     for piece in prange(pieces):
         i0, i1 = piece * len(pre) // pieces, (piece + 1) * len(pre) // pieces
-        _activate_backward_piece(pre[i0:i1], activation, hidden[i0:i1], dpre[i0:i1])
+        _activate_backward_piece(pre[i0:i1], activation, grow, limits, i0, hidden[i0:i1], dpre[i0:i1])
 
 
 @jit
-def _activate_backward_piece(pre, activation, hidden, dpre):
+def _activate_backward_piece(pre, activation, grow, limits, place, hidden, dpre):
     for i in range(len(pre)):
-        hidden[i], slope = _act(pre[i], activation)
-        dpre[i] *= slope
+        value, slope = _act(pre[i], activation)
+        hidden[i] = value * grow
+        dpre[i] *= slope * grow
+    if limits[0] > 0:
+        drop(hidden, len(pre), place, limits)
+        drop(dpre, len(pre), place, limits)
 
 
 @jit
@@ -96,7 +99,10 @@ def _act(x, activation):
         return x * cdf, cdf + x * fast_exp(-x * x / number(2)) * number(1 / math.sqrt(2 * math.pi))
     u, du = x, number(1)
     if activation == 2:
+        z = max(min(x, number(20)), number(-20))  # beyond, σ is 0 or 1 and x³ might overflow
         c, c3 = number(2 * math.sqrt(2 / math.pi)), number(0.044715)
-        u, du = c * (x + c3 * x * x * x), c * (number(1) + number(3) * c3 * x * x)
-    sigma = number(1) / (number(1) + fast_exp(-u))
-    return x * sigma, sigma + x * sigma * (number(1) - sigma) * du
+        u, du = c * (z + c3 * z * z * z), c * (number(1) + number(3) * c3 * z * z)
+    e = fast_exp(-u)
+    sigma = number(1) / (number(1) + e)
+    rest = e * sigma if e < np.inf else number(1)  # 1 − σ with all its digits
+    return x * sigma, sigma + x * sigma * rest * du

@@ -11,6 +11,8 @@ that may attend no key gives 0 and gets 0.
 
 import numpy as np
 
+from .dropout import keep
+
 __all__ = [
     "attention_backward", "attention_forward", "attention_weights_backward", "attention_weights_forward",
 ]
@@ -113,7 +115,6 @@ def _kept(q, k, p, seed):
     """What dropout multiplies the probabilities (B, H, T, S) with: 0 or 1 / (1 − p)."""
     if p == 0:
         return None
-    from .dropout import keep
     kept = keep((*q.shape[:3], k.shape[2]), p, seed)
     return kept.astype(q.real.dtype) / (1 - p) if p < 1 else kept.astype(q.real.dtype)
 

@@ -44,6 +44,7 @@ def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothin
     for rows in _chunks(labels, ignore_index, weight):
         # passes 1 and 2 again: probabilities, from lse
         p = np.exp(_logits(x[rows], weight, bias) - lse[rows, None])
+        p /= p.sum(-1, keepdims=True)  # lse is rounded: without this, all p are off by one factor
         # pass 3 backward
         at = np.arange(len(rows)), labels[rows]
         p[at] = 0

@@ -120,6 +120,8 @@ def promote(*inputs):
 
 def to_floating(x: Tensor) -> Tensor:
     """Integers and bools as the default dtype; floats as they are."""
+    if not isinstance(x, Variable):
+        raise TypeError(f"expected a Tensor, got {type(x).__name__}. Wrap it: minitorch.tensor(...)")
     return x if x.data.dtype.kind == "f" else to_dtype(x, _default[0])
 
 

@@ -929,17 +929,17 @@ class Add(Function):
 
     Forward    z = x + y
     Backward   dx = dz      dy = dz      each summed over the axes along which it was broadcast
-    Saved      x, y (their shapes)
+    Saved      the shapes of x and y
     Shapes     x, y broadcast to z
     Derived in docs/ops/elementwise.md
     """
 
     def forward(self, x, y):
-        self.x, self.y = x, y
+        self.x_shape, self.y_shape = np.shape(x), np.shape(y)
         return self.k.add_forward(x, y)
 
     def backward(self, dz):
-        return self.k.add_backward(dz, self.x, self.y, self.needs)
+        return self.k.add_backward(dz, self.x_shape, self.y_shape, self.needs)
 
 
 def add(x: Tensor, y, *, alpha=1) -> Tensor:
@@ -956,17 +956,17 @@ class Sub(Function):
 
     Forward    z = x − y
     Backward   dx = dz      dy = −dz      each summed over the axes along which it was broadcast
-    Saved      x, y (their shapes)
+    Saved      the shapes of x and y
     Shapes     x, y broadcast to z
     Derived in docs/ops/elementwise.md
     """
 
     def forward(self, x, y):
-        self.x, self.y = x, y
+        self.x_shape, self.y_shape = np.shape(x), np.shape(y)
         return self.k.sub_forward(x, y)
 
     def backward(self, dz):
-        return self.k.sub_backward(dz, self.x, self.y, self.needs)
+        return self.k.sub_backward(dz, self.x_shape, self.y_shape, self.needs)
 
 
 def sub(x: Tensor, y, *, alpha=1) -> Tensor:
@@ -1197,17 +1197,17 @@ class Where(Function):
 
     Forward    z = x where condition, else y
     Backward   dx = dz where condition, else 0      dy = dz where not condition, else 0
-    Saved      condition, x, y (their shapes)
+    Saved      condition, the shapes of x and y
     Shapes     condition, x, y broadcast to z
     Derived in docs/ops/elementwise.md
     """
 
     def forward(self, x, y, condition):
-        self.condition, self.x, self.y = condition, x, y
+        self.condition, self.x_shape, self.y_shape = condition, np.shape(x), np.shape(y)
         return self.k.where_forward(condition, x, y)
 
     def backward(self, dz):
-        return *self.k.where_backward(dz, self.condition, self.x, self.y, self.needs[:2]), None
+        return *self.k.where_backward(dz, self.condition, self.x_shape, self.y_shape, self.needs[:2]), None
 
 
 def where(condition: Tensor, input=None, other=None):

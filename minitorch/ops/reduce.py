@@ -1,0 +1,675 @@
+"""Many numbers in, fewer out: sums, means, products, extremes, norms; and running sums, which keep them all.
+
+Each class is a node of the tape; the function under it is what people call. ``dim`` names the axes that go: one, some,
+or None for all. NumPy's names ``axis`` and ``keepdims`` are understood too, so that ``np.mean(tensor)`` works.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import numbers
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from minitorch.autograd import Function, Variable
+from minitorch.errors import DTypeError
+from minitorch.ops.dtype import to_dtype, to_floating
+from minitorch.ops.elementwise import maximum, minimum
+from minitorch.ops.shape import as_dim, as_dims
+
+if TYPE_CHECKING:
+    from minitorch.tensor import Tensor
+
+__all__ = [
+    "Selected", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum",
+    "logsumexp", "max", "mean", "median", "min", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
+    "vector_norm",
+]
+
+
+class Selected(NamedTuple):
+    """Elements that were picked along an axis, and where they were."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def numpy_names(function):
+    """Let a reduction take NumPy's axis=, keepdims= and out=None as well."""
+
+    @functools.wraps(function)
+    def reduction(*args, **settings):
+        if "axis" in settings:
+            settings["dim"] = settings.pop("axis")
+        if "keepdims" in settings:
+            settings["keepdim"] = settings.pop("keepdims")
+        if settings.pop("out", None) is not None:
+            raise TypeError(f"{function.__name__}: out= is not supported; the result is a new tensor")
+        return function(*args, **settings)
+
+    return reduction
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# sums and means
+
+class Sum(Function):
+    """Everything along some axes, added up.
+
+    Forward    y = Σ x over the axes dim
+    Backward   dx = dy, at every element that was added
+    Saved      x's shape
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, keepdim):
+        self.shape, self.dim, self.keepdim = x.shape, dim, keepdim
+        return self.k.sum_forward(x, dim, keepdim)
+
+    def backward(self, dy):
+        return self.k.sum_backward(dy, self.shape, self.dim, self.keepdim)
+
+
+@numpy_names
+def sum(x: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+    """Everything along the axes dim, added up. Integers and bools add up to int64.
+
+    >>> minitorch.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=1)
+    tensor([3., 7.])
+    """
+    return Sum.apply(_cast(x, dtype), dim=_dims("sum", dim, x), keepdim=keepdim)
+
+
+class Mean(Function):
+    """The average along some axes.
+
+    Forward    y = Σ x / n over the axes dim, n elements
+    Backward   dx = dy / n
+    Saved      x's shape
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, keepdim):
+        self.shape, self.dim, self.keepdim = x.shape, dim, keepdim
+        return self.k.mean_forward(x, dim, keepdim)
+
+    def backward(self, dy):
+        return self.k.mean_backward(dy, self.shape, self.dim, self.keepdim)
+
+
+@numpy_names
+def mean(x: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+    """The average along the axes dim.
+
+    >>> minitorch.tensor([1.0, 2.0, 6.0]).mean()
+    tensor(3.)
+    """
+    x = _cast(x, dtype)
+    _refuse_integers("mean", x)
+    return Mean.apply(x, dim=_dims("mean", dim, x), keepdim=keepdim)
+
+
+class Var(Function):
+    """The variance: how far from their mean the elements are, squared, on average.
+
+    Forward    y = Σ (x − mean)² / (n − correction)
+    Backward   dx = dy · 2 (x − mean) / (n − correction)
+    Saved      x, mean
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, correction, keepdim):
+        self.x, self.dim, self.correction, self.keepdim = x, dim, correction, keepdim
+        y, self.mean = self.k.var_forward(x, dim, correction, keepdim)
+        return y
+
+    def backward(self, dy):
+        return self.k.var_backward(dy, self.x, self.mean, self.dim, self.correction, self.keepdim)
+
+
+@numpy_names
+def var(x: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> Tensor:
+    """The variance along the axes dim, divided by n − correction; ``unbiased=False`` means correction 0, else it is 1.
+
+    >>> minitorch.tensor([1.0, 2.0, 6.0]).var()
+    tensor(7.)
+    """
+    return Var.apply(x, **_spread("var", x, dim, unbiased, keepdim, correction))
+
+
+class Std(Function):
+    """The standard deviation: the root of the variance.
+
+    Forward    y = (Σ (x − mean)² / (n − correction))^½
+    Backward   dx = dy · (x − mean) / ((n − correction) · y); 0 where y = 0
+    Saved      x, y, mean
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, correction, keepdim):
+        self.x, self.dim, self.correction, self.keepdim = x, dim, correction, keepdim
+        self.y, self.mean = self.k.std_forward(x, dim, correction, keepdim)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.std_backward(dy, self.x, self.y, self.mean, self.dim, self.correction, self.keepdim)
+
+
+@numpy_names
+def std(x: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> Tensor:
+    """The standard deviation along the axes dim, dividing by n − correction (1 unless ``unbiased=False``).
+
+    >>> minitorch.tensor([1.0, 3.0]).std(correction=0)
+    tensor(1.)
+    """
+    return Std.apply(x, **_spread("std", x, dim, unbiased, keepdim, correction))
+
+
+def var_mean(x: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> tuple[Tensor, Tensor]:
+    """The variance and the mean."""
+    dim, unbiased = (None, dim) if isinstance(dim, bool) else (dim, unbiased)
+    return var(x, dim, unbiased, keepdim, correction=correction), mean(x, dim, keepdim)
+
+
+def std_mean(x: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> tuple[Tensor, Tensor]:
+    """The standard deviation and the mean."""
+    dim, unbiased = (None, dim) if isinstance(dim, bool) else (dim, unbiased)
+    return std(x, dim, unbiased, keepdim, correction=correction), mean(x, dim, keepdim)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# products
+
+class Prod(Function):
+    """Everything along some axes, multiplied.
+
+    Forward    y = Π x over the axes dim
+    Backward   dx = dy · Π of the other elements, taken without dividing, so zeros are no matter
+    Saved      x
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, keepdim):
+        self.x, self.dim, self.keepdim = x, dim, keepdim
+        return self.k.prod_forward(x, dim, keepdim)
+
+    def backward(self, dy):
+        return self.k.prod_backward(dy, self.x, self.dim, self.keepdim)
+
+
+@numpy_names
+def prod(x: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+    """Everything along the axes dim, multiplied. Integers and bools multiply to int64.
+
+    >>> minitorch.tensor([2.0, 3.0, 4.0]).prod()
+    tensor(24.)
+    """
+    return Prod.apply(_cast(x, dtype), dim=_dims("prod", dim, x), keepdim=keepdim)
+
+
+class LogSumExp(Function):
+    """The logarithm of the sum of exponentials: a soft maximum.
+
+    Forward    y = log Σ eˣ, computed as m + log Σ eˣ⁻ᵐ with m the largest
+    Backward   dx = dy · eˣ⁻ʸ, which is softmax
+    Saved      x, y
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, keepdim):
+        self.x, self.dim, self.keepdim = x, dim, keepdim
+        self.y = self.k.logsumexp_forward(x, dim, keepdim)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.logsumexp_backward(dy, self.x, self.y, self.dim, self.keepdim)
+
+
+@numpy_names
+def logsumexp(x: Tensor, dim, keepdim: bool = False) -> Tensor:
+    """The logarithm of the sum of exponentials along the axes dim; nothing overflows on the way.
+
+    >>> minitorch.tensor([1000.0, 1000.0]).logsumexp(0)
+    tensor(1000.6931)
+    """
+    return LogSumExp.apply(to_floating(x), dim=_dims("logsumexp", dim, x), keepdim=keepdim)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the largest and the smallest
+
+class AMax(Function):
+    """The largest along some axes.
+
+    Forward    y = max x over the axes dim
+    Backward   dx = dy at the largest, 0 elsewhere; elements that tie share evenly
+    Saved      x, y
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, keepdim):
+        self.x, self.dim, self.keepdim = x, dim, keepdim
+        self.y = self.k.amax_forward(x, dim, keepdim)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.amax_backward(dy, self.x, self.y, self.dim, self.keepdim)
+
+
+@numpy_names
+def amax(x: Tensor, dim=(), keepdim: bool = False) -> Tensor:
+    """The largest along the axes dim; elements that tie share the gradient evenly.
+
+    >>> minitorch.tensor([[1.0, 5.0], [3.0, 2.0]]).amax(1)
+    tensor([5., 3.])
+    """
+    return AMax.apply(x, dim=_some("amax", _dims("amax", dim, x), x), keepdim=keepdim)
+
+
+class AMin(Function):
+    """The smallest along some axes.
+
+    Forward    y = min x over the axes dim
+    Backward   dx = dy at the smallest, 0 elsewhere; elements that tie share evenly
+    Saved      x, y
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, keepdim):
+        self.x, self.dim, self.keepdim = x, dim, keepdim
+        self.y = self.k.amin_forward(x, dim, keepdim)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.amin_backward(dy, self.x, self.y, self.dim, self.keepdim)
+
+
+@numpy_names
+def amin(x: Tensor, dim=(), keepdim: bool = False) -> Tensor:
+    """The smallest along the axes dim; elements that tie share the gradient evenly.
+
+    >>> minitorch.tensor([[1.0, 5.0], [3.0, 2.0]]).amin(1)
+    tensor([1., 2.])
+    """
+    return AMin.apply(x, dim=_some("amin", _dims("amin", dim, x), x), keepdim=keepdim)
+
+
+def aminmax(x: Tensor, *, dim=None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest."""
+    return amin(x, () if dim is None else dim, keepdim), amax(x, () if dim is None else dim, keepdim)
+
+
+class Max(Function):
+    """The largest along one axis, and where it is.
+
+    Forward    y, i = largest of x, its index; the first, if several are
+    Backward   dx[i] = dy, 0 elsewhere
+    Saved      i, x's shape
+    Shapes     x (…)    y, i: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, keepdim):
+        self.shape, self.dim, self.keepdim = x.shape, dim, keepdim
+        y, self.indices = self.k.max_forward(x, dim, keepdim)
+        return y, self.indices
+
+    def backward(self, dy, _):
+        return self.k.max_backward(dy, self.indices, self.shape, self.dim, self.keepdim)
+
+
+@numpy_names
+def max(x: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
+    """The largest of all; along one axis, values and indices; of two tensors, element by element.
+
+    >>> x = minitorch.tensor([[1.0, 5.0], [3.0, 2.0]])
+    >>> x.max()
+    tensor(5.)
+    >>> x.max(dim=1).indices
+    tensor([1, 0])
+    """
+    other = dim if isinstance(dim, Variable) else other
+    if other is not None:
+        return maximum(x, other)
+    if dim is None:
+        if not x.data.size:
+            raise RuntimeError(f"max: shape {x.data.shape} has no elements, so none is the largest. Name a dim that "
+                               "is not empty.")
+        return AMax.apply(x, dim=tuple(range(x.data.ndim)), keepdim=keepdim)
+    return Selected(*Max.apply(x, dim=_one("max", dim, x), keepdim=keepdim))
+
+
+class Min(Function):
+    """The smallest along one axis, and where it is.
+
+    Forward    y, i = smallest of x, its index; the first, if several are
+    Backward   dx[i] = dy, 0 elsewhere
+    Saved      i, x's shape
+    Shapes     x (…)    y, i: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, keepdim):
+        self.shape, self.dim, self.keepdim = x.shape, dim, keepdim
+        y, self.indices = self.k.min_forward(x, dim, keepdim)
+        return y, self.indices
+
+    def backward(self, dy, _):
+        return self.k.min_backward(dy, self.indices, self.shape, self.dim, self.keepdim)
+
+
+@numpy_names
+def min(x: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
+    """The smallest of all; along one axis, values and indices; of two tensors, element by element.
+
+    >>> x = minitorch.tensor([[1.0, 5.0], [3.0, 2.0]])
+    >>> x.min()
+    tensor(1.)
+    >>> x.min(dim=1).indices
+    tensor([0, 1])
+    """
+    other = dim if isinstance(dim, Variable) else other
+    if other is not None:
+        return minimum(x, other)
+    if dim is None:
+        if not x.data.size:
+            raise RuntimeError(f"min: shape {x.data.shape} has no elements, so none is the smallest. Name a dim that "
+                               "is not empty.")
+        return AMin.apply(x, dim=tuple(range(x.data.ndim)), keepdim=keepdim)
+    return Selected(*Min.apply(x, dim=_one("min", dim, x), keepdim=keepdim))
+
+
+class Count(Function):
+    """A question whose answer is a place, a number of elements, or yes or no: no gradient passes.
+
+    Forward    y = the kernel named ``op``, along the axes dim
+    Backward   none: the answer is a step function
+    Saved      nothing
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, op, **settings):
+        return getattr(self.k, op)(x, **settings)
+
+    def backward(self, dy):
+        return None
+
+
+@numpy_names
+def argmax(x: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+    """Where the largest is along one axis, or in reading order of all; the first one, if several are.
+
+    >>> minitorch.tensor([1.0, 5.0, 2.0]).argmax()
+    tensor(1)
+    """
+    if dim is None and not x.data.size:
+        raise IndexError(f"argmax: shape {x.data.shape} has no elements, so none is the largest")
+    dim = None if dim is None or not x.data.ndim else _one("argmax", dim, x)
+    return Count.apply(x, op="argmax", dim=dim, keepdim=keepdim)
+
+
+@numpy_names
+def argmin(x: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+    """Where the smallest is along one axis, or in reading order of all; the first one, if several are.
+
+    >>> minitorch.tensor([1.0, 5.0, 2.0]).argmin()
+    tensor(0)
+    """
+    if dim is None and not x.data.size:
+        raise IndexError(f"argmin: shape {x.data.shape} has no elements, so none is the smallest")
+    dim = None if dim is None or not x.data.ndim else _one("argmin", dim, x)
+    return Count.apply(x, op="argmin", dim=dim, keepdim=keepdim)
+
+
+class Median(Function):
+    """The one in the middle along one axis, and where it is.
+
+    Forward    y, i = one in the middle of x, its index; of two in the middle the smaller
+    Backward   dx[i] = dy, 0 elsewhere
+    Saved      i, x's shape
+    Shapes     x (…)    y, i: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim, keepdim):
+        self.shape, self.dim, self.keepdim = x.shape, dim, keepdim
+        y, self.indices = self.k.median_forward(x, dim, keepdim)
+        return y, self.indices
+
+    def backward(self, dy, _):
+        return self.k.median_backward(dy, self.indices, self.shape, self.dim, self.keepdim)
+
+
+@numpy_names
+def median(x: Tensor, dim=None, keepdim: bool = False) -> Any:
+    """The one in the middle (of two, the smaller); along one axis, values and indices.
+
+    >>> minitorch.tensor([4.0, 1.0, 3.0, 2.0]).median()
+    tensor(2.)
+    """
+    if dim is not None:
+        return Selected(*Median.apply(x, dim=_one("median", dim, x), keepdim=keepdim))
+    if not x.data.size:
+        raise RuntimeError(f"median: shape {x.data.shape} has no elements, so none is in the middle")
+    return MedianOfAll.apply(x)
+
+
+class MedianOfAll(Function):
+    """The one in the middle of all; of two, the smaller.
+
+    Forward    y = the element that as many are below as above
+    Backward   dx = dy where x = y, 0 elsewhere; elements that tie share evenly
+    Saved      x, y
+    Shapes     x (…)    y ()
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x):
+        self.x = x
+        self.y, _ = self.k.median_forward(x.reshape(-1), 0, False)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.amax_backward(dy, self.x, self.y, tuple(range(self.x.ndim)), False)
+
+
+@numpy_names
+def all(x: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+    """True where every element along the axes dim is true; any number but 0 counts as true.
+
+    >>> minitorch.tensor([True, False]).all()
+    tensor(False)
+    """
+    return Count.apply(x, op="all", dim=as_dims("all", dim, x.data.ndim), keepdim=keepdim)
+
+
+@numpy_names
+def any(x: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+    """True where at least one element along the axes dim is true; any number but 0 counts as true.
+
+    >>> minitorch.tensor([True, False]).any()
+    tensor(True)
+    """
+    return Count.apply(x, op="any", dim=as_dims("any", dim, x.data.ndim), keepdim=keepdim)
+
+
+def count_nonzero(x: Tensor, dim=None) -> Tensor:
+    """How many elements along the axes dim are not 0.
+
+    >>> minitorch.tensor([1.0, 0.0, 2.0]).count_nonzero()
+    tensor(2)
+    """
+    return Count.apply(x, op="count_nonzero", dim=_dims("count_nonzero", dim, x))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# running sums and products
+
+class CumSum(Function):
+    """Every element with all before it, added up.
+
+    Forward    y[i] = Σ x[j] for j ≤ i
+    Backward   dx[j] = Σ dy[i] for i ≥ j
+    Saved      nothing but dim
+    Shapes     x, y (…)
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim):
+        self.dim = dim
+        return self.k.cumsum_forward(x, dim)
+
+    def backward(self, dy):
+        return self.k.cumsum_backward(dy, self.dim)
+
+
+@numpy_names
+def cumsum(x: Tensor, dim: int, *, dtype=None) -> Tensor:
+    """Every element with all before it along one axis, added up.
+
+    >>> minitorch.tensor([1.0, 2.0, 3.0]).cumsum(0)
+    tensor([1., 3., 6.])
+    """
+    return CumSum.apply(_cast(x, dtype), dim=as_dim("cumsum", dim, x.data.ndim))
+
+
+class CumProd(Function):
+    """Every element with all before it, multiplied.
+
+    Forward    y[i] = Π x[j] for j ≤ i
+    Backward   dx[j] = Σ dy[i] · y[i] / x[j] for i ≥ j; the first zero is left out of its products instead
+    Saved      x, y
+    Shapes     x, y (…)
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, dim):
+        self.x, self.dim = x, dim
+        self.y = self.k.cumprod_forward(x, dim)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.cumprod_backward(dy, self.x, self.y, self.dim)
+
+
+@numpy_names
+def cumprod(x: Tensor, dim: int, *, dtype=None) -> Tensor:
+    """Every element with all before it along one axis, multiplied.
+
+    >>> minitorch.tensor([1.0, 2.0, 3.0]).cumprod(0)
+    tensor([1., 2., 6.])
+    """
+    return CumProd.apply(_cast(x, dtype), dim=as_dim("cumprod", dim, x.data.ndim))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# norms
+
+class Norm(Function):
+    """The length of a vector, in one of many senses.
+
+    Forward    y = (Σ |x|ᵖ)^(1/p); for p = ∞ the largest |x|, for −∞ the smallest, for 0 how many are not 0
+    Backward   dx = dy · sign(x) · |x / y|ᵖ⁻¹; 0 where x or y is 0; for ±∞ elements that tie share evenly
+    Saved      x, y
+    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, *, p, dim, keepdim):
+        self.x, self.p, self.dim, self.keepdim = x, p, dim, keepdim
+        self.y = self.k.norm_forward(x, p, dim, keepdim)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.norm_backward(dy, self.x, self.y, self.p, self.dim, self.keepdim)
+
+
+@numpy_names
+def norm(x: Tensor, p="fro", dim=None, keepdim: bool = False, dtype=None) -> Tensor:
+    """The p-norm over the axes dim; "fro" and None mean 2.
+
+    >>> minitorch.tensor([3.0, -4.0]).norm()
+    tensor(5.)
+    """
+    if p == "nuc" or not (p in ("fro", None) or isinstance(p, numbers.Real)):
+        raise ValueError(f"norm: p must be a number, inf, -inf or 'fro', got {p!r}")
+    return _norm("norm", x, 2 if p in ("fro", None) else p, dim, keepdim, dtype)
+
+
+@numpy_names
+def vector_norm(x: Tensor, ord=2, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+    """The norm of order ord over the axes dim, taken as one vector.
+
+    >>> minitorch.linalg.vector_norm(minitorch.tensor([3.0, -4.0]), 1)
+    tensor(7.)
+    """
+    return _norm("vector_norm", x, ord, dim, keepdim, dtype)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# helpers
+
+def _dims(op, dim, x):
+    """The axes as a tuple; None and () mean all."""
+    return as_dims(op, None if isinstance(dim, (tuple, list)) and not dim else dim, x.data.ndim)
+
+
+def _one(op, dim, x):
+    """One axis that has elements."""
+    axis = as_dim(op, dim, x.data.ndim)
+    _some(op, (axis,) if x.data.ndim else (), x)
+    return axis
+
+
+def _some(op, dims, x):
+    """The axes, unless one of them is empty: then there is no element to choose."""
+    for axis in dims:
+        if not x.data.shape[axis]:
+            raise IndexError(f"{op}: axis {axis} of shape {x.data.shape} is empty, so there is no element to choose")
+    return dims
+
+
+def _cast(x, dtype):
+    return x if dtype is None else to_dtype(x, dtype)
+
+
+def _refuse_integers(op, x):
+    if x.data.dtype.kind != "f":
+        raise DTypeError(f"{op}: expected a float tensor, got {x.data.dtype}. Use x.float().")
+
+
+def _spread(op, x, dim, unbiased, keepdim, correction):
+    """The settings of var and std; var(False) means unbiased=False."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    _refuse_integers(op, x)
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{op}: give unbiased or correction, not both")
+    correction = (1 if unbiased is not False else 0) if correction is None else correction
+    dims = _dims(op, dim, x)
+    count = 1
+    for axis in dims:
+        count *= x.data.shape[axis]
+    if count <= correction and x.data.size:
+        warnings.warn(f"{op}: {count} elements leave no degrees of freedom after correction {correction}; the result "
+                      "is not finite. Use correction=0.", UserWarning, stacklevel=4)
+    return {"dim": dims, "correction": correction, "keepdim": keepdim}
+
+
+def _norm(op, x, p, dim, keepdim, dtype):
+    x = _cast(x, dtype)
+    _refuse_integers(op, x)
+    dims = _dims(op, dim, x)
+    if p == -builtins.float("inf"):
+        _some(op, dims, x)
+    return Norm.apply(x, p=builtins.float(p), dim=dims, keepdim=keepdim)

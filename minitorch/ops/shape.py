@@ -1,0 +1,999 @@
+"""The same numbers in another arrangement: views where possible, and joining, splitting, repeating.
+
+Each class is a node of the tape; the function under it is what people call. A view shares its numbers with its tensor.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+import operator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minitorch.autograd import Function, Variable
+from minitorch.errors import DTypeError, ShapeError
+from minitorch.ops.dtype import promote
+
+if TYPE_CHECKING:
+    from minitorch.tensor import Tensor
+
+__all__ = [
+    "atleast_1d", "atleast_2d", "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat", "concatenate",
+    "contiguous", "diag", "diagonal", "expand", "expand_as", "flatten", "flip", "fliplr", "flipud", "hstack",
+    "meshgrid", "movedim", "moveaxis", "narrow", "permute", "ravel", "repeat", "repeat_interleave", "reshape",
+    "reshape_as", "roll", "select", "split", "squeeze", "stack", "swapaxes", "swapdims", "t", "tensor_split", "tile",
+    "transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "view", "view_as", "vstack",
+]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what an axis argument means: used by every op that has one
+
+def as_dim(op: str, dim, ndim: int) -> int:
+    """The axis as a number that is not negative."""
+    try:
+        axis = operator.index(dim)
+    except TypeError:
+        raise TypeError(f"{op}: dim must be an int, got {type(dim).__name__}") from None
+    limit = builtins.max(ndim, 1)
+    if not -limit <= axis < limit:
+        raise IndexError(f"{op}: dimension out of range [{-limit}, {limit - 1}], got {axis}")
+    return axis % limit
+
+
+def as_dims(op: str, dim, ndim: int) -> tuple[int, ...]:
+    """One axis, several, or None for all of them, as a sorted tuple of numbers that are not negative."""
+    if dim is None:
+        return tuple(range(ndim))
+    dims = tuple(as_dim(op, d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
+    if len(set(dims)) != len(dims):
+        raise RuntimeError(f"{op}: dim names an axis twice: {dim}")
+    return tuple(sorted(dims)) if ndim else ()
+
+
+def as_sizes(op: str, sizes) -> tuple[int, ...]:
+    """Sizes given one by one, or as one tuple or list, as a tuple of ints."""
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = sizes[0]
+    try:
+        return tuple([operator.index(n) for n in sizes])
+    except TypeError:
+        raise TypeError(f"{op}: expected ints, or one tuple of ints, got {tuple(sizes)}") from None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# views
+
+class Reshape(Function):
+    """The same numbers, in reading order, in another shape.
+
+    Forward    y = x, cut into rows of other lengths
+    Backward   dx = dy in x's shape
+    Saved      x's shape
+    Shapes     x (…)    y: as many elements
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, shape):
+        self.shape = x.shape
+        return self.k.reshape_forward(x, shape)
+
+    def backward(self, dy):
+        return self.k.reshape_backward(dy, self.shape)
+
+
+def reshape(x: Tensor, *shape) -> Tensor:
+    """The same numbers in another shape; one size may be −1: whatever is left. A view if the strides allow it.
+
+    >>> minitorch.arange(6).reshape(2, -1)
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+    return Reshape.apply(x, shape=_fill_in("reshape", x.data.shape, as_sizes("reshape", shape)))
+
+
+def view(x: Tensor, *shape) -> Tensor:
+    """The same numbers in another shape, never copied: an error if the memory layout does not allow it.
+
+    >>> minitorch.arange(6).view(3, 2)
+    tensor([[0, 1],
+            [2, 3],
+            [4, 5]])
+    """
+    if len(shape) == 1 and isinstance(shape[0], (np.dtype, type)):
+        raise DTypeError(f"view: reading the same bytes as {shape[0]} is not supported. To convert, use x.to(dtype).")
+    sizes = _fill_in("view", x.data.shape, as_sizes("view", shape))
+    if not x.data.flags.c_contiguous and not _is_view_of(x.data, sizes):
+        raise ShapeError(f"view: shape {x.data.shape} with its present strides cannot be seen as {sizes} without "
+                         "copying. Use x.reshape(...), or x.contiguous().view(...).")
+    return Reshape.apply(x, shape=sizes)
+
+
+def reshape_as(x: Tensor, other: Tensor) -> Tensor:
+    """The same numbers in other's shape."""
+    return reshape(x, other.data.shape)
+
+
+def view_as(x: Tensor, other: Tensor) -> Tensor:
+    """The same numbers in other's shape, never copied."""
+    return view(x, other.data.shape)
+
+
+def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The axes from start_dim to end_dim as one.
+
+    >>> minitorch.zeros(2, 3, 4).flatten(1).shape
+    (2, 12)
+    """
+    shape = x.data.shape
+    start, end = as_dim("flatten", start_dim, len(shape)), as_dim("flatten", end_dim, len(shape))
+    if start > end:
+        raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    if start == end and shape:
+        return x
+    return Reshape.apply(x, shape=(*shape[:start], math.prod(shape[start:end + 1]), *shape[end + 1:]))
+
+
+def ravel(x: Tensor) -> Tensor:
+    """All elements as one axis."""
+    return flatten(x)
+
+
+def unflatten(x: Tensor, dim: int, sizes) -> Tensor:
+    """One axis as several; one of their sizes may be −1.
+
+    >>> minitorch.zeros(2, 12).unflatten(1, (3, -1)).shape
+    (2, 3, 4)
+    """
+    shape = x.data.shape
+    dim = as_dim("unflatten", dim, len(shape))
+    sizes = _fill_in("unflatten", shape[dim:dim + 1], as_sizes("unflatten", (sizes,)))
+    return Reshape.apply(x, shape=(*shape[:dim], *sizes, *shape[dim + 1:]))
+
+
+def squeeze(x: Tensor, dim=None) -> Tensor:
+    """Without axes of size 1: all of them, or those in dim.
+
+    >>> minitorch.zeros(1, 3, 1).squeeze().shape
+    (3,)
+    """
+    shape = x.data.shape
+    dims = as_dims("squeeze", dim, len(shape))
+    return Reshape.apply(x, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in dims))
+
+
+def unsqueeze(x: Tensor, dim: int) -> Tensor:
+    """With a new axis of size 1 at dim.
+
+    >>> minitorch.zeros(3).unsqueeze(-1).shape
+    (3, 1)
+    """
+    shape = x.data.shape
+    dim = as_dim("unsqueeze", dim, len(shape) + 1)
+    return Reshape.apply(x, shape=(*shape[:dim], 1, *shape[dim:]))
+
+
+def atleast_1d(*tensors):
+    """Tensors without axes get one."""
+    tensors = _given("atleast_1d", tensors)
+    ys = tuple(x if x.data.ndim else unsqueeze(x, 0) for x in tensors)
+    return ys[0] if len(ys) == 1 else ys
+
+
+def atleast_2d(*tensors):
+    """Tensors with fewer than two axes get axes of size 1 in front."""
+    tensors = _given("atleast_2d", tensors)
+    ys = tuple(x if x.data.ndim > 1 else reshape(x, 1, -1) for x in tensors)
+    return ys[0] if len(ys) == 1 else ys
+
+
+class Permute(Function):
+    """The axes in another order.
+
+    Forward    y[i, j, …] = x[…] with axis k of y being axis dims[k] of x
+    Backward   dx = dy with every axis back in its place
+    Saved      nothing but dims
+    Shapes     x (…)    y: x's sizes in the new order
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, dims):
+        self.dims = dims
+        return self.k.permute_forward(x, dims)
+
+    def backward(self, dy):
+        return self.k.permute_backward(dy, self.dims)
+
+
+def permute(x: Tensor, *dims) -> Tensor:
+    """The axes in another order; a view.
+
+    >>> minitorch.zeros(2, 3, 4).permute(2, 0, 1).shape
+    (4, 2, 3)
+    """
+    ndim = x.data.ndim
+    sizes = as_sizes("permute", dims)
+    if len(sizes) != ndim:
+        raise ShapeError(f"permute: got {len(sizes)} dims {sizes} for shape {x.data.shape}. Name each axis once.")
+    order = tuple([as_dim("permute", d, ndim) for d in sizes])
+    if len(set(order)) != ndim:
+        raise RuntimeError(f"permute: dims {sizes} name an axis twice. Name each axis once.")
+    return Permute.apply(x, dims=order)
+
+
+def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two axes swapped; a view.
+
+    >>> minitorch.zeros(2, 3, 4).transpose(-2, -1).shape
+    (2, 4, 3)
+    """
+    ndim = x.data.ndim
+    a, b = as_dim("transpose", dim0, ndim), as_dim("transpose", dim1, ndim)
+    order = list(range(ndim))
+    if ndim:
+        order[a], order[b] = b, a
+    return Permute.apply(x, dims=tuple(order))
+
+
+def swapaxes(x: Tensor, axis0: int, axis1: int) -> Tensor:
+    """Two axes swapped; a view."""
+    return transpose(x, axis0, axis1)
+
+
+def swapdims(x: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two axes swapped; a view."""
+    return transpose(x, dim0, dim1)
+
+
+def t(x: Tensor) -> Tensor:
+    """A matrix with rows and columns swapped; a view."""
+    if x.data.ndim > 2:
+        raise ShapeError(f"t: expected at most 2 axes, got shape {x.data.shape}. Use x.transpose(-2, -1) or x.mT.")
+    return Permute.apply(x, dims=tuple(reversed(range(x.data.ndim))))
+
+
+def movedim(x: Tensor, source, destination) -> Tensor:
+    """Axes taken from source to destination, the others in order around them; a view.
+
+    >>> minitorch.zeros(2, 3, 4).movedim(0, -1).shape
+    (3, 4, 2)
+    """
+    ndim = x.data.ndim
+    lists = [d if isinstance(d, (tuple, list)) else (d,) for d in (source, destination)]
+    froms, tos = [[as_dim("movedim", d, ndim) for d in dims] for dims in lists]
+    if len(froms) != len(tos):
+        raise RuntimeError(f"movedim: source {source} and destination {destination} must have the same length")
+    for name, dims in (("source", froms), ("destination", tos)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: {name} names an axis twice: {dims}")
+    order = [d for d in range(ndim) if d not in froms]
+    for to, come in sorted(zip(tos, froms)) if ndim else ():
+        order.insert(to, come)
+    return Permute.apply(x, dims=tuple(order))
+
+
+def moveaxis(x: Tensor, source, destination) -> Tensor:
+    """Axes taken from source to destination; a view."""
+    return movedim(x, source, destination)
+
+
+class Expand(Function):
+    """One entry seen many times, without copying.
+
+    Forward    y[i, j] = x[0, j] for every i, along axes of size 1 and new axes in front
+    Backward   dx = Σ dy over the axes that were expanded
+    Saved      x's shape
+    Shapes     x (1, c)    y (n, c)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, shape):
+        self.shape = x.shape
+        return self.k.expand_forward(x, shape)
+
+    def backward(self, dy):
+        return self.k.expand_backward(dy, self.shape)
+
+
+def expand(x: Tensor, *sizes) -> Tensor:
+    """Axes of size 1, and new ones in front, seen many times; −1 keeps a size. A view, not to be written to.
+
+    >>> minitorch.tensor([[1], [2]]).expand(-1, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
+    return _expand("expand", x, as_sizes("expand", sizes))
+
+
+def expand_as(x: Tensor, other: Tensor) -> Tensor:
+    """Expanded to other's shape; a view."""
+    return _expand("expand_as", x, other.data.shape)
+
+
+def broadcast_to(x: Tensor, size) -> Tensor:
+    """Expanded to a shape; a view."""
+    return _expand("broadcast_to", x, as_sizes("broadcast_to", (size,)))
+
+
+def broadcast_tensors(*tensors) -> tuple[Tensor, ...]:
+    """All tensors expanded to the shape in which they meet.
+
+    >>> a, b = minitorch.broadcast_tensors(minitorch.zeros(3, 1), minitorch.zeros(4))
+    >>> a.shape, b.shape
+    ((3, 4), (3, 4))
+    """
+    tensors = _given("broadcast_tensors", tensors)
+    shapes = [x.data.shape for x in tensors]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(f"broadcast_tensors: shapes {', '.join(map(str, shapes))} do not broadcast. Lined up from the "
+                         "right, sizes must be equal or 1.") from None
+    return tuple(_expand("broadcast_tensors", x, shape) for x in tensors)
+
+
+def meshgrid(*tensors, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """The coordinates of a grid: one tensor per axis, each of the grid's shape.
+
+    >>> i, j = minitorch.meshgrid(minitorch.arange(2), minitorch.arange(3), indexing="ij")
+    >>> i
+    tensor([[0, 0, 0],
+            [1, 1, 1]])
+    """
+    tensors = [flatten(x) for x in _given("meshgrid", tensors)]
+    if indexing not in (None, "ij", "xy"):
+        raise RuntimeError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
+    shape = tuple(x.data.size for x in tensors)
+    grids = [_expand("meshgrid", reshape(x, (-1, *[1] * (len(shape) - 1 - i))), shape) for i, x in enumerate(tensors)]
+    return tuple(transpose(g, 0, 1) for g in grids) if indexing == "xy" and len(grids) > 1 else tuple(grids)
+
+
+class Narrow(Function):
+    """A stretch of one axis.
+
+    Forward    y = x[start : start + length] along dim
+    Backward   dx = dy there, 0 elsewhere
+    Saved      x's shape
+    Shapes     x (…, n, …)    y (…, length, …)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, dim, start, length):
+        self.shape, self.dim, self.start, self.length = x.shape, dim, start, length
+        return self.k.narrow_forward(x, dim, start, length)
+
+    def backward(self, dy):
+        return self.k.narrow_backward(dy, self.shape, self.dim, self.start, self.length)
+
+
+def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """length entries of one axis, from start on; a view.
+
+    >>> minitorch.arange(5).narrow(0, 1, 3)
+    tensor([1, 2, 3])
+    """
+    _refuse_scalar("narrow", x)
+    dim = as_dim("narrow", dim, x.data.ndim)
+    start, length, n = operator.index(start), operator.index(length), x.data.shape[dim]
+    if not -n <= start <= n:
+        raise IndexError(f"narrow: start out of range [{-n}, {n}], got {start}")
+    begin = start + n if start < 0 else start
+    if length < 0 or begin + length > n:
+        raise RuntimeError(f"narrow: start {start} and length {length} leave axis {dim}, which has size {n}")
+    return Narrow.apply(x, dim=dim, start=begin, length=length)
+
+
+def select(x: Tensor, dim: int, index: int) -> Tensor:
+    """One entry of one axis, without that axis; a view.
+
+    >>> minitorch.arange(6).reshape(2, 3).select(1, -1)
+    tensor([2, 5])
+    """
+    _refuse_scalar("select", x)
+    dim = as_dim("select", dim, x.data.ndim)
+    index, n, shape = operator.index(index), x.data.shape[dim], x.data.shape
+    if not -n <= index < n:
+        raise IndexError(f"select: index {index} is out of range [{-n}, {n - 1}] for axis {dim} of shape {shape}")
+    return reshape(Narrow.apply(x, dim=dim, start=index % n, length=1), shape[:dim] + shape[dim + 1:])
+
+
+class Diagonal(Function):
+    """The diagonal of two axes, as the last axis.
+
+    Forward    y[…, i] = x[i, i + offset] of the axes dim1 and dim2
+    Backward   dx = dy on the diagonal, 0 off it
+    Saved      x's shape
+    Shapes     x (…, m, n)    y (…, length of the diagonal)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, offset, dim1, dim2):
+        self.shape, self.offset, self.dim1, self.dim2 = x.shape, offset, dim1, dim2
+        return self.k.diagonal_forward(x, offset, dim1, dim2)
+
+    def backward(self, dy):
+        return self.k.diagonal_backward(dy, self.shape, self.offset, self.dim1, self.dim2)
+
+
+def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The diagonal of two axes, as the last axis; a view.
+
+    >>> minitorch.tensor([[1, 2], [3, 4]]).diagonal()
+    tensor([1, 4])
+    """
+    a, b = as_dim("diagonal", dim1, x.data.ndim), as_dim("diagonal", dim2, x.data.ndim)
+    if a == b:
+        raise RuntimeError(f"diagonal: dim1 {dim1} and dim2 {dim2} are the same axis; a diagonal needs two")
+    return Diagonal.apply(x, offset=operator.index(offset), dim1=a, dim2=b)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# one tensor to several
+
+class Split(Function):
+    """One axis cut into pieces.
+
+    Forward    y₀ = x[: s₀], y₁ = x[s₀ : s₀ + s₁], … along dim
+    Backward   dx = dy₀, dy₁, … end to end; 0 for a piece that nobody used
+    Saved      x's shape and dtype
+    Shapes     x (…, n, …)    yᵢ (…, sᵢ, …), n = Σ sᵢ
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, sizes, dim):
+        self.shape, self.dtype, self.sizes, self.dim = x.shape, x.dtype, sizes, dim
+        return self.k.split_forward(x, sizes, dim)
+
+    def backward(self, *dys):
+        return self.k.split_backward(dys, self.shape, self.dtype, self.sizes, self.dim)
+
+
+def split(x: Tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces of this size along dim (the last may be smaller), or of the sizes in a list; views.
+
+    >>> minitorch.arange(5).split(2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
+    _refuse_scalar("split", x)
+    dim = as_dim("split", dim, x.data.ndim)
+    n = x.data.shape[dim]
+    if isinstance(split_size_or_sections, (tuple, list)):
+        sizes = as_sizes("split", (split_size_or_sections,))
+        if builtins.sum(sizes) != n or any(s < 0 for s in sizes):
+            raise ShapeError(f"split: the sizes {list(sizes)} add up to {builtins.sum(sizes)}, axis {dim} of shape "
+                             f"{x.data.shape} has {n}. They must be equal, and no size negative.")
+    else:
+        size = operator.index(split_size_or_sections)
+        if size < 0 or size == 0 and n:
+            raise RuntimeError(f"split: split_size must be positive, got {size}")
+        sizes = tuple(builtins.min(size, n - start) for start in range(0, n, size)) if n else (0,)
+    return Split.apply(x, sizes=sizes, dim=dim)
+
+
+def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most this many pieces of equal size along dim (the last may be smaller); views.
+
+    >>> minitorch.arange(5).chunk(2)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
+    _refuse_scalar("chunk", x)
+    dim = as_dim("chunk", dim, x.data.ndim)
+    if operator.index(chunks) < 1:
+        raise RuntimeError(f"chunk: chunks must be at least 1, got {chunks}")
+    n = x.data.shape[dim]
+    return split(x, -(-n // chunks), dim) if n else split(x, [0] * chunks, dim)
+
+
+def tensor_split(x: Tensor, indices_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
+    """Exactly this many pieces along dim, the first ones larger by one if need be; or cut at these indices.
+
+    >>> minitorch.arange(5).tensor_split(3)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
+    _refuse_scalar("tensor_split", x)
+    dim = as_dim("tensor_split", dim, x.data.ndim)
+    n = x.data.shape[dim]
+    if isinstance(indices_or_sections, (tuple, list)):
+        cuts = [slice(i).indices(n)[1] for i in indices_or_sections]
+        edges = list(zip([0, *cuts], [*cuts, n]))
+        return tuple(narrow(x, dim, start, builtins.max(0, stop - start)) for start, stop in edges)
+    pieces = operator.index(indices_or_sections)
+    if pieces < 1:
+        raise RuntimeError(f"tensor_split: the number of sections must be at least 1, got {pieces}")
+    return split(x, [n // pieces + (i < n % pieces) for i in range(pieces)], dim)
+
+
+class Unbind(Function):
+    """One axis taken apart.
+
+    Forward    yᵢ = x[i] along dim
+    Backward   dx[i] = dyᵢ; 0 for an entry that nobody used
+    Saved      x's shape and dtype
+    Shapes     x (…, n, …)    n outputs yᵢ (…)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, dim):
+        self.shape, self.dtype, self.dim = x.shape, x.dtype, dim
+        return self.k.unbind_forward(x, dim)
+
+    def backward(self, *dys):
+        return self.k.unbind_backward(dys, self.shape, self.dtype, self.dim)
+
+
+def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The entries of one axis, without that axis; views.
+
+    >>> minitorch.tensor([[1, 2], [3, 4]]).unbind()
+    (tensor([1, 2]), tensor([3, 4]))
+    """
+    _refuse_scalar("unbind", x)
+    dim = as_dim("unbind", dim, x.data.ndim)
+    return Unbind.apply(x, dim=dim) if x.data.shape[dim] else ()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# several tensors to one
+
+class Cat(Function):
+    """Tensors end to end along one axis.
+
+    Forward    y = x₀, x₁, … along dim
+    Backward   dxᵢ = the piece of dy where xᵢ went
+    Saved      the inputs' sizes along dim
+    Shapes     xᵢ (…, nᵢ, …)    y (…, Σ nᵢ, …)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, *xs, dim):
+        self.sizes, self.dim = [x.shape[dim] for x in xs], dim
+        return self.k.cat_forward(xs, dim)
+
+    def backward(self, dy):
+        return self.k.cat_backward(dy, self.sizes, self.dim, self.needs)
+
+
+def cat(tensors, dim: int = 0) -> Tensor:
+    """Tensors end to end along dim; their other sizes are equal.
+
+    >>> minitorch.cat([minitorch.tensor([1, 2]), minitorch.tensor([3])])
+    tensor([1, 2, 3])
+    """
+    return _cat("cat", tensors, dim)
+
+
+def concat(tensors, dim: int = 0) -> Tensor:
+    """Tensors end to end along dim."""
+    return _cat("concat", tensors, dim)
+
+
+def concatenate(tensors, dim: int = 0) -> Tensor:
+    """Tensors end to end along dim."""
+    return _cat("concatenate", tensors, dim)
+
+
+class Stack(Function):
+    """Tensors of one shape, side by side along a new axis.
+
+    Forward    y[i] = xᵢ along dim
+    Backward   dxᵢ = dy[i]
+    Saved      nothing but dim
+    Shapes     n inputs xᵢ (…)    y (…, n, …)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, *xs, dim):
+        self.dim = dim
+        return self.k.stack_forward(xs, dim)
+
+    def backward(self, dy):
+        return self.k.stack_backward(dy, self.dim, self.needs)
+
+
+def stack(tensors, dim: int = 0) -> Tensor:
+    """Tensors of one shape along a new axis.
+
+    >>> minitorch.stack([minitorch.tensor([1, 2]), minitorch.tensor([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    tensors = _listed("stack", tensors)
+    dim = as_dim("stack", dim, tensors[0].data.ndim + 1)
+    for i, x in enumerate(tensors):
+        if x.data.shape != tensors[0].data.shape:
+            raise ShapeError(f"stack: all tensors need one shape; tensor 0 has {tensors[0].data.shape}, tensor {i} has "
+                             f"{x.data.shape}. To join along an axis they have, use cat.")
+    return Stack.apply(*promote(*tensors), dim=dim)
+
+
+def hstack(tensors) -> Tensor:
+    """Tensors side by side: along the second axis, vectors along their only one."""
+    tensors = [atleast_1d(x) for x in _listed("hstack", tensors)]
+    return _cat("hstack", tensors, 0 if tensors[0].data.ndim == 1 else 1)
+
+
+def vstack(tensors) -> Tensor:
+    """Tensors on top of each other: along the first axis, vectors as rows."""
+    return _cat("vstack", [atleast_2d(x) for x in _listed("vstack", tensors)], 0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# copies
+
+class Contiguous(Function):
+    """The same numbers, in memory in reading order.
+
+    Forward    y = x
+    Backward   dx = dy
+    Saved      nothing
+    Shapes     x, y (…)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x):
+        return self.k.contiguous_forward(x)
+
+    def backward(self, dy):
+        return self.k.contiguous_backward(dy)
+
+
+def contiguous(x: Tensor) -> Tensor:
+    """x itself if it lies in memory in reading order, else a copy that does."""
+    return x if x.data.flags.c_contiguous else Contiguous.apply(x)
+
+
+class Repeat(Function):
+    """Copies laid side by side.
+
+    Forward    y = x, repeats[i] times along axis i
+    Backward   dx = Σ dy over the copies
+    Saved      x's shape
+    Shapes     x (m, n)    y (repeats[0] · m, repeats[1] · n)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, repeats):
+        self.shape, self.repeats = x.shape, repeats
+        return self.k.repeat_forward(x, repeats)
+
+    def backward(self, dy):
+        return self.k.repeat_backward(dy, self.shape, self.repeats)
+
+
+def repeat(x: Tensor, *repeats) -> Tensor:
+    """x laid side by side, so many times along each axis; further axes come in front. Like NumPy's tile.
+
+    >>> minitorch.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
+    return _repeat("repeat", x, as_sizes("repeat", repeats))
+
+
+def tile(x: Tensor, *dims) -> Tensor:
+    """Like repeat, but axes that dims leaves out in front are taken once."""
+    sizes = as_sizes("tile", dims)
+    return _repeat("tile", x, (1,) * (x.data.ndim - len(sizes)) + sizes)
+
+
+class RepeatInterleave(Function):
+    """Every entry several times in a row.
+
+    Forward    y = x[0], x[0], …, x[1], …: entry i repeats[i] times along dim
+    Backward   dx[i] = Σ dy over the copies of entry i
+    Saved      x's shape, repeats
+    Shapes     x (…, n, …)    repeats (n,)    y (…, Σ repeats, …)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, repeats, dim):
+        self.shape, self.repeats, self.dim = x.shape, repeats, dim
+        return self.k.repeat_interleave_forward(x, repeats, dim)
+
+    def backward(self, dy):
+        return self.k.repeat_interleave_backward(dy, self.shape, self.repeats, self.dim)
+
+
+def repeat_interleave(x: Tensor, repeats, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+    """Every entry of one axis several times in a row: as often as the number says, or its own number in a tensor.
+
+    >>> minitorch.tensor([1, 2]).repeat_interleave(2)
+    tensor([1, 1, 2, 2])
+    """
+    x = flatten(x) if dim is None else atleast_1d(x)
+    dim = as_dim("repeat_interleave", 0 if dim is None else dim, x.data.ndim)
+    counts = np.asarray(repeats.data if isinstance(repeats, Variable) else repeats)
+    n = x.data.shape[dim]
+    if counts.dtype.kind not in "iu":
+        raise DTypeError(f"repeat_interleave: repeats must be integers, got {counts.dtype}")
+    if counts.ndim > 1 or counts.size not in (1, n):
+        raise ShapeError(f"repeat_interleave: repeats has shape {counts.shape}, axis {dim} has {n} entries. "
+                         "Give one number, or one for each entry.")
+    if (counts < 0).any():
+        raise RuntimeError(f"repeat_interleave: repeats must not be negative, got {counts.min()}")
+    return RepeatInterleave.apply(x, repeats=np.broadcast_to(counts.reshape(-1), (n,)).astype(np.int64), dim=dim)
+
+
+class Flip(Function):
+    """Axes read backwards.
+
+    Forward    y[i] = x[n − 1 − i] along each of dims
+    Backward   dx = dy, read backwards
+    Saved      nothing but dims
+    Shapes     x, y (…)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, dims):
+        self.dims = dims
+        return self.k.flip_forward(x, dims)
+
+    def backward(self, dy):
+        return self.k.flip_backward(dy, self.dims)
+
+
+def flip(x: Tensor, *dims) -> Tensor:
+    """These axes read backwards.
+
+    >>> minitorch.arange(3).flip(0)
+    tensor([2, 1, 0])
+    """
+    return Flip.apply(x, dims=as_dims("flip", as_sizes("flip", dims), x.data.ndim))
+
+
+def fliplr(x: Tensor) -> Tensor:
+    """The second axis read backwards."""
+    return flip(x, 1)
+
+
+def flipud(x: Tensor) -> Tensor:
+    """The first axis read backwards."""
+    return flip(x, 0)
+
+
+class Roll(Function):
+    """Entries moved along; what falls off the end comes in at the start.
+
+    Forward    y[i + shift] = x[i], indices taken modulo the size
+    Backward   dx = dy, moved back
+    Saved      nothing but shifts and dims
+    Shapes     x, y (…)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, shifts, dims):
+        self.shifts, self.dims = shifts, dims
+        return self.k.roll_forward(x, shifts, dims)
+
+    def backward(self, dy):
+        return self.k.roll_backward(dy, self.shifts, self.dims)
+
+
+def roll(x: Tensor, shifts, dims=None) -> Tensor:
+    """Entries moved along axes, round and round; without dims in reading order of all.
+
+    >>> minitorch.arange(4).roll(1)
+    tensor([3, 0, 1, 2])
+    """
+    shifts = as_sizes("roll", (shifts if isinstance(shifts, (tuple, list)) else (shifts,),))
+    if dims is None or isinstance(dims, (tuple, list)) and not dims:
+        if len(shifts) != 1:
+            raise RuntimeError(f"roll: got {len(shifts)} shifts and no dims. Name one axis for each shift.")
+        return reshape(roll(flatten(x), shifts, 0), x.data.shape)
+    dims = dims if isinstance(dims, (tuple, list)) else (dims,)
+    if len(dims) != len(shifts):
+        raise RuntimeError(f"roll: got {len(shifts)} shifts for {len(dims)} dims. Name one axis for each shift.")
+    return Roll.apply(x, shifts=shifts, dims=tuple(as_dim("roll", d, x.data.ndim) for d in dims))
+
+
+class Tril(Function):
+    """The lower triangle of a matrix.
+
+    Forward    y[i, j] = x[i, j] where j ≤ i + diagonal, else 0
+    Backward   dx = dy there, else 0
+    Saved      nothing but diagonal
+    Shapes     x, y (…, m, n)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, diagonal):
+        self.diagonal = diagonal
+        return self.k.tril_forward(x, diagonal)
+
+    def backward(self, dy):
+        return self.k.tril_backward(dy, self.diagonal)
+
+
+def tril(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The lower triangle; 0 above the diagonal.
+
+    >>> minitorch.ones(2, 3).tril()
+    tensor([[1., 0., 0.],
+            [1., 1., 0.]])
+    """
+    _refuse_vector("tril", x)
+    return Tril.apply(x, diagonal=operator.index(diagonal))
+
+
+class Triu(Function):
+    """The upper triangle of a matrix.
+
+    Forward    y[i, j] = x[i, j] where j ≥ i + diagonal, else 0
+    Backward   dx = dy there, else 0
+    Saved      nothing but diagonal
+    Shapes     x, y (…, m, n)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, diagonal):
+        self.diagonal = diagonal
+        return self.k.triu_forward(x, diagonal)
+
+    def backward(self, dy):
+        return self.k.triu_backward(dy, self.diagonal)
+
+
+def triu(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The upper triangle; 0 below the diagonal.
+
+    >>> minitorch.ones(2, 3).triu(1)
+    tensor([[0., 1., 1.],
+            [0., 0., 1.]])
+    """
+    _refuse_vector("triu", x)
+    return Triu.apply(x, diagonal=operator.index(diagonal))
+
+
+class Diag(Function):
+    """A vector as the diagonal of a square matrix.
+
+    Forward    y[i, i + diagonal] = x[i], else 0
+    Backward   dx[i] = dy[i, i + diagonal]
+    Saved      nothing but diagonal
+    Shapes     x (n,)    y (n + |diagonal|, n + |diagonal|)
+    Derived in docs/ops/shape.md
+    """
+
+    def forward(self, x, *, diagonal):
+        self.diagonal = diagonal
+        return self.k.diag_forward(x, diagonal)
+
+    def backward(self, dy):
+        return self.k.diag_backward(dy, self.diagonal)
+
+
+def diag(x: Tensor, diagonal: int = 0) -> Tensor:
+    """A vector as the diagonal of a matrix; of a matrix, its diagonal as a vector.
+
+    >>> minitorch.diag(minitorch.tensor([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
+    if x.data.ndim not in (1, 2):
+        raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.data.shape}. "
+                         "For more axes use x.diagonal(offset, dim1, dim2).")
+    if x.data.ndim == 2:
+        return diagonal_(x, diagonal)
+    return Diag.apply(x, diagonal=operator.index(diagonal))
+
+
+diagonal_ = diagonal  # tril, triu and diag have an argument of that name
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# helpers
+
+def _fill_in(op, shape, sizes):
+    """The sizes with −1 replaced by what is left."""
+    count = math.prod(shape)
+    known = math.prod(n for n in sizes if n != -1)
+    if sizes.count(-1) > 1 or any(n < -1 for n in sizes):
+        raise ShapeError(f"{op}: the sizes {sizes} may hold one −1 and nothing else that is negative")
+    if -1 in sizes:
+        if known == 0:
+            raise ShapeError(f"{op}: −1 in {sizes} could be anything, because another size is 0. Write it out.")
+        if count % known == 0:
+            return tuple(count // known if n == -1 else n for n in sizes)
+    elif known == count:
+        return sizes
+    raise ShapeError(f"{op}: shape {shape} has {count} elements, which do not fill {sizes}"
+                     + ("." if -1 in sizes else f", which has {known}.") + " Let one size be −1 to have it worked out.")
+
+
+def _is_view_of(array, shape):
+    """Can this shape be had without copying? True unless an axis would step unevenly through memory."""
+    if not array.size:
+        return True
+    # Axes of size 1 can have any stride; the rest are grouped where one steps on evenly from the next.
+    axes = [(n, s) for n, s in zip(array.shape, array.strides) if n != 1]
+    groups = []
+    for n, stride in axes:
+        if groups and groups[-1][1] == n * stride:
+            groups[-1] = [groups[-1][0] * n, stride]
+        else:
+            groups.append([n, stride])
+    # Each group must be filled by whole new axes.
+    left = [n for n in shape if n != 1]
+    for count, _ in groups:
+        while count > 1 and left:
+            if count % left[0]:
+                return False
+            count //= left.pop(0)
+        if count != 1:
+            return False
+    return not left
+
+
+def _expand(op, x, sizes):
+    shape = x.data.shape
+    new = len(sizes) - len(shape)
+    if new < 0:
+        raise ShapeError(f"{op}: {sizes} has fewer axes than shape {shape}. Name every axis; −1 keeps its size.")
+    full = []
+    for i, n in enumerate(sizes):
+        have = shape[i - new] if i >= new else None
+        if n < -1 or n == -1 and have is None:
+            raise ShapeError(f"{op}: size {n} of {sizes} is not possible for axis {i}: −1 keeps the size of an axis "
+                             f"that shape {shape} has")
+        if n != -1 and have not in (None, 1, n):
+            raise ShapeError(f"{op}: shape {shape} does not expand to {sizes}: axis {i - new} has size {have}, not 1 "
+                             f"or {n}. Only axes of size 1 expand; to copy, use repeat.")
+        full.append(have if n == -1 else n)
+    return Expand.apply(x, shape=tuple(full))
+
+
+def _repeat(op, x, repeats):
+    if len(repeats) < x.data.ndim:
+        raise ShapeError(f"{op}: got {len(repeats)} repeats {repeats} for shape {x.data.shape}. "
+                         "Give at least one for each axis.")
+    if any(n < 0 for n in repeats):
+        raise ShapeError(f"{op}: repeats must not be negative, got {repeats}")
+    return Repeat.apply(x, repeats=repeats)
+
+
+def _cat(op, tensors, dim):
+    tensors = _listed(op, tensors)
+    used = [x for x in tensors if x.data.shape != (0,)] or tensors  # PyTorch passes over empty vectors
+    first = used[0].data.shape
+    if not first:
+        raise ShapeError(f"{op}: tensors without axes cannot be joined. Use stack.")
+    dim = as_dim(op, dim, len(first))
+    rest = first[:dim] + first[dim + 1:]
+    for i, x in enumerate(tensors):
+        shape = x.data.shape
+        if shape != (0,) and (len(shape) != len(first) or shape[:dim] + shape[dim + 1:] != rest):
+            raise ShapeError(f"{op}: sizes must be equal except along axis {dim}; the first tensor has {first}, tensor "
+                             f"{i} has {shape}")
+    promoted = promote(*tensors)
+    return Cat.apply(*[x for x in promoted if x.data.shape != (0,)] or promoted, dim=dim)
+
+
+def _given(op, tensors):
+    """Tensors given one by one, or in one list."""
+    return _listed(op, tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors)
+
+
+def _listed(op, tensors):
+    """A list of tensors, checked."""
+    if isinstance(tensors, Variable):
+        raise TypeError(f"{op}: expected a list of tensors, got one Tensor. Write {op}([a, b]).")
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError(f"{op}: expected at least one tensor, got an empty list")
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Variable):
+            raise TypeError(f"{op}: expected tensors, got {type(x).__name__} at position {i}. Wrap it: "
+                            "minitorch.tensor(...)")
+    return tensors
+
+
+def _refuse_scalar(op, x):
+    if not x.data.ndim:
+        raise RuntimeError(f"{op}: a 0-d tensor has no axis. Use x.reshape(1) first.")
+
+
+def _refuse_vector(op, x):
+    if x.data.ndim < 2:
+        raise ShapeError(f"{op}: expected a matrix or a batch of them, got shape {x.data.shape}")
