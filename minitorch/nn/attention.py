@@ -23,8 +23,8 @@ class MultiheadAttention(Module):
     (``in_proj``) and after (``out_proj``).
 
     Shapes: query (T, B, E), key (S, B, kdim), value (S, B, vdim), output (T, B, E), weights (B, T, S). **With
-    ``batch_first=True``** query is (B, T, E), and so on; without it, (B, T, E) input would attend across the batch. Inputs
-    without the batch axis work too.
+    ``batch_first=True``** query is (B, T, E), and so on; without it, (B, T, E) input would attend across the batch.
+    Inputs without the batch axis work too.
 
     .. warning:: **In boolean masks here, True means MASKED**: this key may not be attended to. In
        ``scaled_dot_product_attention`` True means *may* attend. Both are PyTorch's choice. Float masks are added.
@@ -36,9 +36,9 @@ class MultiheadAttention(Module):
     ((3, 5, 8), (3, 5, 5))
     """
 
-    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,
-                 add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None,
-                 batch_first: bool = False, device=None, dtype=None):
+    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True,
+                 add_bias_kv: bool = False, add_zero_attn: bool = False, kdim: int | None = None,
+                 vdim: int | None = None, batch_first: bool = False, device=None, dtype=None):
         super().__init__()
         for option, given in (("add_bias_kv", add_bias_kv), ("add_zero_attn", add_zero_attn)):
             if given:
@@ -90,7 +90,7 @@ class MultiheadAttention(Module):
                 is_causal: bool = False) -> tuple[Tensor, Tensor | None]:
         """Attend; return (output, weights), where weights is None with ``need_weights=False``, which is faster.
 
-        ``key_padding_mask`` (B, S), True = this key is padding. ``attn_mask`` (T, S) or (B · heads, T, S), True = masked.
+        ``key_padding_mask`` (B, S), ``attn_mask`` (T, S) or (B · heads, T, S): boolean, True = masked, or float, added.
         ``is_causal=True`` lets no position see a later one; it needs no mask. Where a mask is given, the mask decides.
         A query whose keys are all masked gets attention 0, and gradient 0. The weights are those before dropout.
         """
@@ -124,12 +124,12 @@ class MultiheadAttention(Module):
             if x.shape[-1] != width:
                 raise ShapeError(f"MultiheadAttention: {name} should be {layout} with {width} features, got {x.shape}")
             if x.shape[axis] != query.shape[axis]:
-                raise ShapeError(f"MultiheadAttention: {name} {x.shape} and query {query.shape} are {layout}, and their "
-                                 f"batches differ: {x.shape[axis]} and {query.shape[axis]}. "
+                raise ShapeError(f"MultiheadAttention: {name} {x.shape} and query {query.shape} are {layout}, and "
+                                 f"their batches differ: {x.shape[axis]} and {query.shape[axis]}. "
                                  f"batch_first is {self.batch_first}.")
         if key.shape[1 - axis] != value.shape[1 - axis]:
-            raise ShapeError(f"MultiheadAttention: key {key.shape} and value {value.shape} are {layout}, and their lengths "
-                             f"differ: {key.shape[1 - axis]} and {value.shape[1 - axis]}")
+            raise ShapeError(f"MultiheadAttention: key {key.shape} and value {value.shape} are {layout}, and their "
+                             f"lengths differ: {key.shape[1 - axis]} and {value.shape[1 - axis]}")
         return batched, query, key, value
 
     def _unbatch(self, y):
@@ -169,18 +169,18 @@ class MultiheadAttention(Module):
             elif attn_mask.shape == (b * h, t, s):
                 attn_mask, only_causal = attn_mask.reshape(b, h, t, s), False
             else:
-                raise ShapeError(f"MultiheadAttention: attn_mask should be (queries, keys) = {(t, s)} or (batch · heads, "
-                                 f"queries, keys) = {(b * h, t, s)}, got {attn_mask.shape}")
+                raise ShapeError(f"MultiheadAttention: attn_mask should be (queries, keys) = {(t, s)} or "
+                                 f"(batch · heads, queries, keys) = {(b * h, t, s)}, got {attn_mask.shape}")
             if only_causal and key_padding_mask is None:
                 attn_mask = None
             else:
                 is_causal = False
         if key_padding_mask is not None:
             key_padding_mask = _checked("key_padding_mask", key_padding_mask)
-            expected = (b, s) if batched else (s,)
+            expected, names = ((b, s), "(batch, keys)") if batched else ((s,), "(keys,)")
             if key_padding_mask.shape != expected:
-                raise ShapeError(f"MultiheadAttention: key_padding_mask should be {'(batch, keys)' if batched else '(keys,)'}"
-                                 f" = {expected}, got {key_padding_mask.shape}")
+                raise ShapeError(f"MultiheadAttention: key_padding_mask should be {names} = {expected}, "
+                                 f"got {key_padding_mask.shape}")
             key_padding_mask = key_padding_mask.reshape(b, 1, 1, s)
         masks = [mask for mask in (attn_mask, key_padding_mask) if mask is not None]
         if all(mask.dtype.kind == "b" for mask in masks):

@@ -112,7 +112,8 @@ class Sequential(_Listed):
 
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other).__name__} is given.")
+            raise ValueError("add operator supports only objects of Sequential class, but "
+                             f"{type(other).__name__} is given.")
         return Sequential(*self, *other)
 
 

@@ -42,7 +42,8 @@ class Embedding(Module):
             self.reset_parameters()
         else:
             if tuple(_weight.shape) != (num_embeddings, embedding_dim):
-                raise ShapeError(f"Embedding: the table should be ({num_embeddings}, {embedding_dim}), got {_weight.shape}")
+                raise ShapeError(f"Embedding: the table should be ({num_embeddings}, {embedding_dim}), "
+                                 f"got {_weight.shape}")
             self.weight = Parameter(_weight, not _freeze)
 
     def reset_parameters(self) -> None:

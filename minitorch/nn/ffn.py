@@ -15,10 +15,10 @@ __all__ = ["FFN"]
 
 
 class FFN(Module):
-    """linear2(dropout(activation(linear1(x)))), on every position alike: d_model → d_ff → d_model. One node of the tape.
+    """linear2(dropout(activation(linear1(x)))), on every position alike. One node of the tape.
 
-    ``d_ff`` is 4 · d_model unless given. ``activation`` is "relu", "gelu", "gelu_tanh", "silu" or any callable; with a
-    callable of your own the layers run one by one.
+    The features go d_model → d_ff → d_model; ``d_ff`` is 4 · d_model unless given. ``activation`` is "relu", "gelu",
+    "gelu_tanh", "silu" or any callable; with a callable of your own the layers run one by one.
 
     >>> ffn = minitorch.nn.FFN(8)
     >>> ffn(minitorch.zeros(2, 5, 8)).shape, ffn.linear1.weight.shape

@@ -1,7 +1,7 @@
 """How weights start: random numbers of the right size, written into a tensor where it stands.
 
-Named as in PyTorch; the underscore says that the tensor is changed. Drawn from the generator that ``manual_seed`` seeds,
-or from ``generator=``.
+Named as in PyTorch; the underscore says that the tensor is changed. Drawn from the generator that ``manual_seed``
+seeds, or from ``generator=``.
 """
 
 from __future__ import annotations

@@ -16,14 +16,15 @@ __all__ = ["LayerNorm", "RMSNorm"]
 
 
 class LayerNorm(Module):
-    """Mean 0 and variance 1 over the last axes, each token by itself; then scaled by ``weight`` (γ), shifted by ``bias`` (β).
+    """Mean 0 and variance 1 over the last axes, each token by itself; then scaled by γ and shifted by β.
 
-    y = (x − mean) / √(var + eps) · γ + β, with the variance that divides by n. γ starts at 1, β at 0.
+    y = (x − mean) / √(var + eps) · γ + β, with the variance that divides by n. γ, called ``weight``, starts at 1; β,
+    called ``bias``, at 0.
 
     Shapes: x, y (…, *normalized_shape), weight and bias (*normalized_shape).
 
-    >>> minitorch.nn.LayerNorm(3)(minitorch.tensor([100.0, 200.0, 50.0]))
-    tensor([-0.2673,  1.3363, -1.0690], grad_fn=<LayerNorm>)
+    >>> minitorch.nn.LayerNorm(3)(minitorch.tensor([100.0, 200.0, 50.0])).detach()
+    tensor([-0.2673,  1.3363, -1.0690])
     """
 
     def __init__(self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
@@ -56,8 +57,8 @@ class RMSNorm(Module):
 
     y = x / √(⟨x²⟩ + eps) · γ. ``eps=None`` is the smallest step of x's dtype.
 
-    >>> minitorch.nn.RMSNorm(2)(minitorch.tensor([3.0, 4.0]))
-    tensor([0.8485, 1.1314], grad_fn=<RMSNorm>)
+    >>> minitorch.nn.RMSNorm(2)(minitorch.tensor([3.0, 4.0])).detach()
+    tensor([0.8485, 1.1314])
     """
 
     def __init__(self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True,

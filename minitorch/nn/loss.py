@@ -20,8 +20,8 @@ class _Loss(Module):
         super().__init__()
         for option, given in (("size_average", size_average), ("reduce", reduce)):
             if given is not None:
-                raise NotImplementedError(f"{type(self).__name__}: {option} is not supported; use reduction='mean', 'sum' "
-                                          "or 'none'")
+                raise NotImplementedError(f"{type(self).__name__}: {option} is not supported; use reduction='mean', "
+                                          "'sum' or 'none'")
         self.reduction = reduction
         if weighted:
             self.register_buffer("weight", weight)

@@ -140,8 +140,8 @@ class Module:
         elif name in known.get("_parameters", ()):
             if value is not None:
                 raise TypeError(f"cannot assign '{_typename(value)}' as parameter '{name}' (minitorch.nn.Parameter or "
-                                f"None expected). Wrap it: self.{name} = nn.Parameter(...); or, to change only the values: "
-                                f"with no_grad(): self.{name}.copy_(...)")
+                                f"None expected). Wrap it: self.{name} = nn.Parameter(...); or, to change only the "
+                                f"values: with no_grad(): self.{name}.copy_(...)")
             self._parameters[name] = None
         elif name in known.get("_modules", ()):
             if value is not None:
@@ -189,8 +189,8 @@ class Module:
         self._need_init(f"assign the parameter {name!r}")
         self._check_name("parameter", name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign '{_typename(param)}' object to parameter '{name}' (minitorch.nn.Parameter or "
-                            "None required)")
+            raise TypeError(f"cannot assign '{_typename(param)}' object to parameter '{name}' "
+                            "(minitorch.nn.Parameter or None required)")
         if param is not None and param.fn is not None:
             raise ValueError(f"cannot assign the result of an op to parameter '{name}': a parameter is a leaf. "
                              "Compute it in forward() instead.")
@@ -535,8 +535,8 @@ def _array(name, value) -> np.ndarray:
 
 
 def _shape_error(name, given, expected) -> str:
-    text = f"size mismatch for {name}: copying a param with shape {tuple(given)} from checkpoint, the shape in current " \
-           f"model is {tuple(expected)}."
+    text = (f"size mismatch for {name}: copying a param with shape {tuple(given)} from checkpoint, the shape in "
+            f"current model is {tuple(expected)}.")
     if given == expected[::-1]:
         text += " It looks transposed: Linear weights are (out_features, in_features) here, as in PyTorch."
     return text

@@ -28,13 +28,14 @@ class _Encoding(Module):
         axis = x.ndim - 2 if self.batch_first or x.ndim == 2 else 0
         if x.ndim < 2 or x.shape[-1] != self.d_model:
             layout = "(batch, length, d_model)" if self.batch_first else "(length, batch, d_model)"
-            raise ShapeError(f"{type(self).__name__}: x should be {layout} with d_model = {self.d_model}, got {x.shape}")
+            raise ShapeError(f"{type(self).__name__}: x should be {layout} with d_model = {self.d_model}, "
+                             f"got {x.shape}")
         end = start + x.shape[axis]
         if start < 0 or end > self.max_len:
             raise ShapeError(f"{type(self).__name__}: a sequence of length {x.shape[axis]}"
                              + (f" from position {start} on" if start else "")
-                             + f" does not fit: there are positions for max_len = {self.max_len}. Make max_len larger, or "
-                             "cut the sequence.")
+                             + f" does not fit: there are positions for max_len = {self.max_len}. Make max_len "
+                             "larger, or cut the sequence.")
         rows = table[start:end]
         if axis != x.ndim - 2:
             rows = rows.reshape(end - start, *(1,) * (x.ndim - 2), self.d_model)
@@ -47,8 +48,8 @@ class _Encoding(Module):
 class SinusoidalEncoding(_Encoding):
     """Adds sines and cosines of the position, from fast waves to slow ones, to every token. Nothing is learnt.
 
-    pe[t, 2i] = sin(t / 10000^(2i / d_model)), pe[t, 2i + 1] = cos of the same. The table is not in ``state_dict``: it is
-    computed. ``start`` is the position of x's first token, for generating token by token.
+    pe[t, 2i] = sin(t / 10000^(2i / d_model)), pe[t, 2i + 1] = cos of the same. The table is computed,
+    so it is not in ``state_dict``. ``start`` is the position of x's first token, for generating token by token.
 
     Shapes: x, y (B, T, d_model); with ``batch_first=False`` (T, B, d_model).
 

@@ -16,9 +16,10 @@ __all__ = ["SoftmaxProjection"]
 
 
 class SoftmaxProjection(Module):
-    """The output layer: logits = x · Wᵀ + b, one per word; softmax makes them probabilities. One big logistic regression.
+    """The output layer: logits = x · Wᵀ + b, one per word; softmax makes them probabilities.
 
-    ``weight`` ties it to an embedding: ``SoftmaxProjection(d, vocab, weight=embedding.weight)`` learns one table for both.
+    It is one big logistic regression. ``weight`` ties it to an embedding: with ``weight=embedding.weight`` one table is
+    learnt for both.
 
     ========================  ==========================================================================================
     ``layer(x)``              the logits (…, vocab_size)

@@ -83,8 +83,8 @@ class TransformerDecoderLayer(Module):
 
     Each has a residual connection and LayerNorm. Queries come from the decoder, keys and values from memory.
 
-    Shapes: tgt (T, B, d_model), memory (S, B, d_model), batch first with ``batch_first=True``; tgt_mask (T, T), memory_mask
-    (T, S), key padding masks (B, T) and (B, S). **In boolean masks True means MASKED.**
+    Shapes: tgt (T, B, d_model), memory (S, B, d_model), batch first with ``batch_first=True``; tgt_mask (T, T),
+    memory_mask (T, S), key padding masks (B, T) and (B, S). **In boolean masks True means MASKED.**
 
     >>> layer = minitorch.nn.TransformerDecoderLayer(8, nhead=2, dim_feedforward=16, batch_first=True)
     >>> layer(minitorch.ones(3, 5, 8), minitorch.ones(3, 7, 8), tgt_is_causal=True).shape
@@ -140,8 +140,8 @@ class TransformerEncoder(Module):
     """num_layers copies of an encoder layer, one after the other, and a last norm if given.
 
     The copies start with equal weights, as in PyTorch; initialise them anew where that matters. ``enable_nested_tensor``
-    and ``mask_check`` are accepted; they only steer a fast path of PyTorch's. There, padded positions come out as 0 in
-    eval mode; here, as in PyTorch's training mode, as whatever attention makes of them.
+    and ``mask_check`` are accepted; in PyTorch they steer a fast path, which makes padded positions 0 in eval mode. Here
+    they come out as in PyTorch's training mode: as whatever attention makes of them.
 
     >>> layer = minitorch.nn.TransformerEncoderLayer(8, nhead=2, dim_feedforward=16, batch_first=True)
     >>> minitorch.nn.TransformerEncoder(layer, num_layers=3)(minitorch.ones(3, 5, 8)).shape
@@ -217,9 +217,11 @@ class Transformer(Module):
             return LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **made)
 
         if custom_encoder is None:
-            custom_encoder = TransformerEncoder(TransformerEncoderLayer(*settings, **made), num_encoder_layers, last_norm())
+            layer = TransformerEncoderLayer(*settings, **made)
+            custom_encoder = TransformerEncoder(layer, num_encoder_layers, last_norm())
         if custom_decoder is None:
-            custom_decoder = TransformerDecoder(TransformerDecoderLayer(*settings, **made), num_decoder_layers, last_norm())
+            layer = TransformerDecoderLayer(*settings, **made)
+            custom_decoder = TransformerDecoder(layer, num_decoder_layers, last_norm())
         self.encoder = custom_encoder
         self.decoder = custom_decoder
         self._reset_parameters()
@@ -238,8 +240,8 @@ class Transformer(Module):
         """Read src, write tgt: the decoder's output at each position of tgt."""
         axis = 0 if self.batch_first else 1
         if src.ndim == tgt.ndim == 3 and src.shape[axis] != tgt.shape[axis]:
-            raise ShapeError(f"Transformer: the batches of src {src.shape} and tgt {tgt.shape} differ: {src.shape[axis]} and "
-                             f"{tgt.shape[axis]}. batch_first is {self.batch_first}.")
+            raise ShapeError(f"Transformer: the batches of src {src.shape} and tgt {tgt.shape} differ: "
+                             f"{src.shape[axis]} and {tgt.shape[axis]}. batch_first is {self.batch_first}.")
         if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
             raise ShapeError(f"Transformer: src {src.shape} and tgt {tgt.shape} must end in d_model = {self.d_model}")
         memory = self.encoder(src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
@@ -252,9 +254,9 @@ class Transformer(Module):
         """The causal mask, to be added: −∞ for later positions, 0 elsewhere.
 
         >>> minitorch.nn.Transformer.generate_square_subsequent_mask(3)
-        tensor([[0., -inf, -inf],
-                [0., 0., -inf],
-                [0., 0., 0.]])
+        tensor([[  0., -inf, -inf],
+                [  0.,   0., -inf],
+                [  0.,   0.,   0.]])
         """
         _check_device(device)
         dtype = get_default_dtype() if dtype is None else as_dtype(dtype)

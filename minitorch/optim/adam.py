@@ -19,8 +19,8 @@ class Adam(Optimizer):
     """param −= lr · m̂ / (√v̂ + eps), where m̂ and v̂ are moving means of the gradient and of its square.
 
     The means start at 0; the hats correct for that. ``betas`` say how slowly the means move. ``weight_decay`` adds
-    weight_decay · param to the gradient; AdamW decays better. ``amsgrad`` divides by the largest v so far. ``foreach`` and
-    ``fused`` are accepted and change nothing.
+    weight_decay · param to the gradient; AdamW decays better. ``amsgrad`` divides by the largest v so far. ``foreach``
+    and ``fused`` are accepted and change nothing.
 
     >>> w = minitorch.nn.Parameter(minitorch.tensor([1.0]))
     >>> optimizer = minitorch.optim.Adam([w], lr=0.1)
@@ -36,9 +36,9 @@ class Adam(Optimizer):
                  fused: bool | None = None, decoupled_weight_decay: bool = False):
         check_flags(type(self).__name__, capturable=capturable, differentiable=differentiable)
         super().__init__(params, {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize,
-            "foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused,
-            "decoupled_weight_decay": decoupled_weight_decay,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+            "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
+            "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
         })
 
     def _check(self, group) -> None:
@@ -62,7 +62,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay is apart from the gradient: param shrinks by lr · weight_decay per step. For Transformers.
+    """Adam whose weight decay is apart from the gradient: param shrinks by lr · weight_decay per step.
 
     >>> w = minitorch.nn.Parameter(minitorch.tensor([1.0]))
     >>> optimizer = minitorch.optim.AdamW([w], lr=0.1, weight_decay=0.5)

@@ -138,8 +138,8 @@ class ConstantLR(LRScheduler):
 class LinearLR(LRScheduler):
     """From start_factor to end_factor times the rate in a straight line of total_iters steps: a warm-up."""
 
-    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5,
-                 last_epoch: int = -1):
+    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0,
+                 total_iters: int = 5, last_epoch: int = -1):
         if not 0 < start_factor <= 1:
             raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
         if not 0 <= end_factor <= 1:
@@ -189,8 +189,8 @@ class CosineAnnealingLR(LRScheduler):
 class InverseSquareRootLR(LRScheduler):
     """A straight warm-up to the rate in warmup_steps steps, then down with 1 / √step: the original Transformer's.
 
-    With ``d_model`` it is the paper's formula, lr · d_model^(−1/2) · min(step^(−1/2), step · warmup_steps^(−3/2)); use lr=1.
-    Steps count from 1.
+    With ``d_model`` it is the paper's formula, lr · d_model^(−1/2) · min(step^(−1/2), step · warmup_steps^(−3/2)); use
+    lr=1. Steps count from 1.
 
     >>> optimizer = minitorch.optim.Adam([minitorch.nn.Parameter(minitorch.zeros(1))], lr=1.0)
     >>> scheduler = minitorch.optim.lr_scheduler.InverseSquareRootLR(optimizer, warmup_steps=4)
@@ -258,16 +258,17 @@ class SequentialLR(LRScheduler):
     [0.1]
     """
 
-    def __init__(self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1):
+    def __init__(self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int],
+                 last_epoch: int = -1):
         if not schedulers:
             raise ValueError("SequentialLR expects at least one scheduler to be chained, but got no scheduler.")
         for i, scheduler in enumerate(schedulers):
             if scheduler.optimizer is not optimizer:
-                raise ValueError(f"SequentialLR expects all schedulers to belong to the same optimizer, but scheduler {i} "
-                                 "has another one")
+                raise ValueError(f"SequentialLR expects all schedulers to belong to the same optimizer, but scheduler "
+                                 f"{i} has another one")
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError("SequentialLR expects the number of milestones to be one less than that of schedulers, got "
-                             f"{len(schedulers)} schedulers and {len(milestones)} milestones")
+            raise ValueError("SequentialLR expects the number of milestones to be one less than that of schedulers, "
+                             f"got {len(schedulers)} schedulers and {len(milestones)} milestones")
         self.optimizer = optimizer
         self._schedulers, self._milestones = list(schedulers), list(milestones)
         self.last_epoch = last_epoch + 1

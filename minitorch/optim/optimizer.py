@@ -54,8 +54,8 @@ class Optimizer:
         if isinstance(params, Tensor):
             params = [params]
         elif isinstance(params, (set, frozenset)):
-            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of tensors "
-                            "in sets will change between runs. Please use a list instead.")
+            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of "
+                            "tensors in sets will change between runs. Please use a list instead.")
         params = list(params)
         if params and isinstance(params[0], tuple):  # named_parameters()
             group["param_names"] = [name for name, _ in params]
@@ -65,11 +65,11 @@ class Optimizer:
             if not isinstance(param, Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(param).__name__}")
             if param.fn is not None:
-                raise ValueError("can't optimize a non-leaf Tensor: it is the result of an op, and is computed anew from "
-                                 "the leaves it came from. Optimize those.")
+                raise ValueError("can't optimize a non-leaf Tensor: it is the result of an op, and is computed anew "
+                                 "from the leaves it came from. Optimize those.")
             if id(param) in seen:
-                raise ValueError("some parameters appear in more than one parameter group, or twice in one: a parameter of "
-                                 f"shape {param.shape}")
+                raise ValueError("some parameters appear in more than one parameter group, or twice in one: a "
+                                 f"parameter of shape {param.shape}")
             seen.add(id(param))
         group["params"] = params
         for name, default in self.defaults.items():
@@ -133,9 +133,11 @@ class Optimizer:
         """Continue from a state that ``state_dict()`` returned, ours or PyTorch's; arrays are copied."""
         groups, saved = self.param_groups, state_dict["param_groups"]
         if len(groups) != len(saved):
-            raise ValueError(f"loaded state dict has a different number of parameter groups: {len(saved)}, not {len(groups)}")
+            raise ValueError("loaded state dict has a different number of parameter groups: "
+                             f"{len(saved)}, not {len(groups)}")
         if any(len(mine["params"]) != len(theirs["params"]) for mine, theirs in zip(groups, saved)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's "
+                             "group")
         params: dict[Any, Tensor] = {}
         for mine, theirs in zip(groups, saved):
             params.update(zip(theirs["params"], mine["params"]))

@@ -15,9 +15,9 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """Stochastic gradient descent: param −= lr · grad.
 
-    With momentum the step follows a moving sum of gradients, b = momentum · b + (1 − dampening) · grad; ``nesterov`` looks
-    one step ahead. ``weight_decay`` adds weight_decay · param to the gradient. ``foreach`` and ``fused`` are accepted and
-    change nothing.
+    With momentum the step follows a moving sum of gradients, b = momentum · b + (1 − dampening) · grad; ``nesterov``
+    looks one step ahead. ``weight_decay`` adds weight_decay · param to the gradient. ``foreach`` and ``fused`` are
+    accepted and change nothing.
 
     >>> w = minitorch.nn.Parameter(minitorch.tensor([1.0]))
     >>> optimizer = minitorch.optim.SGD([w], lr=0.1)
@@ -28,8 +28,8 @@ class SGD(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, momentum: float = 0, dampening: float = 0,
-                 weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False, foreach: bool | None = None,
-                 differentiable: bool = False, fused: bool | None = None):
+                 weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,
+                 foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None):
         check_flags("SGD", differentiable=differentiable)
         super().__init__(params, {
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
@@ -37,7 +37,8 @@ class SGD(Optimizer):
         })
 
     def _check(self, group) -> None:
-        for name, text in (("lr", "learning rate"), ("momentum", "momentum value"), ("weight_decay", "weight_decay value")):
+        for name, text in (("lr", "learning rate"), ("momentum", "momentum value"),
+                           ("weight_decay", "weight_decay value")):
             if not group[name] >= 0:
                 raise ValueError(f"Invalid {text}: {group[name]}")
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
