@@ -1,15 +1,19 @@
 """One number in, one number out: every formula of an activation, once, for all compiled kernels.
 
-These are plain Python functions; a backend compiles them (``inline(scalar.gelu)``). A literal makes float32 into float64
-on the way: results are as good as the last rounding, and the caller's array rounds them.
+These are plain Python functions; a backend compiles them all at once with ``compiled(jit)``. A literal makes float32
+into float64 on the way: results are as good as the last rounding, and the caller's array rounds them.
 """
 
 import math
+from types import FunctionType, SimpleNamespace
 
 import numpy as np
 
-__all__ = ["elu", "elu_slope", "exp", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope", "random_bits", "scramble",
-           "seed_keys", "sigmoid", "sigmoid_slope", "silu", "silu_slope", "softplus", "softplus_slope"]
+__all__ = [
+    "compiled", "elu", "elu_slope", "erf", "erfc", "exp", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope",
+    "random_bits", "scramble", "seed_keys", "sigmoid", "sigmoid_slope", "silu", "silu_slope", "softplus",
+    "softplus_slope",
+]
 
 ROOT_HALF = math.sqrt(0.5)
 ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -17,6 +21,15 @@ INV_ROOT_2PI = 1 / math.sqrt(2 * math.pi)
 LOG2_E = 1 / math.log(2)
 LN_2 = math.log(2)
 WORD = 0xFFFFFFFF
+
+
+def compiled(jit):
+    """All formulas, compiled by this decorator. They call each other, so they are copied to see each other's copies."""
+    space = dict(globals())
+    names = [name for name in __all__ if name not in ("compiled", "seed_keys")]
+    for name in names:
+        space[name] = jit(FunctionType(space[name].__code__, space, name))
+    return SimpleNamespace(**{name: space[name] for name in names})
 
 
 def exp(x):
@@ -43,6 +56,14 @@ def exp(x):
     y = 0.0 if x < -708.0 else y
     y = math.inf if x > 709.0 else y
     return x if x != x else y
+
+
+def erf(x):
+    return math.erf(x)
+
+
+def erfc(x):
+    return math.erfc(x)
 
 
 def sigmoid(x):

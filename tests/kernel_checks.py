@@ -15,7 +15,6 @@ list are differentiated; integer and bool arrays, None and scalars only travel a
 from contextlib import contextmanager
 
 import numpy as np
-
 from minitorch.kernels import cpu, reference
 
 __all__ = ["CHECKS", "agree", "check_same", "complex_step", "filled", "frozen", "layouts", "layouts_of", "normal",
@@ -37,7 +36,7 @@ def complex_step(forward, backward, inputs, tolerance=1e-12, k=reference):
     v = normal(*outs[0].shape, seed=11)
     gradients = backward(k, v, outs, *inputs)
     assert isinstance(gradients, tuple) and len(gradients) == len(inputs)
-    for i, (x, gradient) in enumerate(zip(inputs, gradients)):
+    for i, (x, gradient) in enumerate(zip(inputs, gradients, strict=True)):
         if not _is_float(x):
             assert gradient is None, f"input {i} has no derivative"
             continue
@@ -47,7 +46,7 @@ def complex_step(forward, backward, inputs, tolerance=1e-12, k=reference):
         if 0 < x.size <= 24:
             directions += list(np.eye(x.size).reshape(x.size, *x.shape))
         for u in directions:
-            moved = [x + 1j * H * u if j == i else other for j, other in enumerate(inputs)]
+            moved = [np.asarray(x + 1j * H * u) if j == i else other for j, other in enumerate(inputs)]
             moves = v * _tuple(forward(k, *moved))[0].imag / H
             slopes = gradient * u
             scale = np.abs(moves).sum() + np.abs(slopes).sum() + np.abs(gradient).max(initial=0)
@@ -69,7 +68,7 @@ def check_same(got, want, tolerance=1e-12, where="result"):
     """Same structure, shapes, dtypes, NaN and inf; values within tolerance · max|want|."""
     if isinstance(want, tuple):
         assert isinstance(got, tuple) and len(got) == len(want), where
-        for i, (a, b) in enumerate(zip(got, want)):
+        for i, (a, b) in enumerate(zip(got, want, strict=True)):
             check_same(a, b, tolerance, f"{where}[{i}]")
     elif want is None:
         assert got is None, where
@@ -88,8 +87,8 @@ def check_same(got, want, tolerance=1e-12, where="result"):
 
 def layouts_of(x):
     """(name, array) pairs: the values of x, laid out in memory in many ways. `broadcast` repeats the first entry."""
-    yield "C", np.ascontiguousarray(x)
-    yield "F", np.asfortranarray(x)
+    yield "C", np.array(x, order="C")
+    yield "F", np.array(x, order="F")
     if x.ndim:
         wide = np.repeat(x, 2, axis=-1)
         yield "step 2", wide[..., ::2]
@@ -102,7 +101,7 @@ def layouts_of(x):
     aside[:] = x.ravel()
     yield "unaligned", aside.reshape(x.shape)
     padded = np.zeros(tuple(n + 3 for n in x.shape), x.dtype)
-    inner = padded[tuple(slice(2, 2 + n) for n in x.shape)]
+    inner = padded[(..., *(slice(2, 2 + n) for n in x.shape))]
     inner[...] = x
     yield "offset", inner
 
@@ -115,7 +114,7 @@ def frozen(*arrays):
     for x in arrays:
         x.flags.writeable = False
     yield
-    for x, (data, writeable) in zip(arrays, before):
+    for x, (data, writeable) in zip(arrays, before, strict=True):
         assert x.tobytes() == data, "an input was written to"
         if writeable:
             x.flags.writeable = True
@@ -132,7 +131,7 @@ def layouts(forward, backward, inputs, tolerance=1e-12, k=cpu):
         outs = _tuple(forward(k, *inputs))
         with frozen(variant, *inputs, *outs):
             got = backward(k, variant, outs, *inputs)
-        check_same(got, backward(k, np.ascontiguousarray(variant), outs, *inputs), tolerance, f"dy {_name}")
+        check_same(got, backward(k, variant.copy(), outs, *inputs), tolerance, f"dy {_name}")
 
 
 def _strided(forward, backward, inputs, i, variant, tolerance, k):
