@@ -36,6 +36,8 @@ def jit(function):
 
 def parallel(function):
     """Compile a loop whose ``prange`` is spread over threads; small arrays are not worth waking another thread."""
+    if config.DISABLE_JIT:
+        return np.errstate(all="ignore")(function)  # compiled code does not warn either
     loop = _compile(function, parallel=True)
 
     @wraps(function)
