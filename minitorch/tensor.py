@@ -6,7 +6,6 @@ Methods are the functions of ``minitorch.ops``; operators call them too. Nothing
 from __future__ import annotations
 
 import weakref
-from typing import Any
 
 import numpy as np
 

@@ -6,9 +6,9 @@ import warnings
 from typing import TYPE_CHECKING
 
 from minitorch.autograd import Function
+from minitorch.errors import DTypeError
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.elementwise import neg
-from minitorch.errors import DTypeError
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor

@@ -8,8 +8,10 @@ import zlib
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, layouts
+
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, layouts
 
 # B, H, G, T, S, D, E: small enough for a complex step at every number
 TINY = [

@@ -5,8 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, agree, check_same, complex_step, filled, layouts, normal
+
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, agree, check_same, complex_step, filled, layouts, normal
 
 FROM_X = ["abs", "log", "log2", "log10", "log1p", "square", "sin", "cos", "silu", "erf", "erfc"]
 FROM_Y = ["exp", "expm1", "sqrt", "rsqrt", "reciprocal", "tan", "tanh", "sigmoid", "relu"]

@@ -3,8 +3,10 @@
 import numba
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, normal
+
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, normal
 
 
 @pytest.mark.parametrize("rows, width, ids_shape", [

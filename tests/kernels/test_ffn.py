@@ -8,8 +8,10 @@ import zlib
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, check_same
+
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, check_same
 
 ACTIVATIONS = ["relu", "gelu", "gelu_tanh", "silu"]
 # the axes before the last, c, h, o

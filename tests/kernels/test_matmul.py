@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, check_same, layouts, normal
+
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, check_same, layouts, normal
 
 # left, right: 1-D, 2-D, batched, broadcast, empty, and large enough to be cut into pieces
 SHAPES = [

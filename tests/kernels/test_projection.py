@@ -9,8 +9,10 @@ import zlib
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, check_same
+
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, check_same
 
 # N, d, V
 SHAPES = [(1, 1, 1), (3, 2, 4), (5, 3, 2), (4, 1, 7), (0, 3, 4), (3, 0, 4), (7, 13, 11), (31, 17, 129), (130, 33, 257)]

@@ -13,7 +13,7 @@ def ids(*values):
 
 
 f32, f64 = mt.float32, mt.float64
-q = mt.zeros(1, 2, 3, 4)
+q, kv = mt.zeros(1, 2, 3, 4), mt.zeros(1, 2, 5, 4)
 
 CASES = {
     "add shapes": (lambda: mt.ones(2, 3) + mt.ones(2, 4), RuntimeError,
@@ -38,7 +38,7 @@ CASES = {
                         r"cross_entropy: label 3 at position 0 is outside \[0, 3\) \(3 classes\).*now -100"),
     "label negative": (lambda: F.cross_entropy(mt.ones(1, 3), ids(-1)), IndexError,
                        r"label -1 at position 0 is negative and is not ignore_index \(-100\)\. Pass ignore_index=-1"),
-    "logits (B, T, V)": (lambda: F.cross_entropy(mt.ones(2, 5, 7), mt.zeros(2, 5, dtype=mt.int64)), (ValueError, RuntimeError),
+    "logits (B, T, V)": (lambda: F.cross_entropy(mt.ones(2, 5, 7), mt.zeros(2, 5).long()), (ValueError, RuntimeError),
                          r"logits \(2, 5, 7\) and labels \(2, 5\): flatten both: logits\.reshape\(-1, 7\)"),
     "rows and labels": (lambda: F.cross_entropy(mt.ones(2, 3), ids(0, 1, 2)), ValueError, "2 rows of logits but 3 labels"),
     "float labels": (lambda: F.nll_loss(mt.ones(2, 3), mt.ones(2)), (TypeError, RuntimeError), "labels must be integers"),
@@ -47,9 +47,9 @@ CASES = {
     "layernorm width": (lambda: nn.LayerNorm(4)(mt.ones(2, 3)), RuntimeError,
                         "layer_norm: the last dimension is 3, LayerNorm was built for 4"),
     "rmsnorm width": (lambda: nn.RMSNorm(4)(mt.ones(2, 3)), RuntimeError, "rms_norm: the last dimension is 3, RMSNorm .* 4"),
-    "mask shape": (lambda: F.scaled_dot_product_attention(q, mt.zeros(1, 2, 5, 4), mt.zeros(1, 2, 5, 4), mt.ones(3, 4).bool()),
-                   RuntimeError, r"mask \(3, 4\) does not broadcast to scores \(1, 2, 3, 5\) = \(batch, heads, queries, "
-                                 r"keys\): keys are 5, mask has 4"),
+    "mask shape": (lambda: F.scaled_dot_product_attention(q, kv, kv, mt.ones(3, 4).bool()), RuntimeError,
+                   r"mask \(3, 4\) does not broadcast to scores \(1, 2, 3, 5\) = \(batch, heads, queries, keys\): "
+                   r"keys are 5, mask has 4"),
     "mask dtype": (lambda: F.scaled_dot_product_attention(q, q, q, mt.ones(3, 3).long()), RuntimeError,
                    "attn_mask must be bool .True = may attend.* or float32.*got int64"),
     "heads do not divide": (lambda: nn.MultiheadAttention(10, 3), (AssertionError, ValueError),
@@ -57,7 +57,8 @@ CASES = {
     "backward of a vector": (lambda: mt.ones(2, requires_grad=True).exp().backward(), RuntimeError,
                              r"backward: output has shape \(2,\), not a scalar\. Call \.sum\(\)"),
     "backward without a graph": (lambda: mt.ones(1).sum().backward(), RuntimeError, "needs no gradient.*requires_grad=True"),
-    "integers and gradients": (lambda: ids(1).requires_grad_(), RuntimeError, "only float tensors can require gradients, got int64"),
+    "integers and gradients": (lambda: ids(1).requires_grad_(), RuntimeError,
+                               "only float tensors can require gradients, got int64"),
     "dropout p": (lambda: F.dropout(mt.ones(2), 1.5), ValueError, "dropout probability must be between 0 and 1, got 1.5"),
     "view of a transposed": (lambda: mt.ones(2, 3).T.view(6), RuntimeError, r"view:.*reshape"),
     "dim out of range": (lambda: mt.ones(2, 3).sum(5), IndexError, r"sum: dimension out of range \[-2, 1\], got 5"),
@@ -74,7 +75,8 @@ CASES = {
     "empty optimizer": (lambda: mt.optim.SGD([], lr=0.1), ValueError, "empty parameter list"),
     "negative lr": (lambda: mt.optim.AdamW([nn.Parameter(mt.ones(1))], lr=-1.0), ValueError, r"(?i)learning rate.*-1"),
     "cuda": (lambda: mt.ones(1).cuda(), RuntimeError, "computes on the CPU only"),
-    "unknown backend": (lambda: mt.kernels.use("gpu").__enter__(), ValueError, "no backend 'gpu'; there are 'cpu', 'reference'"),
+    "unknown backend": (lambda: mt.kernels.use("gpu").__enter__(), ValueError,
+                        "no backend 'gpu'; there are 'cpu', 'reference'"),
 }
 
 
