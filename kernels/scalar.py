@@ -1,85 +1,145 @@
-"""Scalar formulas, written once: plain Python that Numba compiles for every target.
+"""One number in, one number out: every formula of an activation, once, for all compiled kernels.
 
-Numba's literals are float64, so these compute in float64 whatever comes in; the caller rounds the result once. That is what
-keeps the tails of GELU right in float32.
+These are plain Python functions; a backend compiles them all at once with ``compiled(jit)``. A literal makes float32
+into float64 on the way: results are as good as the last rounding, and the caller's array rounds them.
 """
 
 import math
+from types import FunctionType, SimpleNamespace
 
 import numpy as np
 
-__all__ = ["elu", "elu_slope", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope", "hash32", "sigmoid", "silu",
-           "silu_slope", "softplus"]
+__all__ = [
+    "compiled", "elu", "elu_slope", "erf", "erfc", "exp", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope",
+    "random_bits", "scramble", "seed_keys", "sigmoid", "sigmoid_slope", "silu", "silu_slope", "softplus",
+    "softplus_slope",
+]
 
-SQRT_HALF = math.sqrt(0.5)
-SQRT_2_PI = math.sqrt(2 / math.pi)
-DENSITY = 1 / math.sqrt(2 * math.pi)
-CUBIC = 0.044715
-
-# uint64 throughout: mixed with a signed integer, Numba makes a float of it
-ONE, STEP = np.uint64(1), np.uint64(0x9E3779B97F4A7C15)
-MIX_A, MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-SHIFT_A, SHIFT_B, SHIFT_C, SHIFT_D = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
-
-
-def gelu(x):
-    """x Φ(x), by erfc: where Φ is tiny, 1 − erf would have no digits left."""
-    return 0.5 * x * math.erfc(-x * SQRT_HALF)
+ROOT_HALF = math.sqrt(0.5)
+ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
+INV_ROOT_2PI = 1 / math.sqrt(2 * math.pi)
+LOG2_E = 1 / math.log(2)
+LN_2 = math.log(2)
+WORD = 0xFFFFFFFF
 
 
-def gelu_slope(x):
-    """d gelu / dx = Φ(x) + x φ(x)."""
-    return 0.5 * math.erfc(-x * SQRT_HALF) + x * math.exp(-0.5 * x * x) * DENSITY
+def compiled(jit):
+    """All formulas, compiled by this decorator. They call each other, so they are copied to see each other's copies."""
+    space = dict(globals())
+    names = [name for name in __all__ if name not in ("compiled", "seed_keys")]
+    for name in names:
+        space[name] = jit(FunctionType(space[name].__code__, space, name))
+    return SimpleNamespace(**{name: space[name] for name in names})
 
 
-def gelu_tanh(x):
-    """½ x (1 + tanh u), written x σ(2u): where tanh is nearly −1, 1 + tanh would have no digits left."""
-    return x * sigmoid(2 * SQRT_2_PI * (x + CUBIC * x * x * x))
+def exp(x):
+    """eˣ = 2ⁿ · e^r with |r| ≤ ln(2)/2: no call and no branch, so that a loop over it runs many lanes wide.
+
+    Below −708, where float64 would become denormal, it is 0.
+    """
+    n = math.floor(min(max(x, -708.0), 709.0) * LOG2_E + 0.5)
+    r = min(max(x, -708.0), 709.0) - n * LN_2
+    p = 1.0 / 479001600
+    p = p * r + 1.0 / 39916800
+    p = p * r + 1.0 / 3628800
+    p = p * r + 1.0 / 362880
+    p = p * r + 1.0 / 40320
+    p = p * r + 1.0 / 5040
+    p = p * r + 1.0 / 720
+    p = p * r + 1.0 / 120
+    p = p * r + 1.0 / 24
+    p = p * r + 1.0 / 6
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    y = p * np.int64((np.int64(n) + 1023) << 52).view(np.float64)
+    y = 0.0 if x < -708.0 else y
+    y = math.inf if x > 709.0 else y
+    return x if x != x else y
 
 
-def gelu_tanh_slope(x):
-    """d gelu_tanh / dx = s + x s (1 − s) · 2u′."""
-    s = sigmoid(2 * SQRT_2_PI * (x + CUBIC * x * x * x))
-    return s + x * s * (1 - s) * 2 * SQRT_2_PI * (1 + 3 * CUBIC * x * x)
+def erf(x):
+    return math.erf(x)
+
+
+def erfc(x):
+    return math.erfc(x)
 
 
 def sigmoid(x):
-    """1 / (1 + e⁻ˣ), from the exponential that cannot overflow."""
-    if x >= 0:
-        return 1 / (1 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1 + e)
+    """1 / (1 + e⁻ˣ), from e^−|x|, which cannot overflow."""
+    t = exp(-abs(x))
+    return (1.0 if x >= 0 else t) / (1.0 + t)
+
+
+def sigmoid_slope(x):
+    """σ(x) · σ(−x): no 1 − σ, which would cancel."""
+    t = exp(-abs(x))
+    return t / ((1.0 + t) * (1.0 + t))
 
 
 def silu(x):
-    """x σ(x)."""
     return x * sigmoid(x)
 
 
 def silu_slope(x):
-    """d silu / dx = σ (1 + x (1 − σ))."""
-    s = sigmoid(x)
-    return s * (1 + x * (1 - s))
+    return sigmoid(x) + x * sigmoid_slope(x)
 
 
-def softplus(x):
-    """ln(1 + eˣ), from the exponential that cannot overflow."""
-    return x + math.log1p(math.exp(-x)) if x > 0 else math.log1p(math.exp(x))
+def softplus(x, beta, threshold):
+    """log(1 + e^(βx)) / β; beyond the threshold it is x."""
+    return x if x * beta > threshold else (max(x * beta, 0.0) + math.log1p(math.exp(-abs(x * beta)))) / beta
 
 
-def elu(x):
-    """x above 0, eˣ − 1 below."""
-    return x if x > 0 else math.expm1(x)
+def softplus_slope(x, beta, threshold):
+    return 1.0 if x * beta > threshold else sigmoid(x * beta)
 
 
-def elu_slope(x):
-    """1 above 0, eˣ below."""
-    return 1.0 if x > 0 else math.exp(x)
+def elu(x, alpha):
+    return alpha * math.expm1(x) if x <= 0 else x
 
 
-def hash32(seed, i):
-    """32 random bits for element i: a counter, mixed (the finaliser of SplitMix64). All numbers are uint64."""
-    z = seed + (i + ONE) * STEP
-    z = (z ^ (z >> SHIFT_A)) * MIX_A
-    z = (z ^ (z >> SHIFT_B)) * MIX_B
-    return (z ^ (z >> SHIFT_C)) >> SHIFT_D
+def elu_slope(x, alpha):
+    return alpha * exp(x) if x <= 0 else 1.0
+
+
+def gelu(x):
+    """x · Φ(x). erfc keeps its digits in the left tail, where 1 + erf would be 0."""
+    return 0.5 * x * math.erfc(-x * ROOT_HALF)
+
+
+def gelu_slope(x):
+    """Φ(x) + x · φ(x)"""
+    return 0.5 * math.erfc(-x * ROOT_HALF) + x * (INV_ROOT_2PI * exp(-0.5 * x * x))
+
+
+def gelu_tanh(x):
+    """½ x (1 + tanh u) = x · σ(2u)    u = √(2/π) (x + 0.044715 x³)"""
+    return x * sigmoid(2.0 * ROOT_2_OVER_PI * (x + 0.044715 * x * x * x))
+
+
+def gelu_tanh_slope(x):
+    v = 2.0 * ROOT_2_OVER_PI * (x + 0.044715 * x * x * x)
+    return sigmoid(v) + x * sigmoid_slope(v) * (2.0 * ROOT_2_OVER_PI * (1.0 + 3 * 0.044715 * x * x))
+
+
+# Random bits that depend on a seed and a position, and on nothing else: backward draws the same again, in any order.
+# 32-bit words in 64-bit integers, and multipliers below 2³¹: no product overflows, in Python, NumPy or compiled code.
+
+def scramble(word):
+    """A 32-bit word in, a 32-bit word out: every bit of it depends on every bit."""
+    word = ((word ^ (word >> 16)) * 0x21F0AAAD) & WORD
+    word = ((word ^ (word >> 15)) * 0x735A2D97) & WORD
+    return word ^ (word >> 15)
+
+
+def seed_keys(seed):
+    """The two words that stand for a 64-bit seed. Neighbouring seeds have nothing in common."""
+    seed = int(seed)
+    first = scramble(((seed & WORD) + 0x9E3779B9) & WORD)
+    return first, scramble((first + (seed >> 32 & WORD) + 0x7F4A7C15) & WORD)
+
+
+def random_bits(first, second, index):
+    """32 random bits for the element at this flat index (C order)."""
+    return scramble((scramble((index & WORD) ^ first) + (index >> 32) + second) & WORD)

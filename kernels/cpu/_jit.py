@@ -17,7 +17,9 @@ import numba
 import numpy as np
 from numba import config, njit, prange
 
-__all__ = ["CHUNKS", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of"]
+from .. import scalar
+
+__all__ = ["CHUNKS", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of", "scalars"]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
@@ -38,6 +40,9 @@ def parallel(function):
 def inline(function):
     """Compile a helper that becomes part of the loops that call it."""
     return njit(inline="always", **OPTIONS)(function)
+
+
+scalars = scalar.compiled(inline)  # every formula of kernels/scalar.py, for loops to call
 
 
 def ready(x, dtype=None):

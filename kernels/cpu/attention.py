@@ -11,6 +11,7 @@ from numba.extending import overload
 
 from ..reference.matmul import _sum_to
 from ._blas import gemm, one_thread
+from ._drop import drop, settings
 from ._jit import jit, parallel, prange, ready
 
 __all__ = [
@@ -21,34 +22,31 @@ __all__ = [
 def attention_forward(q, k, v, mask, causal, scale, p, seed):
     """q (B, H, T, D), k (B, G, S, D), v (B, G, S, E) → y (B, H, T, E), lse (B, H, T).
 
-    mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t attends
-    keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
+    mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t
+    attends keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
     """
     q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
     y = np.zeros((*q.shape[:3], v.shape[3]), q.dtype)
     lse = np.full(q.shape[:3], -np.inf, q.dtype)
     if lse.size and k.shape[2]:
         with one_thread():
-            _forward(q, k, v, bias, mask is not None, bool(causal), *_settings(q, scale, p, seed), _scratch(q, k, 1), y, lse)
+            _forward(q, k, v, bias, mask is not None, bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed),
+                     _scratch(q, k, 1), y, lse)
     return y, lse
 
 
 def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
     """dy (B, H, T, E) → dq, dk, dv, dmask (of a float mask, in its shape)."""
     q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
-    needs = needs[0], needs[1], needs[2], needs[3] and mask is not None and mask.dtype != bool
+    needs = (*map(bool, needs[:3]), bool(needs[3]) and mask is not None and mask.dtype != bool)
     dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
     dbias = np.zeros_like(bias)
     if lse.size and k.shape[2]:
         with one_thread():
             _backward(ready(dy, q.dtype), q, k, v, bias, mask is not None, ready(y), ready(lse), bool(causal),
-                      *_settings(q, scale, p, seed), needs, _scratch(q, k, 2), dq, dk, dv, dbias)
+                      q.dtype.type(scale), *settings(q.dtype, p, seed), needs, _scratch(q, k, 2), dq, dk, dv, dbias)
     dmask = _unbias(dbias, mask) if needs[3] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dv, dmask), needs, strict=True))
-
-
-def _settings(q, scale, p, seed):
-    return q.dtype.type(scale), q.dtype.type(1 / (1 - p) if p < 1 else 0), np.uint64(0), np.uint64(seed)
 
 
 def _bias(mask, q, k):
@@ -65,11 +63,11 @@ def _unbias(dbias, mask):
     """The gradient of the numbers to add, in the shape of the mask they came from."""
     if mask.ndim and mask.shape[-1] == 1:
         dbias = dbias.sum(-1, keepdims=True)
-    return (dbias if mask.ndim else dbias.sum()).reshape(mask.shape)
+    return np.asarray(dbias if mask.ndim else dbias.sum()).reshape(mask.shape)
 
 
 def _scratch(q, k, arrays):
-    """For each thread, room for a strip of queries against every key; padded, as rows a power of two apart thrash L1."""
+    """For each thread, room for strips of queries against every key; padded: rows a power of two apart thrash L1."""
     T, S = q.shape[2], k.shape[2]
     return np.empty((numba.get_num_threads(), arrays, min(T, 64 if T >= 192 else 32), S + 16), q.dtype)
 
@@ -78,7 +76,7 @@ def _scratch(q, k, arrays):
 
 
 @parallel
-def _forward(q, k, v, bias, masked, causal, scale, grow, limit, seed, scratch, y, lse):
+def _forward(q, k, v, bias, masked, causal, scale, grow, limits, scratch, y, lse):
     B, H, T, _ = q.shape
     G = k.shape[1]
     strips = -(-T // scratch.shape[2])
@@ -92,12 +90,12 @@ def _forward(q, k, v, bias, masked, causal, scale, grow, limit, seed, scratch, y
         place = (b * H + h) * T
         mask = bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1)]
         for strip in range(pair, strips - pair, max(1, strips - 1 - 2 * pair)):
-            _forward_strip(strip, q[b, h], k[b, g], v[b, g], finite, mask, masked, causal, scale, grow, limit, seed, place,
+            _forward_strip(strip, q[b, h], k[b, g], v[b, g], finite, mask, masked, causal, scale, grow, limits, place,
                            room, y[b, h], lse[b, h])
 
 
 @jit
-def _forward_strip(strip, q, k, v, finite, bias, masked, causal, scale, grow, limit, seed, place, room, y, lse):
+def _forward_strip(strip, q, k, v, finite, bias, masked, causal, scale, grow, limits, place, room, y, lse):
     S, E = v.shape
     one, zero = room.dtype.type(1), room.dtype.type(0)
     t0, t1 = strip * len(room), min(len(q), (strip + 1) * len(room))
@@ -115,8 +113,8 @@ def _forward_strip(strip, q, k, v, finite, bias, masked, causal, scale, grow, li
         if total != 0:
             lse[t] = m + np.log(total)
         factor[t - t0] = grow / total if total != 0 else zero
-        if limit > 0:
-            _drop(s, seen, (place + t) * S, limit, seed)
+        if limits[0] > 0:
+            drop(s, seen, (place + t) * S, limits)
     # pass 3: average the values
     if finite:
         gemm(one, room[: t1 - t0, :keys], False, v[:keys], False, zero, y[t0:t1])
@@ -131,12 +129,12 @@ def _forward_strip(strip, q, k, v, finite, bias, masked, causal, scale, grow, li
 
 
 @parallel
-def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limit, seed, needs, scratch, dq, dk, dv, dbias):
+def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limits, needs, scratch, dq, dk, dv, dbias):
     B, H, T, _ = q.shape
     G = k.shape[1]
     strips = -(-T // scratch.shape[2])
-    # One task owns a head of keys, with all queries that read it; heads that share a mask whose gradient is wanted share
-    # the task. So every gradient has one writer and one order.
+    # One task owns a head of keys, with all queries that read it; heads that share a mask whose gradient is wanted
+    # share the task. So every gradient has one writer and one order.
     own_b, own_g = B, G
     if needs[3] and len(bias) < B:
         own_b = 1
@@ -151,12 +149,12 @@ def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limit, see
                 at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
                 for strip in range(strips):
                     _backward_strip(strip, dy[b, h], q[b, h], k[b, g], v[b, g], finite, bias[at], masked, y[b, h],
-                                    lse[b, h], causal, scale, grow, limit, seed, (b * H + h) * T, needs,
+                                    lse[b, h], causal, scale, grow, limits, (b * H + h) * T, needs,
                                     rooms[0], rooms[1], dq[b, h], dk[b, g], dv[b, g], dbias[at])
 
 
 @jit
-def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, scale, grow, limit, seed, place, needs,
+def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, scale, grow, limits, place, needs,
                     room, droom, dq, dk, dv, dbias):
     S, E = v.shape
     one, zero = room.dtype.type(1), room.dtype.type(0)
@@ -175,8 +173,11 @@ def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, sc
             _add_bias(P, seen, bias[min(t, len(bias) - 1)])
         if lse[t] == -np.inf:
             seen = 0
+        total = zero
         for j in range(seen):
             P[j] = fast_exp(P[j] - lse[t])
+            total += P[j]
+        rest = one / total  # nearly 1: it takes out that lse was rounded
         for j in range(seen, keys):
             P[j] = zero
             d[j] = zero
@@ -184,12 +185,13 @@ def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, sc
         D = zero
         for e in range(E):
             D += dy[t, e] * y[t, e]
-        if limit > 0:
-            _drop(d, seen, (place + t) * S, limit, seed)
+        if limits[0] > 0:
+            drop(d, seen, (place + t) * S, limits)
         for j in range(seen):
+            P[j] *= rest
             d[j] = P[j] * (d[j] * grow - D) if P[j] != 0 else zero
-        if limit > 0:
-            _drop(P, seen, (place + t) * S, limit, seed)
+        if limits[0] > 0:
+            drop(P, seen, (place + t) * S, limits)
         if needs[3]:
             dmask = dbias[min(t, len(dbias) - 1)]
             for j in range(seen):
@@ -303,13 +305,6 @@ def _add_bias(s, n, bias):
     """s[:n] += bias, and −inf where bias is: a masked score may be NaN."""
     for j in range(n):
         s[j] = s[j] + bias[j] if bias[j] != -np.inf else bias[j]
-
-
-@jit
-def _drop(x, n, place, limit, seed):
-    """Set to 0 what dropout drops of x[:n]; place: the index of x[0] among all probabilities."""
-    for j in range(n):
-        pass
 
 
 @jit

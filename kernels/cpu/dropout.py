@@ -1,43 +1,46 @@
-"""Dropout by counting, in one pass: the random bits are made where they are used. See the reference."""
+"""Dropout, compiled: the same bits as the reference, drawn while the elements pass by."""
+
+import math
 
 import numpy as np
 
-from ..reference.dropout import keep
-from ..scalar import hash32
-from ._jit import CHUNKS, inline, parallel, prange, ready
+from ..scalar import seed_keys
+from ._jit import chunk, parallel, prange, ready, scalars
 
 __all__ = ["dropout_backward", "dropout_forward", "keep"]
 
-kept = inline(hash32)  # compare with limit(p): the element stays where its hash is not below
+_bits = scalars.random_bits
+
+
+def keep(shape, p, seed):
+    mask = np.empty(math.prod(shape), np.bool_)
+    _keep(round(p * 2**32), *seed_keys(seed), chunk(mask.size), mask)
+    return mask.reshape(shape)
 
 
 def dropout_forward(x, p, seed):
-    """x (…) → y (…): 0 with probability p, else x / (1 − p)."""
-    return _times(x, p, seed)
-
-
-def dropout_backward(dy, p, seed):
-    """dy (…) → dx (…): dropped where x was dropped."""
-    return _times(dy, p, seed)
-
-
-def limit(p):
-    """The hash below which an element is dropped."""
-    return np.uint64(min(int(p * 2**32), 2**32 - 1))
-
-
-def _times(x, p, seed):
-    if p >= 1:
-        return np.zeros(x.shape, x.dtype)
-    x = ready(x)
-    y = np.empty_like(x)
-    pieces = CHUNKS if x.size >= 1 << 13 else 1
-    _dropout(x.reshape(-1), x.dtype.type(1 / (1 - p)), limit(p), np.uint64(seed), pieces, y.reshape(-1))
+    y = np.empty(x.shape, x.dtype)
+    scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
+    _dropout(ready(x).reshape(-1), round(p * 2**32), *seed_keys(seed), scale, chunk(x.size), y.reshape(-1))
     return y
 
 
+def dropout_backward(dy, p, seed):
+    return dropout_forward(dy, p, seed)
+
+
 @parallel
-def _dropout(x, grow, limit, seed, pieces, y):
-    for piece in prange(pieces):
-        for i in range(piece * len(x) // pieces, (piece + 1) * len(x) // pieces):
-            y[i] = x[i] * grow if kept(seed, np.uint64(i)) >= limit else x.dtype.type(0)
+def _keep(threshold, first_key, second_key, size, mask):
+    for piece in prange((mask.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, mask.size)):
+            mask[i] = _bits(first_key, second_key, i) >= threshold
+
+
+@parallel
+def _dropout(x, threshold, first_key, second_key, scale, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            scaled = x[i] * scale
+            y[i] = scaled if _bits(first_key, second_key, i) >= threshold else 0.0 * scale

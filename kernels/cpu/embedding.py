@@ -1,32 +1,38 @@
-"""Embedding. Backward sorts the positions by id, so that every row of the table has one writer and a fixed order."""
+"""Embedding, compiled. Backward: each row of the table has one writer, which adds in the order of the ids."""
 
 import numpy as np
 
 from ..reference.embedding import embedding_forward
-from ._jit import CHUNKS, parallel, prange, ready
+from ._jit import chunk, parallel, prange, ready
 
 __all__ = ["embedding_backward", "embedding_forward"]
 
 
 def embedding_backward(dy, ids, rows, padding_idx):
-    """dy (…, d), ids (…) → dweight (rows, d); 0 in the padding row."""
     dweight = np.zeros((rows, dy.shape[-1]), dy.dtype)
-    flat = ids.reshape(-1)
-    if flat.size and dy.shape[-1]:
-        order = np.argsort(flat, kind="stable")
-        _add_rows(ready(dy).reshape(len(flat), dy.shape[-1]), ready(flat[order], np.int64), order, dweight)
+    if ids.size and dy.shape[-1]:
+        # the stable order keeps the places of one id as they come: the sum is the same on every run
+        order = np.argsort(ids, axis=None, kind="stable").astype(np.int64)
+        taken = ids.ravel()[order]
+        starts = np.flatnonzero(np.r_[True, taken[1:] != taken[:-1]]).astype(np.int64)
+        ends = np.r_[starts[1:], taken.size].astype(np.int64)
+        flat = ready(dy).reshape(ids.size, dy.shape[-1])
+        _gather(flat, order, taken[starts].astype(np.int64), starts, ends, chunk(len(starts)), dweight)
     if padding_idx is not None:
         dweight[padding_idx] = 0
     return dweight
 
 
 @parallel
-def _add_rows(dy, ids, order, dweight):
-    n, d = dy.shape
-    # each piece takes a range of columns of all rows: no two pieces write to the same place
-    pieces = 1 if dy.size < 1 << 13 else min(CHUNKS, -(-d // 16))
-    for piece in prange(pieces):
-        j0, j1 = piece * d // pieces, (piece + 1) * d // pieces
-        for t in range(n):
-            for j in range(j0, j1):
-                dweight[ids[t], j] += dy[order[t], j]
+def _gather(dy, order, ids, starts, ends, size, dweight):
+    for piece in prange((len(ids) + size - 1) // size):
+        first = np.int64(piece) * size
+        total = np.empty(dy.shape[1], np.float64)
+        for i in range(first, min(first + size, len(ids))):
+            total[:] = 0.0
+            for place in range(starts[i], ends[i]):
+                source = order[place]
+                for j in range(dy.shape[1]):
+                    total[j] += dy[source, j]
+            for j in range(dy.shape[1]):
+                dweight[ids[i], j] = total[j]

@@ -1,29 +1,33 @@
-"""The feed-forward layer: two matrix products, and one pass over the hidden numbers. The formulas stand in the reference."""
+"""The feed-forward layer: two matrix products, and one pass over the hidden numbers; formulas in the reference."""
 
 import math
 
 import numpy as np
 
 from ._blas import product
+from ._drop import drop, settings
 from ._jit import CHUNKS, jit, parallel, prange
 from .attention import fast_exp
 from .matmul import _rows, column_sums
 
 __all__ = ["ffn_backward", "ffn_forward"]
 
-_ACTIVATIONS = {"relu": 0, "gelu": 1, "gelu_tanh": 2, "silu": 3}
+RELU, GELU, GELU_TANH, SILU = range(4)
+_ACTIVATIONS = {"relu": RELU, "gelu": GELU, "gelu_tanh": GELU_TANH, "silu": SILU}
 
 
 def ffn_forward(x, w1, b1, w2, b2, activation, p, seed):
     """x (…, c), w1 (h, c), b1 (h,) or None, w2 (o, h), b2 (o,) or None → y (…, o), pre (rows, h).
 
-    activation: "relu", "gelu", "gelu_tanh" or "silu". p: the share of hidden numbers dropped, by a hash of seed and place.
+    activation: "relu", "gelu", "gelu_tanh" or "silu". p: the share of hidden numbers dropped, by a hash of seed and
+    place.
     """
     # pass 1: linear
     pre = product(_rows(x), w1.T, b1)
     # pass 2: activation, dropout
     hidden = np.empty_like(pre)
-    _activate(pre.reshape(-1), _ACTIVATIONS[activation], *_dropout(pre, p, seed), _pieces(pre), hidden.reshape(-1))
+    _activate(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre),
+              hidden.reshape(-1))
     # pass 3: linear
     return product(hidden, w2.T, b2).reshape(*x.shape[:-1], len(w2)), pre
 
@@ -36,7 +40,7 @@ def ffn_backward(dy, x, w1, w2, pre, activation, p, seed, needs=(True, True, Tru
     if needs[4]:
         db2 = column_sums(dy)
     dpre, hidden = product(dy, w2), np.empty_like(pre)
-    _activate_backward(pre.reshape(-1), _ACTIVATIONS[activation], *_dropout(pre, p, seed), _pieces(pre),
+    _activate_backward(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre),
                        hidden.reshape(-1), dpre.reshape(-1))
     if needs[3]:
         dw2 = product(dy.T, hidden)
@@ -50,53 +54,80 @@ def ffn_backward(dy, x, w1, w2, pre, activation, p, seed, needs=(True, True, Tru
     return dx, dw1, db1, dw2, db2
 
 
-def _dropout(pre, p, seed):
-    return pre.dtype.type(1 / (1 - p) if p < 1 else 0), np.uint64(0), np.uint64(seed)
-
-
 def _pieces(x):
     return CHUNKS if x.size >= 1 << 13 else 1
 
 
 @parallel
-def _activate(pre, activation, grow, limit, seed, pieces, hidden):
+def _activate(pre, activation, grow, limits, pieces, hidden):
     for piece in prange(pieces):
         i0, i1 = piece * len(pre) // pieces, (piece + 1) * len(pre) // pieces
-        _activate_piece(pre[i0:i1], activation, hidden[i0:i1])
+        _activate_piece(pre[i0:i1], activation, grow, limits, i0, hidden[i0:i1])
 
 
 @jit
-def _activate_piece(pre, activation, hidden):
-    for i in range(len(pre)):
-        hidden[i], _ = _act(pre[i], activation)
+def _activate_piece(pre, activation, grow, limits, place, hidden):
+    number = pre.dtype.type
+    if activation == RELU:
+        for i in range(len(pre)):
+            hidden[i] = number(0) if pre[i] <= 0 else pre[i] * grow
+    elif activation == GELU:
+        for i in range(len(pre)):
+            hidden[i] = pre[i] * _normal_cdf(pre[i]) * grow
+    else:
+        c1, c3, end = _gate(pre, activation)
+        for i in range(len(pre)):
+            z = max(min(pre[i], end), -end)
+            hidden[i] = pre[i] * grow / (number(1) + fast_exp(-z * (c1 + c3 * z * z)))
+    if limits[0] > 0:
+        drop(hidden, len(pre), place, limits)
 
 
 @parallel
-def _activate_backward(pre, activation, grow, limit, seed, pieces, hidden, dpre):
+def _activate_backward(pre, activation, grow, limits, pieces, hidden, dpre):
     for piece in prange(pieces):
         i0, i1 = piece * len(pre) // pieces, (piece + 1) * len(pre) // pieces
-        _activate_backward_piece(pre[i0:i1], activation, hidden[i0:i1], dpre[i0:i1])
+        _activate_backward_piece(pre[i0:i1], activation, grow, limits, i0, hidden[i0:i1], dpre[i0:i1])
 
 
 @jit
-def _activate_backward_piece(pre, activation, hidden, dpre):
-    for i in range(len(pre)):
-        hidden[i], slope = _act(pre[i], activation)
-        dpre[i] *= slope
+def _activate_backward_piece(pre, activation, grow, limits, place, hidden, dpre):
+    one = pre.dtype.type(1)
+    if activation == RELU:
+        for i in range(len(pre)):
+            hidden[i] = one - one if pre[i] <= 0 else pre[i] * grow
+            dpre[i] = dpre[i] * grow if pre[i] > 0 else one - one
+    elif activation == GELU:
+        for i in range(len(pre)):
+            x, cdf = pre[i], _normal_cdf(pre[i])
+            hidden[i] = x * cdf * grow
+            dpre[i] *= (cdf + x * fast_exp(-x * x / (one + one)) * pre.dtype.type(0.3989422804014327)) * grow
+    else:
+        c1, c3, end = _gate(pre, activation)
+        for i in range(len(pre)):
+            z = max(min(pre[i], end), -end)
+            e = fast_exp(-z * (c1 + c3 * z * z))
+            sigma = one / (one + e)
+            rest = e * sigma if e < np.inf else one  # 1 − σ with all its digits
+            slope = c1 + (c3 + c3 + c3) * z * z
+            hidden[i] = pre[i] * sigma * grow
+            dpre[i] *= (sigma + pre[i] * sigma * rest * slope) * grow
+    if limits[0] > 0:
+        drop(hidden, len(pre), place, limits)
+        drop(dpre, len(pre), place, limits)
 
 
 @jit
-def _act(x, activation):
-    """act(x) and act′(x)."""
-    number = type(x)
-    if activation == 0:
-        return max(x, number(0)), number(x > 0)
-    if activation == 1:
-        cdf = number(math.erfc(-x / math.sqrt(2)) / 2)
-        return x * cdf, cdf + x * fast_exp(-x * x / number(2)) * number(1 / math.sqrt(2 * math.pi))
-    u, du = x, number(1)
-    if activation == 2:
-        c, c3 = number(2 * math.sqrt(2 / math.pi)), number(0.044715)
-        u, du = c * (x + c3 * x * x * x), c * (number(1) + number(3) * c3 * x * x)
-    sigma = number(1) / (number(1) + fast_exp(-u))
-    return x * sigma, sigma + x * sigma * (number(1) - sigma) * du
+def _gate(pre, activation):
+    """silu and the tanh form of gelu are x · σ(u), u = c1 x + c3 x³. Beyond ± end, σ is 0 or 1 and u might overflow."""
+    number = pre.dtype.type
+    if activation == SILU:
+        return number(1), number(0), number(1e4)
+    c = 2 * math.sqrt(2 / math.pi)
+    return number(c), number(c * 0.044715), number(20)
+
+
+@jit
+def _normal_cdf(x):
+    """½ erfc(−x / √2)."""
+    return math.erfc(-x * math.sqrt(0.5)) * 0.5

@@ -13,8 +13,8 @@ def sgd_step(param, grad, buffer, lr, momentum, dampening, weight_decay, nestero
     """buffer: the moving sum of gradients, None without momentum; first: it holds nothing yet."""
     number = param.dtype.type
     p, g, b = _flat(param), _flat(grad, param.dtype), _flat(param if buffer is None else buffer)
-    _sgd(p, g, b, number(lr), number(momentum), number(1 - dampening), number(weight_decay), number(-1 if maximize else 1),
-         buffer is not None, bool(nesterov), bool(first), _pieces(p))
+    _sgd(p, g, b, number(lr), number(momentum), number(1 - dampening), number(weight_decay),
+         number(-1 if maximize else 1), buffer is not None, bool(nesterov), bool(first), _pieces(p))
     _store(param, p)
     if buffer is not None:
         _store(buffer, b)
@@ -51,7 +51,8 @@ def _pieces(x):
 def _sgd(param, grad, buffer, lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov, first, pieces):
     for piece in prange(pieces):
         at = _part(piece, pieces, len(param))
-        _sgd_piece(param[at], grad[at], buffer[at], lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov, first)
+        _sgd_piece(param[at], grad[at], buffer[at], lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov,
+                   first)
 
 
 @jit

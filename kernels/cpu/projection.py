@@ -78,10 +78,14 @@ def _gradients(z, labels, lse, dy, smoothing):
 def _gradient(z, label, lse, dy, smoothing):
     """A row of logits becomes the gradient. At the label: the sum of the others, for p − 1 would lose its digits."""
     share = smoothing / z.dtype.type(len(z))
+    own = fast_exp(z[label] - lse)
     z[label] = -np.inf
     others = z.dtype.type(0)
     for j in range(len(z)):
-        p = fast_exp(z[j] - lse)
-        others += p
-        z[j] = dy * (p - share)
-    z[label] = dy * (smoothing - share - others)
+        z[j] = fast_exp(z[j] - lse)
+        others += z[j]
+    # all p are off by one factor, as lse is rounded: their sum tells it
+    total = own + others
+    for j in range(len(z)):
+        z[j] = dy * (z[j] / total - share)
+    z[label] = dy * (smoothing - share - others / total)

@@ -1,38 +1,63 @@
-"""The residual connection, bias and dropout in the same pass. See the reference."""
+"""The residual connection, compiled: bias, dropout and sum in one pass."""
 
 import numpy as np
 
-from ._jit import CHUNKS, parallel, prange, ready, rows_of
-from .dropout import dropout_backward, kept, limit
-from .matmul import column_sums
+from ..scalar import seed_keys
+from ._jit import CHUNKS, chunk, parallel, prange, ready, rows_of, scalars
 
 __all__ = ["residual_backward", "residual_forward"]
 
+_bits = scalars.random_bits
+
 
 def residual_forward(x, f, bias, p, seed):
-    """x, f (…, c), bias (c,) or None → y (…, c)."""
-    if bias is None and p == 0:
-        return x + f
     rows = rows_of(x)
+    n, c = rows.shape
+    bias = np.zeros(c, x.dtype) if bias is None else ready(bias, x.dtype)
     y = np.empty_like(rows)
-    grow = x.dtype.type(1 / (1 - p) if p < 1 else 0)
-    bias = np.zeros(rows.shape[1], x.dtype) if bias is None else ready(bias, x.dtype)
-    pieces = 1 if rows.size < 1 << 13 else min(CHUNKS, len(rows))
-    _residual(rows, rows_of(f), bias, grow, limit(p), np.uint64(seed), pieces, y)
+    scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
+    _forward(rows, rows_of(f), bias, round(p * 2**32), *seed_keys(seed), scale, chunk(n), y)
     return y.reshape(x.shape)
 
 
 def residual_backward(dy, p, seed, needs=(True, True, True)):
-    """dy (…, c) → dx (…, c), df (…, c), dbias (c,)."""
-    df = dropout_backward(dy, p, seed) if p and (needs[1] or needs[2]) else dy
-    return dy if needs[0] else None, df if needs[1] else None, column_sums(rows_of(df)) if needs[2] else None
+    df = dbias = None
+    if needs[1] or needs[2]:
+        rows = rows_of(dy)
+        n, c = rows.shape
+        out = np.empty_like(rows)
+        parts = np.zeros((CHUNKS if needs[2] else 0, c))
+        scale = dy.dtype.type(1 / (1 - p) if p < 1 else 0)
+        _backward(rows, round(p * 2**32), *seed_keys(seed), scale, chunk(n), out, parts)
+        df = out.reshape(dy.shape) if needs[1] else None
+        dbias = parts.sum(0).astype(dy.dtype) if needs[2] else None
+    return dy if needs[0] else None, df, dbias
 
 
 @parallel
-def _residual(x, f, bias, grow, limit, seed, pieces, y):
+def _forward(x, f, bias, threshold, first_key, second_key, scale, size, y):
     n, c = x.shape
-    for piece in prange(pieces):
-        for i in range(piece * n // pieces, (piece + 1) * n // pieces):
+    for piece in prange((n + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, n)):
             for j in range(c):
-                stays = limit == np.uint64(0) or kept(seed, np.uint64(i * c + j)) >= limit
-                y[i, j] = x[i, j] + ((f[i, j] + bias[j]) * grow if stays else x.dtype.type(0))
+                if threshold == 0 or _bits(first_key, second_key, i * c + j) >= threshold:
+                    y[i, j] = x[i, j] + (f[i, j] + bias[j]) * scale
+                else:
+                    y[i, j] = x[i, j]
+
+
+@parallel
+def _backward(dy, threshold, first_key, second_key, scale, size, df, parts):
+    n, c = dy.shape
+    for piece in prange((n + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, n)):
+            for j in range(c):
+                if threshold == 0 or _bits(first_key, second_key, i * c + j) >= threshold:
+                    df[i, j] = dy[i, j] * scale
+                else:
+                    df[i, j] = 0.0
+            if parts.shape[0]:
+                for j in range(c):
+                    parts[piece, j] += df[i, j]

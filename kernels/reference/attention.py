@@ -5,11 +5,13 @@ Backward   dP = dropout(dy vᵀ)            D = ⟨dy, y⟩, a row      ds = P �
            dq = scale · ds k              dk = scale · dsᵀ q      dv = dropout(P)ᵀ dy   dmask = ds
 
 Query head h reads key head h // (H // G): G heads of keys serve H heads of queries. Only lse, one number a query, is
-kept for backward: P comes back as exp(s − lse). A masked key is skipped, never multiplied by 0 (0 · NaN is NaN); a query
-that may attend no key gives 0 and gets 0.
+kept for backward: P comes back as exp(s − lse). A masked key is skipped, never multiplied by 0 (0 · NaN is NaN); a
+query that may attend no key gives 0 and gets 0.
 """
 
 import numpy as np
+
+from .dropout import keep
 
 __all__ = [
     "attention_backward", "attention_forward", "attention_weights_backward", "attention_weights_forward",
@@ -19,8 +21,8 @@ __all__ = [
 def attention_forward(q, k, v, mask, causal, scale, p, seed):
     """q (B, H, T, D), k (B, G, S, D), v (B, G, S, E) → y (B, H, T, E), lse (B, H, T).
 
-    mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t attends
-    keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
+    mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t
+    attends keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
     """
     y = np.zeros((*q.shape[:3], v.shape[3]), np.result_type(q, k, v, *_additive(q, mask)))
     lse = np.full(q.shape[:3], -np.inf, y.dtype)
@@ -47,6 +49,7 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
         allowed &= lse[b, h][:, None] != -np.inf
         probs = _exp(s, np.where(lse[b, h] == -np.inf, 0, lse[b, h]), allowed)
         with np.errstate(invalid="ignore", over="ignore"):
+            probs /= np.maximum(probs.sum(-1, keepdims=True), 0.5)  # nearly 1: it takes out that lse was rounded
             dprobs = dy[b, h] @ v[b, g].T
             D = (dy[b, h] * y[b, h]).sum(-1)
         dropped = probs
@@ -113,7 +116,6 @@ def _kept(q, k, p, seed):
     """What dropout multiplies the probabilities (B, H, T, S) with: 0 or 1 / (1 − p)."""
     if p == 0:
         return None
-    from .dropout import keep
     kept = keep((*q.shape[:3], k.shape[2]), p, seed)
     return kept.astype(q.real.dtype) / (1 - p) if p < 1 else kept.astype(q.real.dtype)
 

@@ -1,7 +1,10 @@
-"""Cross-entropy of logits against class numbers, one loss a row.
+"""Cross-entropy of logits and labels, unreduced: one loss per row.
 
-With smoothing ε the target puts 1 − ε on the label and ε / V on every class. The gradient at the label is written as
-−(Σ of the others): p − 1 has no digits left where p is nearly 1.
+p = softmax(z)      lse = log Σ eᶻ      s: label smoothing, w: class weights (1 where there are none), V classes
+loss = (1 − s) · w[label] · (lse − z[label])  +  s/V · Σⱼ w[j] · (lse − z[j])
+dz[j] = dy · ((1 − s) · w[label] · (p[j] − [j = label])  +  s/V · (p[j] · Σ w − w[j]))
+
+For a confident row p[label] − 1 would cancel to nothing in float32; it is taken as −Σ of the other p.
 """
 
 import numpy as np
@@ -10,45 +13,46 @@ __all__ = ["cross_entropy_backward", "cross_entropy_forward"]
 
 
 def cross_entropy_forward(logits, labels, weight, ignore_index, smoothing):
-    """logits (N, V), labels (N,), weight (V,) or None → losses (N,), lse (N,). 0 where the label is ignored."""
-    rows = np.arange(len(labels))
-    counted = labels != ignore_index
-    y = np.where(counted, labels, 0)
-    # pass 1: lse = ln Σ eᶻ, as the largest logit and ln(1 + the others): a small loss keeps its digits
-    with np.errstate(invalid="ignore"):
-        top = logits.real.argmax(-1)
-        d = logits - logits[rows, top].real[:, None]
-        e = np.exp(d)
-        own = e[rows, top] - 1
-        e[rows, top] = 0
-        log_sum = np.log1p(e.sum(-1) + own)
-    # pass 2: −ln p at the label; with smoothing also at every other class
-    w = 1 if weight is None else weight[y]
-    losses = (log_sum - d[rows, y]) * w
-    if smoothing:
-        each = log_sum[:, None] - d
-        everywhere = (each if weight is None else each * weight).sum(-1)
-        losses = (1 - smoothing) * losses + smoothing / logits.shape[1] * everywhere
-    return np.where(counted, losses, 0), logits[rows, top].real + log_sum
+    """logits (N, V), labels (N,), weight (V,) or None → losses (N,), lse (N,). Ignored rows lose 0."""
+    n, v = logits.shape
+    counted, labels = _counted(labels, ignore_index)
+    weight = np.ones(v, logits.dtype) if weight is None else weight
+    # pass 1: the log-sum-exp, above the largest logit; the losses −log p
+    top = logits.real.max(1, keepdims=True, initial=-np.inf)
+    with np.errstate(invalid="ignore", over="ignore"):
+        d = logits - top
+        logsum = np.log(np.exp(d).sum(1, keepdims=True))
+        # pass 2: the label's loss, and the smoothed mean of all
+        losses = (1 - smoothing) * weight[labels] * (logsum - d)[np.arange(n), labels]
+        if smoothing:
+            losses = losses + smoothing / v * ((logsum - d) * weight).sum(1)
+        zero = np.zeros((), logits.dtype)
+        return np.where(counted, losses, zero), (top + logsum)[:, 0]
 
 
 def cross_entropy_backward(dy, logits, labels, weight, lse, ignore_index, smoothing):
     """dy (N,) → dlogits (N, V)."""
-    rows = np.arange(len(labels))
-    counted = labels != ignore_index
-    y = np.where(counted, labels, 0)
-    # softmax once more, from the saved lse, normalised again since lse is rounded
-    p = np.exp(logits - lse[:, None])
-    p /= p.sum(-1, keepdims=True)
-    others = p.copy()
-    others[rows, y] = 0
-    # pass 2 backward: p − 1 at the label is −(Σ of the others)
-    g = p.copy()
-    g[rows, y] = -others.sum(-1)
-    if weight is not None:
-        g *= weight[y][:, None]
+    n, v = logits.shape
+    counted, labels = _counted(labels, ignore_index)
+    weight = np.ones(v, logits.dtype) if weight is None else weight
+    rows = np.arange(n)
+    # pass 1 backward: the probabilities, all but the label's
+    with np.errstate(invalid="ignore", over="ignore"):
+        e = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
+    total = e.sum(1)
+    dlogits = p = e / total[:, None]
+    others = e.copy()
+    others[rows, labels] = 0
+    pull = p.copy()
+    pull[rows, labels] = -others.sum(1) / total
+    # pass 2 backward
+    dlogits = pull * ((1 - smoothing) * weight[labels])[:, None]
     if smoothing:
-        V = logits.shape[1]
-        spread = p - 1 / V if weight is None else p * (weight.sum() / V) - weight / V
-        g = (1 - smoothing) * g + smoothing * spread
-    return np.where(counted[:, None], g * dy[:, None], 0).astype(logits.dtype, copy=False)
+        dlogits = dlogits + smoothing / v * (p * weight.sum() - weight)
+    return np.where(counted[:, None], dlogits * dy[:, None], np.zeros((), logits.dtype))
+
+
+def _counted(labels, ignore_index):
+    """Which rows count, and labels that are safe to index with (0 where ignored)."""
+    counted = labels != ignore_index
+    return counted, np.where(counted, labels, 0)

@@ -1,310 +1,651 @@
-"""One number in, one number out, at every position. Two operands are broadcast; gradients are summed back to their shapes."""
+"""Elementwise ops, with NumPy's broadcasting: an input that was repeated gets its gradients summed.
+
+Unary      y = f(x)       dx = dy · f′      from the saved x, or from y where f′ is a formula in y (tanh′ = 1 − y²)
+Binary     z = f(x, y)    dx, dy in the shapes of x and y; an input may be a Python scalar, which has no gradient
+Kinks and ties are PyTorch's: |·|′(0) = 0, relu′(0) = 0, equal arguments of maximum share the gradient.
+
+Forwards accept complex numbers for the tests' complex step: comparisons look at the real part. Nothing warns: log(0) is
+−inf, 0/0 is NaN.
+"""
 
 import math
 
 import numpy as np
 
+from .. import scalar
+
 __all__ = [
     "abs_backward", "abs_forward", "add_backward", "add_forward", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "cast_backward", "cast_forward", "ceil_backward", "ceil_forward", "clamp_backward", "clamp_forward",
-    "cos_backward", "cos_forward", "div_backward", "div_forward", "elu_backward", "elu_forward", "eq", "erf_backward",
-    "erf_forward", "erfc_backward", "erfc_forward", "exp_backward", "exp_forward", "expm1_backward", "expm1_forward",
-    "floor_backward", "floor_divide", "floor_forward", "ge", "gelu_backward", "gelu_forward", "gt", "isfinite", "isinf",
-    "isnan", "le", "leaky_relu_backward", "leaky_relu_forward", "lerp_backward", "lerp_forward", "log10_backward",
-    "log10_forward", "log1p_backward", "log1p_forward", "log2_backward", "log2_forward", "log_backward", "log_forward",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum_backward", "maximum_forward",
-    "minimum_backward", "minimum_forward", "mul_backward", "mul_forward", "nan_to_num_backward", "nan_to_num_forward",
-    "ne", "neg_backward", "neg_forward", "pow_backward", "pow_forward", "reciprocal_backward", "reciprocal_forward",
-    "relu_backward", "relu_forward", "remainder_backward", "remainder_forward", "round_backward", "round_forward",
-    "rsqrt_backward", "rsqrt_forward", "sigmoid_backward", "sigmoid_forward", "sign_backward", "sign_forward",
-    "silu_backward", "silu_forward", "sin_backward", "sin_forward", "softplus_backward", "softplus_forward",
-    "sqrt_backward", "sqrt_forward", "square_backward", "square_forward", "sub_backward", "sub_forward", "sum_to",
-    "tan_backward", "tan_forward", "tanh_backward", "tanh_forward", "trunc_backward", "trunc_forward", "where_backward",
+    "bitwise_xor", "cast_backward", "cast_forward", "ceil_backward", "ceil_forward", "clamp_backward",
+    "clamp_forward", "cos_backward", "cos_forward", "div_backward", "div_forward", "elu_backward", "elu_forward",
+    "eq", "erf_backward", "erf_forward", "erfc_backward", "erfc_forward", "exp_backward", "exp_forward",
+    "expm1_backward", "expm1_forward", "floor_backward", "floor_divide", "floor_forward", "ge", "gelu_backward",
+    "gelu_forward", "gt", "isfinite", "isinf", "isnan", "le", "leaky_relu_backward", "leaky_relu_forward",
+    "lerp_backward", "lerp_forward", "log10_backward", "log10_forward", "log1p_backward", "log1p_forward",
+    "log2_backward", "log2_forward", "log_backward", "log_forward", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "lt", "maximum_backward", "maximum_forward", "minimum_backward", "minimum_forward",
+    "mul_backward", "mul_forward", "nan_to_num_backward", "nan_to_num_forward", "ne", "neg_backward",
+    "neg_forward", "pow_backward", "pow_forward", "reciprocal_backward", "reciprocal_forward", "relu_backward",
+    "relu_forward", "remainder_backward", "remainder_forward", "round_backward", "round_forward", "rsqrt_backward",
+    "rsqrt_forward", "sigmoid_backward", "sigmoid_forward", "sign_backward", "sign_forward", "silu_backward",
+    "silu_forward", "sin_backward", "sin_forward", "softplus_backward", "softplus_forward", "sqrt_backward",
+    "sqrt_forward", "square_backward", "square_forward", "sub_backward", "sub_forward", "sum_to", "tan_backward",
+    "tan_forward", "tanh_backward", "tanh_forward", "trunc_backward", "trunc_forward", "where_backward",
     "where_forward",
 ]
 
+_quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
 
+
+@_quiet
 def sum_to(x, shape):
-    """Undo broadcasting: add up along the axes that were stretched to get from ``shape`` to x."""
-    if x.shape == shape:
+    """Undo broadcasting: sum x over every axis along which `shape` was repeated; float32 is summed in float64."""
+    if x.shape == tuple(shape):
         return x
-    extra = x.ndim - len(shape)
-    stretched = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
-    return np.ascontiguousarray(x).sum(stretched).reshape(shape)
+    new = x.ndim - len(shape)
+    axes = tuple(i for i in range(x.ndim) if i < new or shape[i - new] != x.shape[i])
+    wide = np.float64 if x.dtype == np.float32 else x.dtype
+    return np.asarray(x.sum(axes, dtype=wide)).reshape(shape).astype(x.dtype, copy=False)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# one operand
-
-def neg_forward(x): return -x
-def neg_backward(dy): return -dy
+def _like(gradient, x):
+    """The gradient, summed to the shape of x, in the dtype of x."""
+    return sum_to(np.asarray(gradient), x.shape).astype(x.dtype, copy=False)
 
 
-def abs_forward(x): return np.abs(x) if x.dtype.kind != "c" else np.where(x.real < 0, -x, x)
-def abs_backward(dy, x): return dy * np.sign(x)
+# ---- one input, smooth ---------------------------------------------------------------------------------------------
+
+def neg_forward(x):
+    return np.asarray(-x)
 
 
-def exp_forward(x): return np.exp(x)
-def exp_backward(dy, y): return dy * y
+@_quiet
+def neg_backward(dy):
+    return np.asarray(-dy)
 
 
-def expm1_forward(x): return np.expm1(x)
-def expm1_backward(dy, y): return dy * (y + 1)
+@_quiet
+def exp_forward(x):
+    return np.asarray(np.exp(x))
 
 
-def log_forward(x): return np.log(x)
-def log_backward(dy, x): return dy / x
+@_quiet
+def exp_backward(dy, y):
+    return np.asarray(dy * y)
 
 
-def log2_forward(x): return np.log2(x)
-def log2_backward(dy, x): return dy / (x * math.log(2))
+@_quiet
+def expm1_forward(x):
+    return np.asarray(np.expm1(x))
 
 
-def log10_forward(x): return np.log10(x)
-def log10_backward(dy, x): return dy / (x * math.log(10))
+@_quiet
+def expm1_backward(dy, y):
+    return np.asarray(dy * (y + 1))
 
 
-def log1p_forward(x): return np.log1p(x)
-def log1p_backward(dy, x): return dy / (1 + x)
+@_quiet
+def log_forward(x):
+    return np.asarray(np.log(x))
 
 
-def sqrt_forward(x): return np.sqrt(x)
-def sqrt_backward(dy, y): return dy / (2 * y)
+@_quiet
+def log_backward(dy, x):
+    return np.asarray(dy / x)
 
 
-def rsqrt_forward(x): return 1 / np.sqrt(x)
-def rsqrt_backward(dy, y): return dy * y * y * y * -0.5
+@_quiet
+def log2_forward(x):
+    return np.asarray(np.log2(x))
 
 
-def square_forward(x): return x * x
-def square_backward(dy, x): return dy * 2 * x
+@_quiet
+def log2_backward(dy, x):
+    return np.asarray(dy / (x * math.log(2)))
 
 
-def reciprocal_forward(x): return 1 / x
-def reciprocal_backward(dy, y): return -dy * y * y
+@_quiet
+def log10_forward(x):
+    return np.asarray(np.log10(x))
 
 
-def sin_forward(x): return np.sin(x)
-def sin_backward(dy, x): return dy * np.cos(x)
+@_quiet
+def log10_backward(dy, x):
+    return np.asarray(dy / (x * math.log(10)))
 
 
-def cos_forward(x): return np.cos(x)
-def cos_backward(dy, x): return -dy * np.sin(x)
+@_quiet
+def log1p_forward(x):
+    return np.asarray(np.log1p(x))
 
 
-def tan_forward(x): return np.tan(x)
-def tan_backward(dy, y): return dy * (1 + y * y)
+@_quiet
+def log1p_backward(dy, x):
+    return np.asarray(dy / (x + 1))
 
 
-def tanh_forward(x): return np.tanh(x)
-def tanh_backward(dy, y): return dy * (1 - y * y)
+@_quiet
+def sqrt_forward(x):
+    return np.asarray(np.sqrt(x))
 
 
+@_quiet
+def sqrt_backward(dy, y):
+    return np.asarray(dy / (2 * y))
+
+
+@_quiet
+def rsqrt_forward(x):
+    return np.asarray(1 / np.sqrt(x))
+
+
+@_quiet
+def rsqrt_backward(dy, y):
+    return np.asarray(-0.5 * dy * y * y * y)
+
+
+@_quiet
+def reciprocal_forward(x):
+    return np.asarray(1 / x)
+
+
+@_quiet
+def reciprocal_backward(dy, y):
+    return np.asarray(-dy * y * y)
+
+
+@_quiet
+def square_forward(x):
+    return np.asarray(x * x)
+
+
+@_quiet
+def square_backward(dy, x):
+    return np.asarray(2 * dy * x)
+
+
+@_quiet
+def sin_forward(x):
+    return np.asarray(np.sin(x))
+
+
+@_quiet
+def sin_backward(dy, x):
+    return np.asarray(dy * np.cos(x))
+
+
+@_quiet
+def cos_forward(x):
+    return np.asarray(np.cos(x))
+
+
+@_quiet
+def cos_backward(dy, x):
+    return np.asarray(-dy * np.sin(x))
+
+
+@_quiet
+def tan_forward(x):
+    return np.asarray(np.tan(x))
+
+
+@_quiet
+def tan_backward(dy, y):
+    return np.asarray(dy * (1 + y * y))
+
+
+@_quiet
+def tanh_forward(x):
+    return np.asarray(np.tanh(x))
+
+
+@_quiet
+def tanh_backward(dy, y):
+    return np.asarray(dy * (1 - y * y))
+
+
+@_quiet
+def erf_forward(x):
+    return np.asarray(_erf(x))
+
+
+@_quiet
+def erf_backward(dy, x):
+    return np.asarray(dy * (2 / math.sqrt(math.pi) * np.exp(-x * x)))
+
+
+@_quiet
+def erfc_forward(x):
+    return np.asarray(_erfc(x))
+
+
+@_quiet
+def erfc_backward(dy, x):
+    return np.asarray(-dy * (2 / math.sqrt(math.pi) * np.exp(-x * x)))
+
+
+@_quiet
 def sigmoid_forward(x):
-    e = np.exp(-np.abs(x) if x.dtype.kind != "c" else np.where(x.real < 0, x, -x))
-    return np.where(x.real >= 0, 1 / (1 + e), e / (1 + e))
+    return np.asarray(_sigmoid(x))
 
 
-def sigmoid_backward(dy, y): return dy * y * (1 - y)
+@_quiet
+def sigmoid_backward(dy, y):
+    return np.asarray(dy * y * (1 - y))
 
 
-def relu_forward(x): return np.maximum(x, 0) if x.dtype.kind != "c" else np.where(x.real > 0, x, 0)
-def relu_backward(dy, y): return dy * (y > 0)
+@_quiet
+def silu_forward(x):
+    return np.asarray(x * _sigmoid(x))
 
 
-def silu_forward(x): return x * sigmoid_forward(x)
-
-
+@_quiet
 def silu_backward(dy, x):
-    s = sigmoid_forward(x)
-    return dy * s * (1 + x * (1 - s))
+    return np.asarray(dy * (_sigmoid(x) * (1 + x * _sigmoid(-x))))
 
 
-def softplus_forward(x, beta, threshold):
-    z = x * beta
-    smooth = np.where(z.real > 0, z, 0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
-    return np.where(z.real > threshold, x, smooth / beta)
+# ---- one input, with kinks and steps -------------------------------------------------------------------------------
+
+def abs_forward(x):
+    return np.asarray(np.where(x.real < 0, -x, x) if x.dtype.kind == "c" else np.abs(x))
 
 
-def softplus_backward(dy, x, beta, threshold):
-    z = x * beta
-    return dy * np.where(z > threshold, np.ones_like(x), sigmoid_forward(z))
+@_quiet
+def abs_backward(dy, x):
+    return np.asarray(dy * ((x > 0).astype(dy.dtype) - (x < 0)))
 
 
-def elu_forward(x, alpha): return np.where(x.real > 0, x, alpha * np.expm1(np.where(x.real > 0, 0, x)))
-def elu_backward(dy, x, alpha): return dy * np.where(x > 0, np.ones_like(x), alpha * np.exp(np.minimum(x, 0)))
+def relu_forward(x):
+    return np.asarray(np.where(x.real <= 0, x.dtype.type(0), x))
 
 
-def leaky_relu_forward(x, slope): return np.where(x.real > 0, x, slope * x)
-def leaky_relu_backward(dy, x, slope): return np.where(x > 0, dy, slope * dy)
+def relu_backward(dy, y):
+    return np.asarray(np.where(y <= 0, dy.dtype.type(0), dy))
 
 
+def sign_forward(x):
+    return np.asarray(np.sign(x))
+
+
+def sign_backward(dy):
+    return np.asarray(np.zeros(dy.shape, dy.dtype))
+
+
+def floor_forward(x):
+    return np.asarray(np.floor(x))
+
+
+def floor_backward(dy):
+    return np.asarray(np.zeros(dy.shape, dy.dtype))
+
+
+def ceil_forward(x):
+    return np.asarray(np.ceil(x))
+
+
+def ceil_backward(dy):
+    return np.asarray(np.zeros(dy.shape, dy.dtype))
+
+
+def trunc_forward(x):
+    return np.asarray(np.trunc(x))
+
+
+def trunc_backward(dy):
+    return np.asarray(np.zeros(dy.shape, dy.dtype))
+
+
+def round_forward(x, decimals):
+    """To the nearest, halves to even."""
+    return np.asarray(np.round(x, decimals))
+
+
+def round_backward(dy):
+    return np.asarray(np.zeros(dy.shape, dy.dtype))
+
+
+# ---- one input and settings ----------------------------------------------------------------------------------------
+
+@_quiet
 def gelu_forward(x, approximate):
+    """x · Φ(x); "tanh" stands for the approximation ½ x (1 + tanh u), which is x · σ(2u)."""
     if approximate == "tanh":
-        return 0.5 * x * (1 + np.tanh(_gelu_argument(x)))
-    return 0.5 * x * erfc_forward(-x * math.sqrt(0.5))
+        y = x * _sigmoid(2 * _tanh_argument(x))
+    else:
+        y = 0.5 * x * _erfc(_wide(x) * -scalar.ROOT_HALF)
+    return np.asarray(y).astype(x.dtype, copy=False)
 
 
+@_quiet
 def gelu_backward(dy, x, approximate):
+    x = _wide(x)
     if approximate == "tanh":
-        t = np.tanh(_gelu_argument(x))
-        du = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
-        return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * du)
-    return dy * (0.5 * erfc_forward(-x * math.sqrt(0.5)) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
+        v = 2 * _tanh_argument(x)
+        dv = 2 * scalar.ROOT_2_OVER_PI * (1 + 3 * 0.044715 * x * x)
+        slope = _sigmoid(v) * (1 + x * _sigmoid(-v) * dv)
+    else:
+        slope = 0.5 * _erfc(-x * scalar.ROOT_HALF) + x * (scalar.INV_ROOT_2PI * np.exp(-0.5 * x * x))
+    return np.asarray(dy * slope).astype(dy.dtype, copy=False)
 
 
-def _gelu_argument(x): return math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+@_quiet
+def softplus_forward(x, beta, threshold):
+    """log(1 + e^(βx)) / β; x itself where βx is above the threshold."""
+    v = x * beta
+    up, down = np.where(v.real > 0, v, v.dtype.type(0)), np.where(v.real > 0, -v, v)
+    return np.where(v.real > threshold, x, (up + np.log1p(np.exp(down))) / beta)
 
 
-def erf_forward(x): return _error_function(math.erf, x, 2 / math.sqrt(math.pi))
-def erf_backward(dy, x): return dy * np.exp(-x * x) * (2 / math.sqrt(math.pi))
+@_quiet
+def softplus_backward(dy, x, beta, threshold):
+    return np.where(x * beta > threshold, dy, dy * _sigmoid(x * beta))
 
 
-def erfc_forward(x): return _error_function(math.erfc, x, -2 / math.sqrt(math.pi))
-def erfc_backward(dy, x): return dy * np.exp(-x * x) * (-2 / math.sqrt(math.pi))
+@_quiet
+def elu_forward(x, alpha):
+    return np.where(x.real > 0, x, alpha * np.expm1(x))
 
 
-def _error_function(f, x, slope):
-    """f at every real part, from the standard library. An imaginary part h is carried by f(a + ih) = f(a) + ih f'(a),
-    which leaves out h², and a complex step's h² is below 10⁻⁵⁰."""
-    real = np.array([f(v) for v in x.real.ravel().tolist()], np.float64).reshape(x.shape).astype(x.real.dtype)
-    return real if x.dtype.kind != "c" else real + 1j * x.imag * slope * np.exp(-x.real * x.real)
+@_quiet
+def elu_backward(dy, x, alpha):
+    return np.where(x <= 0, dy * (alpha * np.exp(x)), dy)
 
 
-def sign_forward(x): return np.sign(x)
-def sign_backward(dy): return np.zeros_like(dy)
+@_quiet
+def leaky_relu_forward(x, slope):
+    return np.where(x.real > 0, x, x * slope)
 
 
-def floor_forward(x): return np.floor(x)
-def floor_backward(dy): return np.zeros_like(dy)
+@_quiet
+def leaky_relu_backward(dy, x, slope):
+    return np.where(x > 0, dy, dy * slope)
 
-
-def ceil_forward(x): return np.ceil(x)
-def ceil_backward(dy): return np.zeros_like(dy)
-
-
-def trunc_forward(x): return np.trunc(x)
-def trunc_backward(dy): return np.zeros_like(dy)
-
-
-def round_forward(x, decimals): return np.round(x, decimals)
-def round_backward(dy): return np.zeros_like(dy)
-
-
-def nan_to_num_forward(x, nan, posinf, neginf): return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
-def nan_to_num_backward(dy, x): return dy * np.isfinite(x)
-
-
-def cast_forward(x, dtype): return x.astype(dtype)
-def cast_backward(dy, dtype): return dy.astype(dtype)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# two operands; either may be a Python number, which has no gradient
-
-def add_forward(x, y): return x + y
-def add_backward(dz, x_shape, y_shape, needs=(True, True)): return _each(needs, (x_shape, y_shape), lambda: dz, lambda: dz)
-
-
-def sub_forward(x, y): return x - y
-def sub_backward(dz, x_shape, y_shape, needs=(True, True)): return _each(needs, (x_shape, y_shape), lambda: dz, lambda: -dz)
-
-
-def mul_forward(x, y): return x * y
-def mul_backward(dz, x, y, needs=(True, True)): return _each(needs, (x, y), lambda: dz * y, lambda: dz * x)
-
-
-def div_forward(x, y): return x / y
-def div_backward(dz, x, y, needs=(True, True)): return _each(needs, (x, y), lambda: dz / y, lambda: -dz * x / y / y)
-
-
-def pow_forward(x, y): return x ** y
-
-
-def pow_backward(dz, x, y, needs=(True, True)):
-    def dx():
-        return np.where(np.equal(y, 0), 0, dz * y * x ** np.where(np.equal(y, 0), 1, np.subtract(y, 1, dtype=dz.dtype)))
-
-    def dy():
-        settled = np.equal(x, 0) & np.greater_equal(y, 0)
-        return np.where(settled, 0, dz * x ** y * np.log(np.where(settled, 1, x)))
-
-    return _each(needs, (x, y), dx, dy)
-
-
-def remainder_forward(x, y): return np.remainder(x, y)
-def remainder_backward(dz, x, y, needs=(True, True)):
-    return _each(needs, (x, y), lambda: dz, lambda: -dz * np.floor(np.divide(x, y)))
-
-
-def maximum_forward(x, y): return np.maximum(x, y)
-def maximum_backward(dz, x, y, needs=(True, True)):
-    return _each(needs, (x, y), lambda: _share(dz, x > y, x == y), lambda: _share(dz, y > x, x == y))
-
-
-def minimum_forward(x, y): return np.minimum(x, y)
-def minimum_backward(dz, x, y, needs=(True, True)):
-    return _each(needs, (x, y), lambda: _share(dz, x < y, x == y), lambda: _share(dz, y < x, x == y))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# three operands
 
 def clamp_forward(x, low, high):
-    y = x if low is None else np.maximum(x, low)
-    return y if high is None else np.minimum(y, high)
+    """x, not below low and not above high; either may be None, a number or an array."""
+    y = x if low is None else _larger(x, low)
+    return y if high is None else _smaller(y, high)
 
 
 def clamp_backward(dy, x, low, high, needs=(True, True, True)):
-    below = np.False_ if low is None else x < low
-    above = np.False_ if high is None else x > high
-    crossed = np.False_ if low is None or high is None else np.greater(low, high)
-    inside = ~(below | above)
-    return _each(needs, (x, low, high), lambda: dy * inside, lambda: dy * (below & ~crossed), lambda: dy * (above | crossed))
+    """→ dx, dlow, dhigh. At a bound x still gets the gradient."""
+    below = False if low is None else x < low
+    above = False if high is None else x > high
+    crossed = False if low is None or high is None else low > high
+    dx = dlow = dhigh = None
+    if needs[0]:
+        dx = _like(np.where(below | above, dy.dtype.type(0), dy) if below is not above else dy, x)
+    if needs[1]:
+        met = False if high is None else low >= high
+        dlow = _like(np.where(below & ~np.asarray(met), dy, dy.dtype.type(0)), low)
+    if needs[2]:
+        dhigh = _like(np.where(above | crossed, dy, dy.dtype.type(0)), high)
+    return dx, dlow, dhigh
 
 
-def lerp_forward(x, y, w): return x + w * (y - x)
-def lerp_backward(dz, x, y, w, needs=(True, True, True)):
-    return _each(needs, (x, y, w), lambda: dz * (1 - w), lambda: dz * w, lambda: dz * (y - x))
+def nan_to_num_forward(x, nan, posinf, neginf):
+    """NaN, +inf and −inf become numbers; None stands for 0, the largest and the smallest."""
+    return np.asarray(np.nan_to_num(x, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf))
 
 
-def where_forward(condition, x, y): return np.where(condition, x, y)
-def where_backward(dz, condition, x_shape, y_shape, needs=(True, True)):
-    return _each(needs, (x_shape, y_shape), lambda: np.where(condition, dz, 0), lambda: np.where(condition, 0, dz))
+def nan_to_num_backward(dy, x):
+    return np.where(np.isfinite(x), dy, dy.dtype.type(0))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# no derivative
-
-def eq(x, y): return np.equal(x, y)
-def ne(x, y): return np.not_equal(x, y)
-def lt(x, y): return np.less(x, y)
-def le(x, y): return np.less_equal(x, y)
-def gt(x, y): return np.greater(x, y)
-def ge(x, y): return np.greater_equal(x, y)
-def logical_and(x, y): return np.logical_and(x, y)
-def logical_or(x, y): return np.logical_or(x, y)
-def logical_xor(x, y): return np.logical_xor(x, y)
-def logical_not(x): return np.logical_not(x)
-def bitwise_and(x, y): return np.bitwise_and(x, y)
-def bitwise_or(x, y): return np.bitwise_or(x, y)
-def bitwise_xor(x, y): return np.bitwise_xor(x, y)
-def bitwise_not(x): return np.invert(x)
-def isnan(x): return np.isnan(x)
-def isinf(x): return np.isinf(x)
-def isfinite(x): return np.isfinite(x)
-def floor_divide(x, y): return np.floor_divide(x, y)
+@_quiet
+def cast_forward(x, dtype):
+    return x.astype(dtype)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# helpers
-
-def _each(needs, operands, *gradients):
-    """The wanted gradients, each summed back to its operand's shape. (A number has none, and wants none.)"""
-    shapes = [x if type(x) is tuple else getattr(x, "shape", None) for x in operands]
-    return tuple(sum_to(g(), shape) if need else None for need, shape, g in zip(needs, shapes, gradients))
+@_quiet
+def cast_backward(dy, dtype):
+    """dtype: the input's."""
+    return dy.astype(dtype, copy=False)
 
 
-def _share(dz, wins, ties):
-    """All of the gradient where this operand won, half of it where both are equal."""
-    return dz * wins + 0.5 * dz * ties
+# ---- two inputs ----------------------------------------------------------------------------------------------------
+
+@_quiet
+def add_forward(x, y):
+    return np.asarray(x + y)
+
+
+@_quiet
+def add_backward(dy, x_shape, y_shape, needs=(True, True)):
+    return sum_to(dy, x_shape) if needs[0] else None, sum_to(dy, y_shape) if needs[1] else None
+
+
+@_quiet
+def sub_forward(x, y):
+    return np.asarray(x - y)
+
+
+@_quiet
+def sub_backward(dy, x_shape, y_shape, needs=(True, True)):
+    return sum_to(dy, x_shape) if needs[0] else None, sum_to(-dy, y_shape) if needs[1] else None
+
+
+@_quiet
+def mul_forward(x, y):
+    return np.asarray(x * y)
+
+
+@_quiet
+def mul_backward(dy, x, y, needs=(True, True)):
+    return _like(dy * y, x) if needs[0] else None, _like(dy * x, y) if needs[1] else None
+
+
+@_quiet
+def div_forward(x, y):
+    return np.asarray(x / y)
+
+
+@_quiet
+def div_backward(dy, x, y, needs=(True, True)):
+    return _like(dy / y, x) if needs[0] else None, _like(-dy * ((x / y) / y), y) if needs[1] else None
+
+
+@_quiet
+def pow_forward(x, y):
+    return np.asarray(x ** y)
+
+
+@_quiet
+def pow_backward(dy, x, y, needs=(True, True)):
+    """dx is 0 where the exponent is 0; the exponent's gradient is 0 where x is 0 and the exponent is not negative."""
+    dx = dexponent = None
+    if needs[0]:
+        dx = _like(np.where(np.equal(y, 0), dy.dtype.type(0), dy * (y * x ** np.subtract(y, 1, dtype=_dtype(y)))), x)
+    if needs[1]:
+        flat = np.equal(x, 0) & np.greater_equal(y, 0)
+        dexponent = _like(np.where(flat, dy.dtype.type(0), dy * (x ** y * np.log(x, dtype=_dtype(x)))), y)
+    return dx, dexponent
+
+
+@_quiet
+def maximum_forward(x, y):
+    return np.asarray(_larger(x, y))
+
+
+@_quiet
+def maximum_backward(dy, x, y, needs=(True, True)):
+    shared = np.where(np.equal(x, y), dy / 2, dy)
+    zero = dy.dtype.type(0)
+    return (_like(np.where(np.less(x, y), zero, shared), x) if needs[0] else None,
+            _like(np.where(np.greater(x, y), zero, shared), y) if needs[1] else None)
+
+
+@_quiet
+def minimum_forward(x, y):
+    return np.asarray(_smaller(x, y))
+
+
+@_quiet
+def minimum_backward(dy, x, y, needs=(True, True)):
+    shared = np.where(np.equal(x, y), dy / 2, dy)
+    zero = dy.dtype.type(0)
+    return (_like(np.where(np.greater(x, y), zero, shared), x) if needs[0] else None,
+            _like(np.where(np.less(x, y), zero, shared), y) if needs[1] else None)
+
+
+@_quiet
+def remainder_forward(x, y):
+    """x − y · floor(x / y): the sign of y, as in Python."""
+    if _complex(x, y):
+        return np.asarray(x - y * np.floor(np.real(x) / np.real(y)))
+    return np.asarray(np.remainder(x, y))
+
+
+@_quiet
+def remainder_backward(dy, x, y, needs=(True, True)):
+    return _like(dy, x) if needs[0] else None, _like(-dy * np.floor_divide(x, y), y) if needs[1] else None
+
+
+# ---- three inputs --------------------------------------------------------------------------------------------------
+
+def where_forward(condition, x, y):
+    return np.where(condition, x, y)
+
+
+def where_backward(dy, condition, x_shape, y_shape, needs=(True, True)):
+    """→ the gradients of x and y; a condition has none."""
+    zero = dy.dtype.type(0)
+    return (sum_to(np.where(condition, dy, zero), x_shape) if needs[0] else None,
+            sum_to(np.where(condition, zero, dy), y_shape) if needs[1] else None)
+
+
+@_quiet
+def lerp_forward(x, y, w):
+    """x + w · (y − x)"""
+    return np.asarray(x + w * (y - x))
+
+
+@_quiet
+def lerp_backward(dy, x, y, w, needs=(True, True, True)):
+    return (_like(dy * (1 - w), x) if needs[0] else None, _like(dy * w, y) if needs[1] else None,
+            _like(dy * (y - x), w) if needs[2] else None)
+
+
+# ---- no derivative -------------------------------------------------------------------------------------------------
+
+def eq(x, y):
+    return np.asarray(np.equal(x, y))
+
+
+def ne(x, y):
+    return np.asarray(np.not_equal(x, y))
+
+
+def lt(x, y):
+    return np.asarray(np.less(x, y))
+
+
+def le(x, y):
+    return np.asarray(np.less_equal(x, y))
+
+
+def gt(x, y):
+    return np.asarray(np.greater(x, y))
+
+
+def ge(x, y):
+    return np.asarray(np.greater_equal(x, y))
+
+
+def logical_and(x, y):
+    return np.asarray(np.logical_and(x, y))
+
+
+def logical_or(x, y):
+    return np.asarray(np.logical_or(x, y))
+
+
+def logical_xor(x, y):
+    return np.asarray(np.logical_xor(x, y))
+
+
+def bitwise_and(x, y):
+    return np.asarray(np.bitwise_and(x, y))
+
+
+def bitwise_or(x, y):
+    return np.asarray(np.bitwise_or(x, y))
+
+
+def bitwise_xor(x, y):
+    return np.asarray(np.bitwise_xor(x, y))
+
+
+def logical_not(x):
+    return np.asarray(np.logical_not(x))
+
+
+def bitwise_not(x):
+    return np.asarray(np.invert(x))
+
+
+def isnan(x):
+    return np.asarray(np.isnan(x))
+
+
+def isinf(x):
+    return np.asarray(np.isinf(x))
+
+
+def isfinite(x):
+    return np.asarray(np.isfinite(x))
+
+
+@_quiet
+def floor_divide(x, y):
+    return np.asarray(np.floor_divide(x, y))
+
+
+# ---- formulas ------------------------------------------------------------------------------------------------------
+
+def _erf(x):
+    """math.erf of every element. For a complex step x + ih: erf(x) + ih · erf′(x); what is left out is of order h³."""
+    if x.dtype.kind == "c":
+        return _erf(x.real) + 1j * x.imag * (2 / math.sqrt(math.pi) * np.exp(-x.real * x.real))
+    return _each(math.erf, x)
+
+
+def _erfc(x):
+    if x.dtype.kind == "c":
+        return _erfc(x.real) - 1j * x.imag * (2 / math.sqrt(math.pi) * np.exp(-x.real * x.real))
+    return _each(math.erfc, x)
+
+
+def _each(function, x):
+    return np.array([function(v) for v in x.ravel().tolist()], x.dtype).reshape(x.shape)
+
+
+def _sigmoid(x):
+    """1 / (1 + e⁻ˣ), from e^−|x|, which cannot overflow."""
+    t = np.exp(np.where(x.real >= 0, -x, x))
+    return np.where(x.real >= 0, 1 / (1 + t), t / (1 + t))
+
+
+def _tanh_argument(x):
+    return scalar.ROOT_2_OVER_PI * (x + 0.044715 * x * x * x)
+
+
+def _wide(x):
+    return x.astype(np.float64) if x.dtype == np.float32 else x
+
+
+def _larger(x, y):
+    return np.where(np.real(x) >= np.real(y), x, y) if _complex(x, y) else np.maximum(x, y)
+
+
+def _smaller(x, y):
+    return np.where(np.real(x) <= np.real(y), x, y) if _complex(x, y) else np.minimum(x, y)
+
+
+def _complex(*arrays):
+    return any(np.iscomplexobj(x) for x in arrays)
+
+
+def _dtype(x):
+    """The dtype of an array; None, which leaves the choice to NumPy, for a number."""
+    return x.dtype if isinstance(x, np.ndarray) else None

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from .dropout import keep
 from .matmul import _rows
 
 __all__ = ["ffn_backward", "ffn_forward"]
@@ -19,7 +20,8 @@ __all__ = ["ffn_backward", "ffn_forward"]
 def ffn_forward(x, w1, b1, w2, b2, activation, p, seed):
     """x (…, c), w1 (h, c), b1 (h,) or None, w2 (o, h), b2 (o,) or None → y (…, o), pre (rows, h).
 
-    activation: "relu", "gelu", "gelu_tanh" or "silu". p: the share of hidden numbers dropped, by a hash of seed and place.
+    activation: "relu", "gelu", "gelu_tanh" or "silu". p: the share of hidden numbers dropped, by a hash of seed and
+    place.
     """
     # pass 1: linear
     pre = _rows(x) @ w1.T
@@ -79,11 +81,14 @@ def _activate(x, activation):
     # x · σ(u): silu has u = x, the tanh form of gelu u = 2 √(2/π) (x + 0.044715 x³), as (1 + tanh(u/2)) / 2 = σ(u)
     u, du = x, 1
     if activation == "gelu_tanh":
+        z = np.where(np.abs(x.real) < 20, x, 20 * np.sign(x.real))  # beyond, σ is 0 or 1 and x³ might overflow
         c = 2 * math.sqrt(2 / math.pi)
-        u, du = c * (x + 0.044715 * x * x * x), c * (1 + 3 * 0.044715 * x * x)
-    with np.errstate(over="ignore"):
-        sigma = 1 / (1 + np.exp(-u))
-    return x * sigma, sigma + x * sigma * (1 - sigma) * du
+        u, du = c * (z + 0.044715 * z * z * z), c * (1 + 3 * 0.044715 * z * z)
+    with np.errstate(over="ignore", invalid="ignore"):
+        e = np.exp(-u)
+        sigma = 1 / (1 + e)
+        rest = np.where(np.isfinite(e), e * sigma, 1)  # 1 − σ with all its digits
+    return x * sigma, sigma + x * sigma * rest * du
 
 
 def _normal_cdf(x):

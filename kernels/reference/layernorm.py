@@ -16,12 +16,12 @@ def layernorm_forward(x, gamma, beta, eps):
     """x (…, c), gamma and beta (c,) or None → y (…, c), mean (rows,), rstd (rows,)."""
     rows = _rows(x)
     # pass 1: the mean, and what is left after taking it away
-    mean = rows.mean(-1)
+    mean = _mean(rows)
     d = rows - mean[:, None]
-    rest = d.mean(-1)
+    rest = _mean(d)
     mean, d = mean + rest, d - rest[:, None]
     # pass 2: the variance of what is left (divided by c, not c − 1)
-    rstd = 1 / np.sqrt((d * d).mean(-1) + eps)
+    rstd = 1 / np.sqrt(_mean(d * d) + eps)
     # pass 3: normalise, scale, shift
     return _affine(d * rstd[:, None], gamma, beta).reshape(x.shape), mean, rstd
 
@@ -31,7 +31,7 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
     dx = dgamma = dbeta = None
     dy = _rows(dy)
     d = _rows(x) - mean[:, None]
-    xhat = (d - d.mean(-1)[:, None]) * rstd[:, None]
+    xhat = (d - _mean(d)[:, None]) * rstd[:, None]
     # pass 3 backward: γ and β were used in every row
     if needs[1]:
         dgamma = (dy * xhat).sum(0)
@@ -40,7 +40,7 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
     # passes 2 and 1 backward: every element also moved its row's variance and mean
     if needs[0]:
         dxhat = dy if gamma is None else dy * gamma
-        dx = dxhat - dxhat.mean(-1)[:, None] - xhat * (dxhat * xhat).mean(-1)[:, None]
+        dx = dxhat - _mean(dxhat)[:, None] - xhat * _mean(dxhat * xhat)[:, None]
         dx = (dx * rstd[:, None]).reshape(x.shape)
     return dx, dgamma, dbeta
 
@@ -52,7 +52,7 @@ def rmsnorm_forward(x, gamma, eps):
     big = np.abs(rows.real).max(-1, initial=1)
     big[~np.isfinite(big)] = 1
     small = rows / big[:, None]
-    rrms = 1 / (np.sqrt((small * small).mean(-1) + eps / big / big) * big)
+    rrms = 1 / (np.sqrt(_mean(small * small) + eps / big / big) * big)
     # pass 2: normalise, scale
     return _affine(rows * rrms[:, None], gamma, None).reshape(x.shape), rrms
 
@@ -68,7 +68,7 @@ def rmsnorm_backward(dy, x, gamma, rrms, needs=(True, True)):
     # pass 1 backward
     if needs[0]:
         dxhat = dy if gamma is None else dy * gamma
-        dx = dxhat - xhat * (dxhat * xhat).mean(-1)[:, None]
+        dx = dxhat - xhat * _mean(dxhat * xhat)[:, None]
         dx = (dx * rrms[:, None]).reshape(x.shape)
     return dx, dgamma
 
@@ -76,6 +76,10 @@ def rmsnorm_backward(dy, x, gamma, rrms, needs=(True, True)):
 def _rows(x):
     """(…, c) → (rows, c)."""
     return x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
+
+
+def _mean(x):
+    return x.sum(-1) / max(1, x.shape[-1])
 
 
 def _affine(xhat, gamma, beta):

@@ -1,6 +1,6 @@
 """Matrix products.
 
-matmul   y = x · y_             over the last two axes; the axes before them broadcast, a 1-D factor is a row or a column
+matmul   y = x · y_             over the last two axes; those before broadcast, a 1-D factor is a row or a column
 linear   y = x · weightᵀ + bias
 
 What a product was used for several times (a broadcast factor, a bias) collects the sum of its gradients.

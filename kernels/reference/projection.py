@@ -2,11 +2,12 @@
 
 Forward    z = x weightᵀ + bias      lse = log Σ exp(z)
            loss = (1 − ε) (lse − z_label) + ε ⟨lse − z⟩                    ε: label smoothing
-Backward   dz = dy · (p − ε/V)       p = exp(z − lse)                      at the label: dy · (ε − ε/V − Σ of the other p)
+Backward   dz = dy · (p − ε/V)       p = exp(z − lse)          at the label: dy · (ε − ε/V − Σ of the other p)
            dx = dz weight            dweight = dzᵀ x                       dbias = Σ dz
 
-Rows go through in chunks, so that the logits z (N, V) never exist as a whole. At the label, p − 1 would lose every digit
-once the model is sure; the sum of the others does not. Ignored rows are left out: whatever they hold, nobody sees it.
+Rows go through in chunks, so that the logits z (N, V) never exist as a whole. At the label, p − 1 would lose every
+digit once the model is sure; the sum of the others does not. Ignored rows are left out: whatever they hold, nobody
+sees it.
 """
 
 import numpy as np
@@ -44,6 +45,7 @@ def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothin
     for rows in _chunks(labels, ignore_index, weight):
         # passes 1 and 2 again: probabilities, from lse
         p = np.exp(_logits(x[rows], weight, bias) - lse[rows, None])
+        p /= p.sum(-1, keepdims=True)  # lse is rounded: without this, all p are off by one factor
         # pass 3 backward
         at = np.arange(len(rows)), labels[rows]
         p[at] = 0

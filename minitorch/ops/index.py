@@ -1,7 +1,7 @@
 """Picking elements by where they are: square brackets, gather and scatter, masks, sorting.
 
-Each class is a node of the tape; the function under it is what people call. Indices come back as int64. Negative numbers
-count from the end in square brackets; as ids in gather or index_select they are refused.
+Each class is a node of the tape; the function under it is what people call. Indices come back as int64. Negative
+numbers count from the end in square brackets; as ids in gather or index_select they are refused.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha=1) ->
     dim, ids = _ids("index_add", x, dim, index)
     expected = (*x.data.shape[:dim], ids.size, *x.data.shape[dim + 1:])
     if not x.data.ndim or ids.ndim != 1 or source.data.shape != expected:
-        raise ShapeError(f"index_add: source must have shape {expected} for x {x.data.shape}, dim {dim} and an index of "
-                         f"shape {ids.shape}, got {source.data.shape}")
+        raise ShapeError(f"index_add: source must have shape {expected} for x {x.data.shape}, dim {dim} and an index "
+                         f"of shape {ids.shape}, got {source.data.shape}")
     _same_dtype("index_add", "source", x, source)
     return IndexAdd.apply(x, source if alpha == 1 else source * alpha, dim=dim, index=ids)
 
@@ -452,7 +452,7 @@ class Order(Function):
 def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
     """1 at the position that each id names, 0 elsewhere, along a new last axis; as many classes as the ids need.
 
-    >>> minitorch.nn.functional.one_hot(minitorch.tensor([0, 2]))
+    >>> minitorch.one_hot(minitorch.tensor([0, 2]))
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """

@@ -388,7 +388,7 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
 def select(x: Tensor, dim: int, index: int) -> Tensor:
     """One entry of one axis, without that axis; a view.
 
-    >>> minitorch.arange(6).reshape(2, 3).select(1, -1)
+    >>> minitorch.select(minitorch.arange(6).reshape(2, 3), 1, -1)
     tensor([2, 5])
     """
     _refuse_scalar("select", x)
@@ -489,7 +489,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def tensor_split(x: Tensor, indices_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
     """Exactly this many pieces along dim, the first ones larger by one if need be; or cut at these indices.
 
-    >>> minitorch.arange(5).tensor_split(3)
+    >>> minitorch.tensor_split(minitorch.arange(5), 3)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
     _refuse_scalar("tensor_split", x)

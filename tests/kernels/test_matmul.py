@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-
+from kernel_checks import CHECKS, check_same, layouts, normal
 from minitorch.kernels import cpu, reference
 
 # left, right: 1-D, 2-D, batched, broadcast, empty, and large enough to be cut into pieces
@@ -29,104 +29,61 @@ def rng(*key):
     return np.random.default_rng([len(str(key)), *map(ord, str(key))])
 
 
-def agree(got, want, tolerance=1e-12):
-    for a, b in zip(got, want, strict=True):
-        if b is None:
-            assert a is None
-            continue
-        assert a.shape == b.shape and a.dtype == b.dtype
-        assert np.abs(a - b).max(initial=0) <= tolerance * np.abs(b).max(initial=1)
+def matmul_forward(k, x, y):
+    return k.matmul_forward(x, y)
 
 
-def complex_step(forward, inputs, dy):
-    """The gradient of every input, from one complex evaluation for each of its numbers: no truncation error."""
-    gradients = []
-    for n, x in enumerate(inputs):
-        g = np.empty(x.shape)
-        for at in np.ndindex(x.shape):
-            z = x.astype(complex)
-            z[at] += 1e-30j
-            g[at] = (forward(*inputs[:n], z, *inputs[n + 1:]).imag * dy).sum() / 1e-30
-        gradients.append(g)
-    return gradients
+def matmul_backward(k, dy, outs, x, y):
+    return k.matmul_backward(dy, x, y)
 
 
-def layouts(x):
-    """The same numbers, laid out in memory in other ways."""
-    yield np.asfortranarray(x)
-    wide = np.full(tuple(2 * n + 1 for n in x.shape), np.nan, x.dtype)
-    step = wide[(..., *(slice(1, 2 * n, 2) for n in x.shape))]
-    step[...] = x
-    yield step
-    yield np.flip(np.flip(np.asarray(x)).copy())
-    frozen = x.copy()
-    frozen.flags.writeable = False
-    yield frozen
+def linear_forward(k, x, weight, bias):
+    return k.linear_forward(x, weight, bias)
 
 
-@pytest.mark.parametrize("shapes", [s for s in SHAPES if np.prod(s[0]) * np.prod(s[1][-1:]) < 200], ids=str)
-def test_matmul_reference_against_complex_step(shapes):
-    r = rng(shapes)
-    x, y = map(r.standard_normal, shapes)
-    dy = r.standard_normal(reference.matmul_forward(x, y).shape)
-    agree(reference.matmul_backward(dy, x, y), complex_step(reference.matmul_forward, (x, y), dy))
+def linear_backward(k, dy, outs, x, weight, bias):
+    return k.linear_backward(dy, x, weight, (True, True, bias is not None))
+
+
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@pytest.mark.parametrize("check", CHECKS)
+def test_matmul(check, shapes):
+    if check is layouts and len(shapes[0]) == len(shapes[1]) == 1:
+        pytest.skip("one number has one layout")
+    check(matmul_forward, matmul_backward, [normal(*shapes[0], seed=1), normal(*shapes[1], seed=2)])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows, n, m", LINEAR)
+@pytest.mark.parametrize("check", CHECKS)
+def test_linear(check, rows, n, m, bias):
+    check(linear_forward, linear_backward, [
+        normal(*rows, n, seed=1), normal(m, n, seed=2), normal(m, seed=3) if bias else None])
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("d", 1e-12), ("f", 2e-5)])
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
-def test_matmul_cpu_against_reference(shapes, dtype, tolerance):
+def test_matmul_float32_and_needs(shapes, dtype, tolerance):
     r = rng(shapes)
     x, y = (r.standard_normal(s).astype(dtype) for s in shapes)
     out = reference.matmul_forward(x, y)
     dy = r.standard_normal(out.shape).astype(dtype)
-    agree([cpu.matmul_forward(x, y)], [out], tolerance)
-    agree(cpu.matmul_backward(dy, x, y), reference.matmul_backward(dy, x, y), tolerance)
+    check_same(cpu.matmul_forward(x, y), out, tolerance)
+    check_same(cpu.matmul_backward(dy, x, y), reference.matmul_backward(dy, x, y), tolerance)
     for needs in (True, False), (False, True):
         for got, need, g in zip(cpu.matmul_backward(dy, x, y, needs), needs, reference.matmul_backward(dy, x, y), strict=True):
-            agree([got], [g if need else None], tolerance)
+            check_same(got, g if need else None, tolerance)
 
 
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
-def test_matmul_layouts(shapes):
-    r = rng(shapes)
-    x, y = map(r.standard_normal, shapes)
-    out = reference.matmul_forward(x, y)
-    dy = r.standard_normal(out.shape)
-    want = reference.matmul_backward(dy, x, y)
-    for a, b, d in zip(layouts(x), layouts(y), layouts(dy), strict=True):
-        agree([cpu.matmul_forward(a, b)], [out])
-        agree(cpu.matmul_backward(d, a, b), want)
-    d = np.broadcast_to(np.float64(1.5), out.shape)
-    agree(cpu.matmul_backward(d, x, y), reference.matmul_backward(d, x, y))
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("rows, n, m", [s for s in LINEAR if s[1] * s[2] < 300])
-def test_linear_reference_against_complex_step(rows, n, m, bias):
-    r = rng(rows, n, m)
-    x, w, b = r.standard_normal((*rows, n)), r.standard_normal((m, n)), r.standard_normal(m)
-    dy = r.standard_normal((*rows, m))
-    if bias:
-        agree(reference.linear_backward(dy, x, w), complex_step(reference.linear_forward, (x, w, b), dy))
-    else:
-        forward = lambda x, w: reference.linear_forward(x, w, None)
-        agree(reference.linear_backward(dy, x, w, (True, True, False))[:2], complex_step(forward, (x, w), dy))
-
-
-@pytest.mark.parametrize("dtype, tolerance", [("d", 1e-12), ("f", 2e-5)])
+@pytest.mark.parametrize("needs", list(np.ndindex(2, 2, 2)), ids=str)
 @pytest.mark.parametrize("rows, n, m", LINEAR)
-def test_linear_cpu_against_reference(rows, n, m, dtype, tolerance):
-    r = rng(rows, n, m)
-    x, w, b, dy = (r.standard_normal(s).astype(dtype) for s in ((*rows, n), (m, n), (m,), (*rows, m)))
-    want = reference.linear_backward(dy, x, w)
-    for bias in b, None:
-        agree([cpu.linear_forward(x, w, bias)], [reference.linear_forward(x, w, bias)], tolerance)
-    for needs in np.ndindex(2, 2, 2):
-        for got, need, g in zip(cpu.linear_backward(dy, x, w, needs), needs, want, strict=True):
-            agree([got], [g if need else None], tolerance)
-    for a, c, e, d in zip(layouts(x), layouts(w), layouts(b), layouts(dy), strict=True):
-        agree([cpu.linear_forward(a, c, e)], [reference.linear_forward(x, w, b)], tolerance)
-        agree(cpu.linear_backward(d, a, c), want, tolerance)
+def test_linear_float32_and_needs(rows, n, m, needs):
+    x, w, dy = normal(*rows, n, dtype="f"), normal(m, n, dtype="f"), normal(*rows, m, dtype="f")
+    b = normal(m, dtype="f")
+    check_same(cpu.linear_forward(x, w, b), reference.linear_forward(x, w, b), 2e-5)
+    want = tuple(g if need else None for g, need in zip(reference.linear_backward(dy, x, w), needs, strict=True))
+    for k in cpu, reference:
+        check_same(k.linear_backward(dy, x, w, needs), want, 2e-5)
 
 
 def test_column_sums_of_many_rows():

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-
 from minitorch.kernels import cpu, reference
 
 SGD = [

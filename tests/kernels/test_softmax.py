@@ -1,0 +1,31 @@
+"""Softmax and log-softmax over any axis."""
+
+import numpy as np
+import pytest
+from kernel_checks import CHECKS, normal
+
+from minitorch.kernels import cpu, reference
+
+AXES = [((1,), 0), ((7,), -1), ((3, 5), 0), ((3, 5), 1), ((2, 3, 4), 1), ((2, 1, 3), -2), ((0, 3), 1), ((3, 0), 0),
+        ((65, 33), 1), ((31, 64), 0), ((), 0)]
+
+
+@pytest.mark.parametrize("shape, axis", AXES)
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("scale", [1, 30])
+@pytest.mark.parametrize("check", CHECKS)
+def test_softmax(check, scale, name, shape, axis):
+    check(lambda k, x: getattr(k, name + "_forward")(x, axis),
+          lambda k, dy, outs, x: (getattr(k, name + "_backward")(dy, outs[0], axis),),
+          [normal(*shape, scale=scale)])
+
+
+@pytest.mark.parametrize("k", [reference, cpu])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_rows_with_infinities_are_those_of_pytorch(name, k):
+    torch = pytest.importorskip("torch")
+    inf, nan = np.inf, np.nan
+    x = np.array([[-inf] * 5, [-inf, 0, 1, 2, 3], [inf, 0, 1, 2, 3], [nan, 0, 1, 2, 3], [0, 1, 2, 3, nan],
+                  [1e4, -1e4, 0, 9999, 1], [3, nan, -inf, -inf, -inf]])
+    want = getattr(torch, name)(torch.tensor(x), 1).numpy()
+    np.testing.assert_allclose(getattr(k, name + "_forward")(x, 1), want, rtol=1e-12, atol=4e-12)
