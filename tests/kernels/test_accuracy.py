@@ -6,7 +6,6 @@ import numba
 import numpy as np
 import pytest
 from kernel_checks import normal
-
 from minitorch.kernels import cpu, reference
 
 BACKENDS = [reference, cpu]

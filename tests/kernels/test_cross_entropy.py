@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from kernel_checks import CHECKS, normal
-
 from minitorch.kernels import cpu, reference
 
 SHAPES = [(1, 1), (1, 5), (7, 3), (0, 4), (33, 31), (65, 64)]
