@@ -139,9 +139,9 @@ class TransformerDecoderLayer(Module):
 class TransformerEncoder(Module):
     """num_layers copies of an encoder layer, one after the other, and a last norm if given.
 
-    The copies start with equal weights, as in PyTorch; initialise them anew where that matters. ``enable_nested_tensor``
-    and ``mask_check`` are accepted; in PyTorch they steer a fast path, which makes padded positions 0 in eval mode. Here
-    they come out as in PyTorch's training mode: as whatever attention makes of them.
+    The copies start with equal weights, as in PyTorch; initialise them anew where that matters.
+    ``enable_nested_tensor`` and ``mask_check`` are accepted; in PyTorch they steer a fast path, which makes padded
+    positions 0 in eval mode. Here they come out as in training mode there: as whatever attention makes of them.
 
     >>> layer = minitorch.nn.TransformerEncoderLayer(8, nhead=2, dim_feedforward=16, batch_first=True)
     >>> minitorch.nn.TransformerEncoder(layer, num_layers=3)(minitorch.ones(3, 5, 8)).shape
