@@ -13,7 +13,7 @@ from minitorch import _printing, autograd, ops
 from minitorch.autograd import Variable, is_grad_enabled
 from minitorch.errors import DTypeError, ShapeError
 
-__all__ = ["Tensor", "device"]
+__all__ = ["RemovableHandle", "Tensor", "device"]
 
 
 class device:  # noqa: N801  (PyTorch's name)

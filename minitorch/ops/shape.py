@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "atleast_1d", "atleast_2d", "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat", "concatenate",
     "contiguous", "diag", "diagonal", "expand", "expand_as", "flatten", "flip", "fliplr", "flipud", "hstack",
-    "meshgrid", "movedim", "moveaxis", "narrow", "permute", "ravel", "repeat", "repeat_interleave", "reshape",
+    "meshgrid", "moveaxis", "movedim", "narrow", "permute", "ravel", "repeat", "repeat_interleave", "reshape",
     "reshape_as", "roll", "select", "split", "squeeze", "stack", "swapaxes", "swapdims", "t", "tensor_split", "tile",
     "transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "view", "view_as", "vstack",
 ]
