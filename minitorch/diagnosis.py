@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import permutations
 
 import numpy as np
@@ -98,7 +99,8 @@ def factor(w):
     for axis, n in enumerate(w.shape):
         if n > 1 and (_near(c, math.sqrt(n)) or _near(c * math.sqrt(n), 1)):
             return f"It looks like a factor of √{n} (axis {axis} has size {n}), as in a scale used once too often or too rarely."
-    return f"It is the true gradient times a constant, {c:.6g}."
+    simple = Fraction(c).limit_denominator(12)
+    return f"It is the true gradient times a constant, {simple if _near(c, float(simple)) else format(c, '.6g')}."
 
 
 def transposed(w):
