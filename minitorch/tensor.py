@@ -672,7 +672,7 @@ class Tensor(Variable):
     broadcast_to = ops.broadcast_to
     flatten = ops.flatten
     unflatten = ops.unflatten
-    split = ops.split
+    split = lambda self, split_size, dim=0: ops.split(self, split_size, dim)
     chunk = ops.chunk
     unbind = ops.unbind
     repeat = ops.repeat
