@@ -46,12 +46,12 @@ def backend(array):
 
 
 @contextmanager
-def use(name: str):
-    """Compute with this host backend, ``"cpu"`` or ``"reference"``, inside the block."""
+def use(host):
+    """Compute with this host backend inside the block: ``"cpu"``, ``"reference"``, or a module of kernels of your own."""
     global _host
-    if name not in _HOST:
-        raise ValueError(f"kernels.use: no backend {name!r}; there are {', '.join(map(repr, _HOST))}")
-    before, _host = _host, _HOST[name]
+    if isinstance(host, str) and host not in _HOST:
+        raise ValueError(f"kernels.use: no backend {host!r}; there are {', '.join(map(repr, _HOST))}")
+    before, _host = _host, _HOST[host] if isinstance(host, str) else host
     try:
         yield _host
     finally:

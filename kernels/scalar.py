@@ -37,8 +37,10 @@ def exp(x):
 
     Below −708, where float64 would become denormal, it is 0.
     """
-    n = math.floor(min(max(x, -708.0), 709.0) * LOG2_E + 0.5)
-    r = min(max(x, -708.0), 709.0) - n * LN_2
+    t = x if x > -708.0 else -708.0  # NaN, too: its turn comes at the end
+    t = t if t < 709.0 else 709.0
+    n = math.floor(t * LOG2_E + 0.5)
+    r = t - n * LN_2
     p = 1.0 / 479001600
     p = p * r + 1.0 / 39916800
     p = p * r + 1.0 / 3628800

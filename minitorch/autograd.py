@@ -24,8 +24,8 @@ from typing import Any
 from minitorch import kernels
 
 __all__ = [
-    "Function", "Variable", "backward", "enable_grad", "grad", "gradcheck", "is_grad_enabled", "no_grad",
-    "observers", "set_grad_enabled",
+    "Function", "Gradients", "Variable", "backward", "enable_grad", "grad", "gradcheck",  # noqa: F822  (see __getattr__)
+    "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward", "set_grad_enabled",
 ]
 
 observers: list[Any] = []  # objects with .forward(fn, inputs, outputs) and .backward(fn, dys, gradients)

@@ -8,6 +8,7 @@ import numpy as np
 
 from minitorch.errors import DTypeError, ShapeError
 from minitorch.ops import as_dtype, get_default_dtype
+from minitorch.ops.shape import also_by_name
 from minitorch.random import Generator, numpy_generator
 from minitorch.tensor import Tensor, _check_device, _sizes, _wrap
 
@@ -70,6 +71,7 @@ def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Ten
 # ---------------------------------------------------------------------------------------------------------------------
 # from a pattern
 
+@also_by_name("size")
 def zeros(*size, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Zeros.
 
@@ -80,6 +82,7 @@ def zeros(*size, dtype=None, device=None, requires_grad: bool = False) -> Tensor
     return _leaf(np.zeros(_shape("zeros", size), _float_or(dtype)), device, requires_grad)
 
 
+@also_by_name("size")
 def ones(*size, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Ones.
 
@@ -89,6 +92,7 @@ def ones(*size, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     return _leaf(np.ones(_shape("ones", size), _float_or(dtype)), device, requires_grad)
 
 
+@also_by_name("size")
 def empty(*size, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Memory with whatever was in it. Fill it before you read it."""
     return _leaf(np.empty(_shape("empty", size), _float_or(dtype)), device, requires_grad)
@@ -107,24 +111,24 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad: bool = Fal
     return _leaf(np.full(_shape("full", (size,)), fill_value, as_dtype(dtype)), device, requires_grad)
 
 
-def zeros_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+def zeros_like(input: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Zeros of x's shape and dtype."""
-    return zeros(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+    return zeros(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-def ones_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+def ones_like(input: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Ones of x's shape and dtype."""
-    return ones(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+    return ones(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-def empty_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+def empty_like(input: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Memory of x's shape and dtype with whatever was in it."""
-    return empty(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+    return empty(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-def full_like(x: Tensor, fill_value, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+def full_like(input: Tensor, fill_value, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """One value throughout, in x's shape and dtype."""
-    return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+    return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
@@ -174,12 +178,14 @@ def logspace(start, end, steps: int, base: float = 10.0, *, dtype=None, device=N
 # ---------------------------------------------------------------------------------------------------------------------
 # from chance
 
+@also_by_name("size")
 def rand(*size, generator: Generator | None = None, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Uniform random numbers from 0 up to 1."""
     array = numpy_generator(generator).random(_shape("rand", size)).astype(_float_or(dtype))
     return _leaf(np.minimum(array, np.nextafter(array.dtype.type(1), array.dtype.type(0))), device, requires_grad)
 
 
+@also_by_name("size")
 def randn(*size, generator: Generator | None = None, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Normal random numbers: mean 0, variance 1."""
     array = numpy_generator(generator).standard_normal(_shape("randn", size)).astype(_float_or(dtype))
@@ -221,20 +227,20 @@ def bernoulli(p: Tensor, *, generator: Generator | None = None) -> Tensor:
     return _wrap((numpy_generator(generator).random(p.shape) < p.data).astype(p.dtype))
 
 
-def rand_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+def rand_like(input: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Uniform random numbers of x's shape and dtype."""
-    return rand(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+    return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-def randn_like(x: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+def randn_like(input: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Normal random numbers of x's shape and dtype."""
-    return randn(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+    return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-def randint_like(x: Tensor, low, high=None, *, dtype=None, device=None) -> Tensor:
+def randint_like(input: Tensor, low, high=None, *, dtype=None, device=None) -> Tensor:
     """Random integers of x's shape and dtype."""
     low, high = (0, low) if high is None else (low, high)
-    return randint(low, high, x.shape, dtype=dtype or x.dtype, device=device)
+    return randint(low, high, input.shape, dtype=dtype or input.dtype, device=device)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

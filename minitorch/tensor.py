@@ -6,7 +6,6 @@ Methods are the functions of ``minitorch.ops``; operators call them too. Nothing
 from __future__ import annotations
 
 import weakref
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from minitorch import _printing, autograd, ops
 from minitorch.autograd import Variable, is_grad_enabled
 from minitorch.errors import DTypeError, ShapeError
 
-__all__ = ["Tensor", "device"]
+__all__ = ["RemovableHandle", "Tensor", "device"]
 
 
 class device:  # noqa: N801  (PyTorch's name)
@@ -673,7 +672,7 @@ class Tensor(Variable):
     broadcast_to = ops.broadcast_to
     flatten = ops.flatten
     unflatten = ops.unflatten
-    split = ops.split
+    split = lambda self, split_size, dim=0: ops.split(self, split_size, dim)
     chunk = ops.chunk
     unbind = ops.unbind
     repeat = ops.repeat

@@ -10,6 +10,7 @@ import os
 import platform
 import stat
 import warnings
+from functools import wraps
 from pathlib import Path
 
 import llvmlite
@@ -25,6 +26,7 @@ __all__ = ["CHUNKS", "cache_folder", "chunk", "inline", "jit", "parallel", "pran
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 CHUNKS = 32  # parallel work is cut by shape into at most this many pieces, never by thread count: same bits everywhere
+SMALL = 8192  # elements: fewer are done by one thread, which is done before a second has woken
 
 
 def jit(function):
@@ -33,8 +35,23 @@ def jit(function):
 
 
 def parallel(function):
-    """Compile a loop whose ``prange`` is spread over threads."""
-    return _compile(function, parallel=True)
+    """Compile a loop whose ``prange`` is spread over threads; small arrays are not worth waking another thread."""
+    if config.DISABLE_JIT:
+        return np.errstate(all="ignore")(function)  # compiled code does not warn either
+    loop = _compile(function, parallel=True)
+
+    @wraps(function)
+    def launch(*args):
+        if any(isinstance(a, np.ndarray) and a.size > SMALL for a in args):
+            return loop(*args)
+        threads = numba.get_num_threads()
+        numba.set_num_threads(1)
+        try:
+            return loop(*args)
+        finally:
+            numba.set_num_threads(threads)
+
+    return launch
 
 
 def inline(function):

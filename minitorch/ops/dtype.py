@@ -59,9 +59,9 @@ def as_dtype(dtype) -> np.dtype:
     return dtype.newbyteorder("=")
 
 
-def is_floating_point(x: Tensor) -> _bool:
+def is_floating_point(input: Tensor) -> _bool:
     """True for float16, float32 and float64."""
-    return x.data.dtype.kind == "f"
+    return input.data.dtype.kind == "f"
 
 
 def promote_types(a, b) -> np.dtype:
@@ -153,13 +153,13 @@ def to_dtype(x: Tensor, dtype) -> Tensor:
     return x if x.data.dtype == dtype else Cast.apply(x, dtype)
 
 
-def clone(x: Tensor, *, memory_format=None) -> Tensor:
+def clone(input: Tensor, *, memory_format=None) -> Tensor:
     """A copy with memory of its own; gradients flow through it.
 
     >>> minitorch.tensor([1.0]).clone()
     tensor([1.])
     """
-    return Cast.apply(x, x.data.dtype)
+    return Cast.apply(input, input.data.dtype)
 
 
 def _rank(dtype) -> _int:

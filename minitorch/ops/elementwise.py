@@ -48,13 +48,13 @@ class Neg(Function):
         return self.k.neg_backward(dy)
 
 
-def neg(x: Tensor) -> Tensor:
+def neg(input: Tensor) -> Tensor:
     """The sign turned round.
 
     >>> minitorch.neg(minitorch.tensor([1.0, -2.0]))
     tensor([-1.,  2.])
     """
-    return Neg.apply(x)
+    return Neg.apply(input)
 
 
 class Abs(Function):
@@ -75,13 +75,13 @@ class Abs(Function):
         return self.k.abs_backward(dy, self.x)
 
 
-def abs(x: Tensor) -> Tensor:
+def abs(input: Tensor) -> Tensor:
     """The distance from zero; its derivative at 0 is taken as 0.
 
     >>> minitorch.abs(minitorch.tensor([1.0, -2.0]))
     tensor([1., 2.])
     """
-    return Abs.apply(x)
+    return Abs.apply(input)
 
 
 class Exp(Function):
@@ -102,13 +102,13 @@ class Exp(Function):
         return self.k.exp_backward(dy, self.y)
 
 
-def exp(x: Tensor) -> Tensor:
+def exp(input: Tensor) -> Tensor:
     """e to the power of x.
 
     >>> minitorch.exp(minitorch.tensor([0.0, 1.0]))
     tensor([1.0000, 2.7183])
     """
-    return Exp.apply(to_floating(x))
+    return Exp.apply(to_floating(input))
 
 
 class Expm1(Function):
@@ -129,13 +129,13 @@ class Expm1(Function):
         return self.k.expm1_backward(dy, self.y)
 
 
-def expm1(x: Tensor) -> Tensor:
+def expm1(input: Tensor) -> Tensor:
     """eˣ − 1, exact for small x.
 
     >>> minitorch.expm1(minitorch.tensor([0.0, 1.0]))
     tensor([0.0000, 1.7183])
     """
-    return Expm1.apply(to_floating(x))
+    return Expm1.apply(to_floating(input))
 
 
 class Log(Function):
@@ -156,13 +156,13 @@ class Log(Function):
         return self.k.log_backward(dy, self.x)
 
 
-def log(x: Tensor) -> Tensor:
+def log(input: Tensor) -> Tensor:
     """The natural logarithm.
 
     >>> minitorch.log(minitorch.tensor([1.0, 2.0]))
     tensor([0.0000, 0.6931])
     """
-    return Log.apply(to_floating(x))
+    return Log.apply(to_floating(input))
 
 
 class Log2(Function):
@@ -183,13 +183,13 @@ class Log2(Function):
         return self.k.log2_backward(dy, self.x)
 
 
-def log2(x: Tensor) -> Tensor:
+def log2(input: Tensor) -> Tensor:
     """The logarithm to base 2.
 
     >>> minitorch.log2(minitorch.tensor([1.0, 8.0]))
     tensor([0., 3.])
     """
-    return Log2.apply(to_floating(x))
+    return Log2.apply(to_floating(input))
 
 
 class Log10(Function):
@@ -210,13 +210,13 @@ class Log10(Function):
         return self.k.log10_backward(dy, self.x)
 
 
-def log10(x: Tensor) -> Tensor:
+def log10(input: Tensor) -> Tensor:
     """The logarithm to base 10.
 
     >>> minitorch.log10(minitorch.tensor([1.0, 100.0]))
     tensor([0., 2.])
     """
-    return Log10.apply(to_floating(x))
+    return Log10.apply(to_floating(input))
 
 
 class Log1p(Function):
@@ -237,13 +237,13 @@ class Log1p(Function):
         return self.k.log1p_backward(dy, self.x)
 
 
-def log1p(x: Tensor) -> Tensor:
+def log1p(input: Tensor) -> Tensor:
     """ln(1 + x), exact for small x.
 
     >>> minitorch.log1p(minitorch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.6931])
     """
-    return Log1p.apply(to_floating(x))
+    return Log1p.apply(to_floating(input))
 
 
 class Sqrt(Function):
@@ -264,13 +264,13 @@ class Sqrt(Function):
         return self.k.sqrt_backward(dy, self.y)
 
 
-def sqrt(x: Tensor) -> Tensor:
+def sqrt(input: Tensor) -> Tensor:
     """The square root.
 
     >>> minitorch.sqrt(minitorch.tensor([4.0, 9.0]))
     tensor([2., 3.])
     """
-    return Sqrt.apply(to_floating(x))
+    return Sqrt.apply(to_floating(input))
 
 
 class Rsqrt(Function):
@@ -291,13 +291,13 @@ class Rsqrt(Function):
         return self.k.rsqrt_backward(dy, self.y)
 
 
-def rsqrt(x: Tensor) -> Tensor:
+def rsqrt(input: Tensor) -> Tensor:
     """One over the square root.
 
     >>> minitorch.rsqrt(minitorch.tensor([4.0, 16.0]))
     tensor([0.5000, 0.2500])
     """
-    return Rsqrt.apply(to_floating(x))
+    return Rsqrt.apply(to_floating(input))
 
 
 class Square(Function):
@@ -318,13 +318,13 @@ class Square(Function):
         return self.k.square_backward(dy, self.x)
 
 
-def square(x: Tensor) -> Tensor:
+def square(input: Tensor) -> Tensor:
     """x times itself.
 
     >>> minitorch.square(minitorch.tensor([3.0, -2.0]))
     tensor([9., 4.])
     """
-    return Square.apply(x)
+    return Square.apply(input)
 
 
 class Reciprocal(Function):
@@ -345,13 +345,13 @@ class Reciprocal(Function):
         return self.k.reciprocal_backward(dy, self.y)
 
 
-def reciprocal(x: Tensor) -> Tensor:
+def reciprocal(input: Tensor) -> Tensor:
     """One over x.
 
     >>> minitorch.reciprocal(minitorch.tensor([2.0, 4.0]))
     tensor([0.5000, 0.2500])
     """
-    return Reciprocal.apply(to_floating(x))
+    return Reciprocal.apply(to_floating(input))
 
 
 class Sin(Function):
@@ -372,13 +372,13 @@ class Sin(Function):
         return self.k.sin_backward(dy, self.x)
 
 
-def sin(x: Tensor) -> Tensor:
+def sin(input: Tensor) -> Tensor:
     """The sine of an angle in radians.
 
     >>> minitorch.sin(minitorch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.8415])
     """
-    return Sin.apply(to_floating(x))
+    return Sin.apply(to_floating(input))
 
 
 class Cos(Function):
@@ -399,13 +399,13 @@ class Cos(Function):
         return self.k.cos_backward(dy, self.x)
 
 
-def cos(x: Tensor) -> Tensor:
+def cos(input: Tensor) -> Tensor:
     """The cosine of an angle in radians.
 
     >>> minitorch.cos(minitorch.tensor([0.0, 1.0]))
     tensor([1.0000, 0.5403])
     """
-    return Cos.apply(to_floating(x))
+    return Cos.apply(to_floating(input))
 
 
 class Tan(Function):
@@ -426,13 +426,13 @@ class Tan(Function):
         return self.k.tan_backward(dy, self.y)
 
 
-def tan(x: Tensor) -> Tensor:
+def tan(input: Tensor) -> Tensor:
     """The tangent of an angle in radians.
 
     >>> minitorch.tan(minitorch.tensor([0.0, 1.0]))
     tensor([0.0000, 1.5574])
     """
-    return Tan.apply(to_floating(x))
+    return Tan.apply(to_floating(input))
 
 
 class Tanh(Function):
@@ -453,13 +453,13 @@ class Tanh(Function):
         return self.k.tanh_backward(dy, self.y)
 
 
-def tanh(x: Tensor) -> Tensor:
+def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent: squashes to (−1, 1).
 
     >>> minitorch.tanh(minitorch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.7616])
     """
-    return Tanh.apply(to_floating(x))
+    return Tanh.apply(to_floating(input))
 
 
 class Sigmoid(Function):
@@ -480,13 +480,13 @@ class Sigmoid(Function):
         return self.k.sigmoid_backward(dy, self.y)
 
 
-def sigmoid(x: Tensor) -> Tensor:
+def sigmoid(input: Tensor) -> Tensor:
     """Squashes to (0, 1).
 
     >>> minitorch.sigmoid(minitorch.tensor([0.0, 2.0]))
     tensor([0.5000, 0.8808])
     """
-    return Sigmoid.apply(to_floating(x))
+    return Sigmoid.apply(to_floating(input))
 
 
 class ReLU(Function):
@@ -507,13 +507,13 @@ class ReLU(Function):
         return self.k.relu_backward(dy, self.y)
 
 
-def relu(x: Tensor, inplace: bool = False) -> Tensor:
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Negative values become 0; the derivative at 0 is taken as 0.
 
     >>> minitorch.relu(minitorch.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return ReLU.apply(x)
+    return ReLU.apply(input)
 
 
 class SiLU(Function):
@@ -534,13 +534,13 @@ class SiLU(Function):
         return self.k.silu_backward(dy, self.x)
 
 
-def silu(x: Tensor, inplace: bool = False) -> Tensor:
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x weighed by its own sigmoid (also called swish).
 
     >>> minitorch.silu(minitorch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.7311])
     """
-    return SiLU.apply(to_floating(x))
+    return SiLU.apply(to_floating(input))
 
 
 class Erf(Function):
@@ -561,13 +561,13 @@ class Erf(Function):
         return self.k.erf_backward(dy, self.x)
 
 
-def erf(x: Tensor) -> Tensor:
+def erf(input: Tensor) -> Tensor:
     """The error function.
 
     >>> minitorch.erf(minitorch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.8427])
     """
-    return Erf.apply(to_floating(x))
+    return Erf.apply(to_floating(input))
 
 
 class Erfc(Function):
@@ -588,13 +588,13 @@ class Erfc(Function):
         return self.k.erfc_backward(dy, self.x)
 
 
-def erfc(x: Tensor) -> Tensor:
+def erfc(input: Tensor) -> Tensor:
     """1 − erf(x), exact where erf is nearly 1.
 
     >>> minitorch.erfc(minitorch.tensor([0.0, 1.0]))
     tensor([1.0000, 0.1573])
     """
-    return Erfc.apply(to_floating(x))
+    return Erfc.apply(to_floating(input))
 
 
 class Sign(Function):
@@ -614,13 +614,13 @@ class Sign(Function):
         return self.k.sign_backward(dy)
 
 
-def sign(x: Tensor) -> Tensor:
+def sign(input: Tensor) -> Tensor:
     """−1, 0 or 1; flat, so its derivative is 0.
 
     >>> minitorch.sign(minitorch.tensor([-3.0, 2.0]))
     tensor([-1.,  1.])
     """
-    return Sign.apply(x)
+    return Sign.apply(input)
 
 
 class Floor(Function):
@@ -640,13 +640,13 @@ class Floor(Function):
         return self.k.floor_backward(dy)
 
 
-def floor(x: Tensor) -> Tensor:
+def floor(input: Tensor) -> Tensor:
     """The next integer below; flat, so its derivative is 0.
 
     >>> minitorch.floor(minitorch.tensor([1.7, -1.2]))
     tensor([ 1., -2.])
     """
-    return Floor.apply(x)
+    return Floor.apply(input)
 
 
 class Ceil(Function):
@@ -666,13 +666,13 @@ class Ceil(Function):
         return self.k.ceil_backward(dy)
 
 
-def ceil(x: Tensor) -> Tensor:
+def ceil(input: Tensor) -> Tensor:
     """The next integer above; flat, so its derivative is 0.
 
     >>> minitorch.ceil(minitorch.tensor([1.2, -1.7]))
     tensor([ 2., -1.])
     """
-    return Ceil.apply(x)
+    return Ceil.apply(input)
 
 
 class Trunc(Function):
@@ -692,13 +692,13 @@ class Trunc(Function):
         return self.k.trunc_backward(dy)
 
 
-def trunc(x: Tensor) -> Tensor:
+def trunc(input: Tensor) -> Tensor:
     """The integer part; flat, so its derivative is 0.
 
     >>> minitorch.trunc(minitorch.tensor([1.7, -1.7]))
     tensor([ 1., -1.])
     """
-    return Trunc.apply(x)
+    return Trunc.apply(input)
 
 
 class Round(Function):
@@ -718,13 +718,13 @@ class Round(Function):
         return self.k.round_backward(dy)
 
 
-def round(x: Tensor, *, decimals: int = 0) -> Tensor:
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """The nearest integer, halves to even; flat, so its derivative is 0.
 
     >>> minitorch.round(minitorch.tensor([0.5, 1.5, 2.6]))
     tensor([0., 2., 3.])
     """
-    return Round.apply(x, decimals=decimals)
+    return Round.apply(input, decimals=decimals)
 
 
 class GELU(Function):
@@ -747,7 +747,7 @@ class GELU(Function):
         return self.k.gelu_backward(dy, self.x, self.approximate)
 
 
-def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x weighed by the chance that a standard normal number is smaller. GPT-2 uses ``approximate="tanh"``.
 
     >>> minitorch.gelu(minitorch.tensor([-1.0, 0.0, 1.0]))
@@ -755,7 +755,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
-    return GELU.apply(to_floating(x), approximate=approximate)
+    return GELU.apply(to_floating(input), approximate=approximate)
 
 
 class Softplus(Function):
@@ -776,13 +776,13 @@ class Softplus(Function):
         return self.k.softplus_backward(dy, self.x, self.beta, self.threshold)
 
 
-def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """A smooth ReLU.
 
     >>> minitorch.nn.functional.softplus(minitorch.tensor([0.0, 1.0]))
     tensor([0.6931, 1.3133])
     """
-    return Softplus.apply(to_floating(x), beta=float(beta), threshold=float(threshold))
+    return Softplus.apply(to_floating(input), beta=float(beta), threshold=float(threshold))
 
 
 class ELU(Function):
@@ -803,13 +803,13 @@ class ELU(Function):
         return self.k.elu_backward(dy, self.x, self.alpha)
 
 
-def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Like ReLU, but below 0 it bends towards −α.
 
     >>> minitorch.nn.functional.elu(minitorch.tensor([-1.0, 1.0]))
     tensor([-0.6321,  1.0000])
     """
-    return ELU.apply(to_floating(x), alpha=float(alpha))
+    return ELU.apply(to_floating(input), alpha=float(alpha))
 
 
 class LeakyReLU(Function):
@@ -830,13 +830,13 @@ class LeakyReLU(Function):
         return self.k.leaky_relu_backward(dy, self.x, self.slope)
 
 
-def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Like ReLU, but a little of the negative side comes through.
 
     >>> minitorch.nn.functional.leaky_relu(minitorch.tensor([-1.0, 1.0]))
     tensor([-0.0100,  1.0000])
     """
-    return LeakyReLU.apply(to_floating(x), slope=float(negative_slope))
+    return LeakyReLU.apply(to_floating(input), slope=float(negative_slope))
 
 
 class Clamp(Function):
@@ -858,7 +858,7 @@ class Clamp(Function):
         return self.k.clamp_backward(dy, self.x, self.low, self.high, self.needs)
 
 
-def clamp(x: Tensor, min=None, max=None) -> Tensor:
+def clamp(input: Tensor, min=None, max=None) -> Tensor:
     """Values held between two bounds, numbers or tensors; at a bound itself the gradient passes.
 
     >>> minitorch.clamp(minitorch.tensor([-3.0, 0.5, 3.0]), -1, 1)
@@ -867,30 +867,30 @@ def clamp(x: Tensor, min=None, max=None) -> Tensor:
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of min and max must be given")
     given = [b for b in (min, max) if b is not None]
-    promoted = list(promote(x, *given))
-    x = promoted.pop(0)
+    promoted = list(promote(input, *given))
+    input = promoted.pop(0)
     low = promoted.pop(0) if min is not None else None
     high = promoted.pop(0) if max is not None else None
-    _check_broadcast("clamp", x, *[b for b in (low, high) if b is not None])
-    return Clamp.apply(x, low, high)
+    _check_broadcast("clamp", input, *[b for b in (low, high) if b is not None])
+    return Clamp.apply(input, low, high)
 
 
 clip = clamp
 
 
-def clamp_min(x: Tensor, min) -> Tensor:
+def clamp_min(input: Tensor, min) -> Tensor:
     """Nothing below ``min``."""
-    return clamp(x, min=min)
+    return clamp(input, min=min)
 
 
-def clamp_max(x: Tensor, max) -> Tensor:
+def clamp_max(input: Tensor, max) -> Tensor:
     """Nothing above ``max``."""
-    return clamp(x, max=max)
+    return clamp(input, max=max)
 
 
-def relu6(x: Tensor, inplace: bool = False) -> Tensor:
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """ReLU that stops at 6."""
-    return clamp(relu(x), max=6)
+    return clamp(relu(input), max=6)
 
 
 class NanToNum(Function):
@@ -911,14 +911,14 @@ class NanToNum(Function):
         return self.k.nan_to_num_backward(dy, self.x)
 
 
-def nan_to_num(x: Tensor, nan=0.0, posinf=None, neginf=None) -> Tensor:
+def nan_to_num(input: Tensor, nan=0.0, posinf=None, neginf=None) -> Tensor:
     """NaN and the infinities replaced by numbers: by default 0 and the dtype's largest and smallest.
 
     >>> minitorch.nan_to_num(minitorch.tensor([float("nan"), 1.0]))
     tensor([0., 1.])
     """
     nan = 0.0 if nan is None else nan
-    return NanToNum.apply(x, nan=nan, posinf=posinf, neginf=neginf)
+    return NanToNum.apply(input, nan=nan, posinf=posinf, neginf=neginf)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -942,13 +942,13 @@ class Add(Function):
         return self.k.add_backward(dz, self.x_shape, self.y_shape, self.needs)
 
 
-def add(x: Tensor, y, *, alpha=1) -> Tensor:
+def add(input: Tensor, other, *, alpha=1) -> Tensor:
     """x + alpha · y.
 
     >>> minitorch.add(minitorch.tensor([1.0, 2.0]), 10)
     tensor([11., 12.])
     """
-    return _binary("add", Add, x, y if alpha == 1 else mul(y, alpha) if isinstance(y, Variable) else y * alpha)
+    return _binary("add", Add, input, other if alpha == 1 else _scaled(other, alpha))
 
 
 class Sub(Function):
@@ -969,20 +969,20 @@ class Sub(Function):
         return self.k.sub_backward(dz, self.x_shape, self.y_shape, self.needs)
 
 
-def sub(x: Tensor, y, *, alpha=1) -> Tensor:
+def sub(input: Tensor, other, *, alpha=1) -> Tensor:
     """x − alpha · y.
 
     >>> minitorch.sub(minitorch.tensor([1.0, 2.0]), 10)
     tensor([-9., -8.])
     """
-    if "b" in (_kind_of(x), _kind_of(y)):
+    if "b" in (_kind_of(input), _kind_of(other)):
         raise RuntimeError("sub: bool tensors cannot be subtracted. Use ~mask, or logical_xor(a, b).")
-    return _binary("sub", Sub, x, y if alpha == 1 else mul(y, alpha) if isinstance(y, Variable) else y * alpha)
+    return _binary("sub", Sub, input, other if alpha == 1 else _scaled(other, alpha))
 
 
-def rsub(x: Tensor, y, *, alpha=1) -> Tensor:
+def rsub(input: Tensor, other, *, alpha=1) -> Tensor:
     """y − alpha · x."""
-    return sub(y, x, alpha=alpha)
+    return sub(other, input, alpha=alpha)
 
 
 class Mul(Function):
@@ -1003,13 +1003,13 @@ class Mul(Function):
         return self.k.mul_backward(dz, self.x, self.y, self.needs)
 
 
-def mul(x: Tensor, y) -> Tensor:
+def mul(input: Tensor, other) -> Tensor:
     """x · y.
 
     >>> minitorch.mul(minitorch.tensor([1.0, 2.0]), 10)
     tensor([10., 20.])
     """
-    return _binary("mul", Mul, x, y)
+    return _binary("mul", Mul, input, other)
 
 
 class Div(Function):
@@ -1030,21 +1030,21 @@ class Div(Function):
         return self.k.div_backward(dz, self.x, self.y, self.needs)
 
 
-def div(x: Tensor, y, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Tensor, other, *, rounding_mode: str | None = None) -> Tensor:
     """x / y; ``rounding_mode`` "floor" or "trunc" rounds the result. Integers divide to floats.
 
     >>> minitorch.div(minitorch.tensor([7, -7]), 2)
     tensor([ 3.5000, -3.5000])
     """
     if rounding_mode == "floor":
-        return floor_divide(x, y)
+        return floor_divide(input, other)
     if rounding_mode not in (None, "trunc"):
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
-    integer = result_type(*_operands(x, y)).kind != "f"
-    z = _binary("div", Div, *[to_floating(v) if integer and isinstance(v, Variable) else v for v in (x, y)])
+    integer = result_type(*_operands(input, other)).kind != "f"
+    z = _binary("div", Div, *[to_floating(v) if integer and isinstance(v, Variable) else v for v in (input, other)])
     if rounding_mode is None:
         return z
-    return to_dtype(trunc(z), result_type(*_operands(x, y))) if integer else trunc(z)
+    return to_dtype(trunc(z), result_type(*_operands(input, other))) if integer else trunc(z)
 
 
 class Pow(Function):
@@ -1065,15 +1065,15 @@ class Pow(Function):
         return self.k.pow_backward(dz, self.x, self.y, self.needs)
 
 
-def pow(x: Tensor, exponent) -> Tensor:
+def pow(input: Tensor, exponent) -> Tensor:
     """x to the power of exponent; either may be a number.
 
     >>> minitorch.pow(minitorch.tensor([2.0, 3.0]), 2)
     tensor([4., 9.])
     """
-    if result_type(*_operands(x, exponent)).kind != "f" and np.any(np.less(_array(exponent), 0)):
+    if result_type(*_operands(input, exponent)).kind != "f" and np.any(np.less(_array(exponent), 0)):
         raise RuntimeError("pow: integers to negative integer powers are not allowed. Use x.float() ** exponent.")
-    return _binary("pow", Pow, x, exponent)
+    return _binary("pow", Pow, input, exponent)
 
 
 class Remainder(Function):
@@ -1094,14 +1094,14 @@ class Remainder(Function):
         return self.k.remainder_backward(dz, self.x, self.y, self.needs)
 
 
-def remainder(x: Tensor, y) -> Tensor:
+def remainder(input: Tensor, other) -> Tensor:
     """What is left of x after taking away whole multiples of y; it has y's sign, as in Python.
 
     >>> minitorch.remainder(minitorch.tensor([7.0, -7.0]), 3)
     tensor([1., 2.])
     """
-    _refuse_integer_zero("remainder", x, y)
-    return _binary("remainder", Remainder, x, y)
+    _refuse_integer_zero("remainder", input, other)
+    return _binary("remainder", Remainder, input, other)
 
 
 class Maximum(Function):
@@ -1122,13 +1122,13 @@ class Maximum(Function):
         return self.k.maximum_backward(dz, self.x, self.y, self.needs)
 
 
-def maximum(x: Tensor, y: Tensor) -> Tensor:
+def maximum(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two; NaN if either is.
 
     >>> minitorch.maximum(minitorch.tensor([1.0, 5.0]), minitorch.tensor([3.0, 2.0]))
     tensor([3., 5.])
     """
-    return _binary("maximum", Maximum, x, y)
+    return _binary("maximum", Maximum, input, other)
 
 
 class Minimum(Function):
@@ -1149,13 +1149,13 @@ class Minimum(Function):
         return self.k.minimum_backward(dz, self.x, self.y, self.needs)
 
 
-def minimum(x: Tensor, y: Tensor) -> Tensor:
+def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two; NaN if either is.
 
     >>> minitorch.minimum(minitorch.tensor([1.0, 5.0]), minitorch.tensor([3.0, 2.0]))
     tensor([1., 2.])
     """
-    return _binary("minimum", Minimum, x, y)
+    return _binary("minimum", Minimum, input, other)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1179,17 +1179,18 @@ class Lerp(Function):
         return self.k.lerp_backward(dz, self.x, self.y, self.w, self.needs)
 
 
-def lerp(x: Tensor, end: Tensor, weight) -> Tensor:
+def lerp(input: Tensor, end: Tensor, weight) -> Tensor:
     """A point on the way from x (weight 0) to end (weight 1).
 
     >>> minitorch.lerp(minitorch.tensor([0.0, 0.0]), minitorch.tensor([10.0, 20.0]), 0.1)
     tensor([1., 2.])
     """
     for name, other in (("end", end), ("weight", weight)):
-        if isinstance(other, Variable) and other.data.dtype != x.data.dtype:
-            raise DTypeError(f"lerp: {name} is {other.data.dtype}, x is {x.data.dtype}. Cast one: {name}.to(x.dtype).")
-    _check_broadcast("lerp", x, end, weight)
-    return Lerp.apply(x, end, weight if isinstance(weight, Variable) else builtins.float(weight))
+        if isinstance(other, Variable) and other.data.dtype != input.data.dtype:
+            raise DTypeError(f"lerp: {name} is {other.data.dtype}, input is {input.data.dtype}. Cast one: "
+                             f"{name}.to(input.dtype).")
+    _check_broadcast("lerp", input, end, weight)
+    return Lerp.apply(input, end, weight if isinstance(weight, Variable) else builtins.float(weight))
 
 
 class Where(Function):
@@ -1251,103 +1252,103 @@ class Plain(Function):
         return (None,) * len(self.needs)
 
 
-def eq(x: Tensor, y) -> Tensor:
+def eq(input: Tensor, other) -> Tensor:
     """x == y, element by element: is it equal?"""
-    return _plain("eq", x, y)
+    return _plain("eq", input, other)
 
 
-def ne(x: Tensor, y) -> Tensor:
+def ne(input: Tensor, other) -> Tensor:
     """x != y, element by element: is it different?"""
-    return _plain("ne", x, y)
+    return _plain("ne", input, other)
 
 
-def lt(x: Tensor, y) -> Tensor:
+def lt(input: Tensor, other) -> Tensor:
     """x < y, element by element: is it less?"""
-    return _plain("lt", x, y)
+    return _plain("lt", input, other)
 
 
-def le(x: Tensor, y) -> Tensor:
+def le(input: Tensor, other) -> Tensor:
     """x <= y, element by element: is it less or equal?"""
-    return _plain("le", x, y)
+    return _plain("le", input, other)
 
 
-def gt(x: Tensor, y) -> Tensor:
+def gt(input: Tensor, other) -> Tensor:
     """x > y, element by element: is it greater?"""
-    return _plain("gt", x, y)
+    return _plain("gt", input, other)
 
 
-def ge(x: Tensor, y) -> Tensor:
+def ge(input: Tensor, other) -> Tensor:
     """x >= y, element by element: is it greater or equal?"""
-    return _plain("ge", x, y)
+    return _plain("ge", input, other)
 
 
-def logical_and(x: Tensor, y: Tensor) -> Tensor:
+def logical_and(input: Tensor, other: Tensor) -> Tensor:
     """True where both are true; any number but 0 counts as true."""
-    return _plain("logical_and", x, y)
+    return _plain("logical_and", input, other)
 
 
-def logical_or(x: Tensor, y: Tensor) -> Tensor:
+def logical_or(input: Tensor, other: Tensor) -> Tensor:
     """True where at least one is true; any number but 0 counts as true."""
-    return _plain("logical_or", x, y)
+    return _plain("logical_or", input, other)
 
 
-def logical_xor(x: Tensor, y: Tensor) -> Tensor:
+def logical_xor(input: Tensor, other: Tensor) -> Tensor:
     """True where exactly one is true; any number but 0 counts as true."""
-    return _plain("logical_xor", x, y)
+    return _plain("logical_xor", input, other)
 
 
-def logical_not(x: Tensor) -> Tensor:
+def logical_not(input: Tensor) -> Tensor:
     """True where x is 0 or False."""
-    return _plain("logical_not", x)
+    return _plain("logical_not", input)
 
 
-def bitwise_and(x: Tensor, y) -> Tensor:
+def bitwise_and(input: Tensor, other) -> Tensor:
     """x & y: and, bit by bit; for masks, element by element."""
-    _refuse_floats("bitwise_and", x, y)
-    return _plain("bitwise_and", x, y)
+    _refuse_floats("bitwise_and", input, other)
+    return _plain("bitwise_and", input, other)
 
 
-def bitwise_or(x: Tensor, y) -> Tensor:
+def bitwise_or(input: Tensor, other) -> Tensor:
     """x | y: or, bit by bit; for masks, element by element."""
-    _refuse_floats("bitwise_or", x, y)
-    return _plain("bitwise_or", x, y)
+    _refuse_floats("bitwise_or", input, other)
+    return _plain("bitwise_or", input, other)
 
 
-def bitwise_xor(x: Tensor, y) -> Tensor:
+def bitwise_xor(input: Tensor, other) -> Tensor:
     """x ^ y: exclusive or, bit by bit; for masks, element by element."""
-    _refuse_floats("bitwise_xor", x, y)
-    return _plain("bitwise_xor", x, y)
+    _refuse_floats("bitwise_xor", input, other)
+    return _plain("bitwise_xor", input, other)
 
 
-def bitwise_not(x: Tensor) -> Tensor:
+def bitwise_not(input: Tensor) -> Tensor:
     """~x: every bit turned round; for masks, not."""
-    _refuse_floats("bitwise_not", x)
-    return _plain("bitwise_not", x)
+    _refuse_floats("bitwise_not", input)
+    return _plain("bitwise_not", input)
 
 
-def isnan(x: Tensor) -> Tensor:
+def isnan(input: Tensor) -> Tensor:
     """True where x is not a number."""
-    return _plain("isnan", x)
+    return _plain("isnan", input)
 
 
-def isinf(x: Tensor) -> Tensor:
+def isinf(input: Tensor) -> Tensor:
     """True where x is inf or −inf."""
-    return _plain("isinf", x)
+    return _plain("isinf", input)
 
 
-def isfinite(x: Tensor) -> Tensor:
+def isfinite(input: Tensor) -> Tensor:
     """True where x is neither NaN nor infinite."""
-    return _plain("isfinite", x)
+    return _plain("isfinite", input)
 
 
-def floor_divide(x: Tensor, y) -> Tensor:
+def floor_divide(input: Tensor, other) -> Tensor:
     """x / y rounded down. It has no derivative.
 
     >>> minitorch.floor_divide(minitorch.tensor([7, -7]), 2)
     tensor([ 3, -4])
     """
-    _refuse_integer_zero("floor_divide", x, y)
-    return _plain("floor_divide", x, y)
+    _refuse_integer_zero("floor_divide", input, other)
+    return _plain("floor_divide", input, other)
 
 
 absolute, negative, multiply, subtract, divide, true_divide = abs, neg, mul, sub, div, div  # PyTorch's second names
@@ -1364,6 +1365,10 @@ def _binary(op, function, x, y):
     except ValueError:
         _check_broadcast(op, x, y)
         raise
+
+
+def _scaled(y, alpha):
+    return mul(y, alpha) if isinstance(y, Variable) else y * alpha
 
 
 def _plain(op, *inputs):

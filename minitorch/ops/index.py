@@ -15,7 +15,7 @@ from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.reduce import Selected
-from minitorch.ops.shape import as_dim, broadcast_to, flatten
+from minitorch.ops.shape import as_dim, broadcast_to, flatten, numpy_names
 from minitorch.random import numpy_generator
 
 if TYPE_CHECKING:
@@ -113,20 +113,21 @@ class IndexSelect(Function):
         return self.k.index_select_backward(dy, self.shape, self.dim, self.index)
 
 
-def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
+@numpy_names
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The entries index of one axis.
 
     >>> minitorch.tensor([[1, 2], [3, 4]]).index_select(1, minitorch.tensor([1, 1]))
     tensor([[2, 2],
             [4, 4]])
     """
-    dim, ids = _ids("index_select", x, dim, index)
+    dim, ids = _ids("index_select", input, dim, index)
     if ids.ndim > 1:
         raise ShapeError(f"index_select: index must have one axis, got shape {ids.shape}. For more, use x[index].")
     ids = ids.reshape(-1)
-    if not x.data.ndim:
-        return x
-    return IndexSelect.apply(x, dim=dim, index=ids)
+    if not input.data.ndim:
+        return input
+    return IndexSelect.apply(input, dim=dim, index=ids)
 
 
 class IndexAdd(Function):
@@ -147,19 +148,19 @@ class IndexAdd(Function):
         return self.k.index_add_backward(dy, self.dim, self.index, self.needs)
 
 
-def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha=1) -> Tensor:
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha=1) -> Tensor:
     """x with alpha times entry i of the source added to entry index[i] of one axis.
 
     >>> minitorch.zeros(3).index_add(0, minitorch.tensor([1, 1]), minitorch.tensor([2.0, 5.0]))
     tensor([0., 7., 0.])
     """
-    dim, ids = _ids("index_add", x, dim, index)
-    expected = (*x.data.shape[:dim], ids.size, *x.data.shape[dim + 1:])
-    if not x.data.ndim or ids.ndim != 1 or source.data.shape != expected:
-        raise ShapeError(f"index_add: source must have shape {expected} for x {x.data.shape}, dim {dim} and an index "
-                         f"of shape {ids.shape}, got {source.data.shape}")
-    _same_dtype("index_add", "source", x, source)
-    return IndexAdd.apply(x, source if alpha == 1 else source * alpha, dim=dim, index=ids)
+    dim, ids = _ids("index_add", input, dim, index)
+    expected = (*input.data.shape[:dim], ids.size, *input.data.shape[dim + 1:])
+    if not input.data.ndim or ids.ndim != 1 or source.data.shape != expected:
+        raise ShapeError(f"index_add: source must have shape {expected} for input {input.data.shape}, dim {dim} and an "
+                         f"index of shape {ids.shape}, got {source.data.shape}")
+    _same_dtype("index_add", "source", input, source)
+    return IndexAdd.apply(input, source if alpha == 1 else source * alpha, dim=dim, index=ids)
 
 
 class Gather(Function):
@@ -180,19 +181,21 @@ class Gather(Function):
         return self.k.gather_backward(dy, self.shape, self.dim, self.index)
 
 
-def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+@numpy_names
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """From every row along dim, the elements that index names.
 
     >>> minitorch.tensor([[1, 2], [3, 4]]).gather(1, minitorch.tensor([[1], [0]]))
     tensor([[2],
             [3]])
     """
-    dim, ids = _ids("gather", x, dim, index)
-    ids = _covering("gather", x, dim, ids)
-    return Gather.apply(x, dim=dim, index=ids)
+    dim, ids = _ids("gather", input, dim, index)
+    ids = _covering("gather", input, dim, ids)
+    return Gather.apply(input, dim=dim, index=ids)
 
 
-def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+@numpy_names
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """Like gather, but x and indices are broadcast against each other; without dim, from all elements in reading order.
 
     >>> x = minitorch.tensor([[3, 1], [2, 4]])
@@ -201,19 +204,19 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
             [2, 4]])
     """
     if dim is None:
-        return take_along_dim(flatten(x), flatten(indices), 0)
-    if x.data.ndim != indices.data.ndim:
-        raise ShapeError(f"take_along_dim: x {x.data.shape} and indices {indices.data.shape} need as many axes")
-    dim, ids = _ids("take_along_dim", x, dim, indices)
-    rest = [tuple(1 if i == dim else n for i, n in enumerate(a.shape)) for a in (x.data, ids)]
+        return take_along_dim(flatten(input), flatten(indices), 0)
+    if input.data.ndim != indices.data.ndim:
+        raise ShapeError(f"take_along_dim: x {input.data.shape} and indices {indices.data.shape} need as many axes")
+    dim, ids = _ids("take_along_dim", input, dim, indices)
+    rest = [tuple(1 if i == dim else n for i, n in enumerate(a.shape)) for a in (input.data, ids)]
     try:
         shape = np.broadcast_shapes(*rest)
     except ValueError:
-        raise ShapeError(f"take_along_dim: x {x.data.shape} and indices {ids.shape} do not broadcast except along "
+        raise ShapeError(f"take_along_dim: x {input.data.shape} and indices {ids.shape} do not broadcast except along "
                          f"axis {dim}") from None
-    full = [(*shape[:dim], a.shape[dim], *shape[dim + 1:]) if a.ndim else () for a in (x.data, ids)]
-    x = x if x.data.shape == full[0] else broadcast_to(x, full[0])
-    return Gather.apply(x, dim=dim, index=np.broadcast_to(ids, full[1]))
+    full = [(*shape[:dim], a.shape[dim], *shape[dim + 1:]) if a.ndim else () for a in (input.data, ids)]
+    input = input if input.data.shape == full[0] else broadcast_to(input, full[0])
+    return Gather.apply(input, dim=dim, index=np.broadcast_to(ids, full[1]))
 
 
 class Scatter(Function):
@@ -234,7 +237,7 @@ class Scatter(Function):
         return self.k.scatter_backward(dy, self.shape, self.dim, self.index, self.needs)
 
 
-def scatter(x: Tensor, dim: int, index: Tensor, src=None, *, value=None) -> Tensor:
+def scatter(input: Tensor, dim: int, index: Tensor, src=None, *, value=None) -> Tensor:
     """x with elements of src, a tensor or a number, written where index says. An index should name no place twice.
 
     >>> minitorch.zeros(2, 2).scatter(1, minitorch.tensor([[1], [0]]), 5.0)
@@ -242,9 +245,9 @@ def scatter(x: Tensor, dim: int, index: Tensor, src=None, *, value=None) -> Tens
             [5., 0.]])
     """
     src = value if src is None else src
-    dim, ids = _ids("scatter", x, dim, index)
-    ids = _covering("scatter", x, dim, ids, src)
-    return Scatter.apply(x, src, dim=dim, index=ids)
+    dim, ids = _ids("scatter", input, dim, index)
+    ids = _covering("scatter", input, dim, ids, src)
+    return Scatter.apply(input, src, dim=dim, index=ids)
 
 
 class ScatterAdd(Function):
@@ -265,7 +268,7 @@ class ScatterAdd(Function):
         return self.k.scatter_add_backward(dy, self.shape, self.dim, self.index, self.needs)
 
 
-def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """x with elements of src added where index says; a place may be named often.
 
     >>> minitorch.zeros(2).scatter_add(0, minitorch.tensor([1, 1]), minitorch.tensor([2.0, 3.0]))
@@ -273,9 +276,9 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """
     if not isinstance(src, Variable):
         raise TypeError(f"scatter_add: src must be a Tensor, got {type(src).__name__}")
-    dim, ids = _ids("scatter_add", x, dim, index)
-    ids = _covering("scatter_add", x, dim, ids, src)
-    return ScatterAdd.apply(x, src, dim=dim, index=ids)
+    dim, ids = _ids("scatter_add", input, dim, index)
+    ids = _covering("scatter_add", input, dim, ids, src)
+    return ScatterAdd.apply(input, src, dim=dim, index=ids)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -299,21 +302,22 @@ class MaskedFill(Function):
         return self.k.masked_fill_backward(dy, self.shape, self.mask, self.needs)
 
 
-def masked_fill(x: Tensor, mask: Tensor, value) -> Tensor:
+def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
     """x with one value, a number or a 0-d tensor, where the mask is true.
 
     >>> minitorch.tensor([1.0, 2.0]).masked_fill(minitorch.tensor([True, False]), -1)
     tensor([-1.,  2.])
     """
-    _check_mask("masked_fill", x, mask)
+    _check_mask("masked_fill", input, mask)
     if isinstance(value, Variable):
         if value.data.ndim:
             raise ShapeError(f"masked_fill: value must be a number or a 0-d tensor, got shape {value.data.shape}. To "
                              "choose element by element, use where(mask, value, x).")
-        value = to_dtype(value, x.data.dtype)
-    elif x.data.dtype.kind in "iu" and float(value) != int(value) if np.isfinite(value) else x.data.dtype.kind != "f":
-        raise DTypeError(f"masked_fill: {value} cannot be a value of {x.data.dtype}. Use x.float() first.")
-    return MaskedFill.apply(x, value, mask=mask.data)
+        value = to_dtype(value, input.data.dtype)
+    elif input.data.dtype.kind != "f" and (not np.isfinite(value) or
+                                           input.data.dtype.kind in "iu" and float(value) != int(value)):
+        raise DTypeError(f"masked_fill: {value} cannot be a value of {input.data.dtype}. Use x.float() first.")
+    return MaskedFill.apply(input, value, mask=mask.data)
 
 
 class MaskedSelect(Function):
@@ -334,18 +338,18 @@ class MaskedSelect(Function):
         return self.k.masked_select_backward(dy, self.mask)
 
 
-def masked_select(x: Tensor, mask: Tensor) -> Tensor:
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the mask is true, as one axis; x and mask are broadcast.
 
     >>> minitorch.tensor([1.0, 2.0, 3.0]).masked_select(minitorch.tensor([True, False, True]))
     tensor([1., 3.])
     """
-    shape = _check_mask("masked_select", x, mask)
-    x = x if x.data.shape == shape else broadcast_to(x, shape)
-    return MaskedSelect.apply(x, mask=np.broadcast_to(mask.data, shape))
+    shape = _check_mask("masked_select", input, mask)
+    input = input if input.data.shape == shape else broadcast_to(input, shape)
+    return MaskedSelect.apply(input, mask=np.broadcast_to(mask.data, shape))
 
 
-def nonzero(x: Tensor, *, as_tuple: bool = False):
+def nonzero(input: Tensor, *, as_tuple: bool = False):
     """Where the elements are that are not 0: one row of indices each, or one tensor per axis.
 
     >>> minitorch.tensor([0, 5, 6]).nonzero()
@@ -353,8 +357,8 @@ def nonzero(x: Tensor, *, as_tuple: bool = False):
             [2]])
     """
     if as_tuple:
-        return tuple(x.like(i) for i in np.nonzero(np.atleast_1d(x.data)))
-    return x.like(np.argwhere(x.data))
+        return tuple(input.like(i) for i in np.nonzero(np.atleast_1d(input.data)))
+    return input.like(np.argwhere(input.data))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -379,22 +383,24 @@ class Sort(Function):
         return self.k.sort_backward(dy, self.indices, self.shape, self.dim)
 
 
-def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Selected:
+@numpy_names
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Selected:
     """One axis in order, and where each element was. Equal elements keep their order; NaN counts as the largest.
 
     >>> minitorch.tensor([3.0, 1.0, 2.0]).sort().values
     tensor([1., 2., 3.])
     """
-    return Selected(*Sort.apply(x, dim=as_dim("sort", dim, x.data.ndim), descending=descending))
+    return Selected(*Sort.apply(input, dim=as_dim("sort", dim, input.data.ndim), descending=descending))
 
 
-def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+@numpy_names
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The indices that sort one axis; equal elements keep their order.
 
     >>> minitorch.tensor([3.0, 1.0, 2.0]).argsort()
     tensor([1, 2, 0])
     """
-    return Order.apply(x, op="argsort", dim=as_dim("argsort", dim, x.data.ndim), descending=descending)
+    return Order.apply(input, op="argsort", dim=as_dim("argsort", dim, input.data.ndim), descending=descending)
 
 
 class TopK(Function):
@@ -416,17 +422,18 @@ class TopK(Function):
         return self.k.topk_backward(dy, self.indices, self.shape, self.dim)
 
 
-def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Selected:
+@numpy_names
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Selected:
     """The k largest (or smallest) along one axis, best first, and where each was.
 
     >>> minitorch.tensor([3.0, 1.0, 2.0]).topk(2).indices
     tensor([0, 2])
     """
-    dim, k = as_dim("topk", dim, x.data.ndim), operator.index(k)
-    n = x.data.shape[dim] if x.data.ndim else 1
+    dim, k = as_dim("topk", dim, input.data.ndim), operator.index(k)
+    n = input.data.shape[dim] if input.data.ndim else 1
     if not 0 <= k <= n:
-        raise RuntimeError(f"topk: k must be in [0, {n}], the size of axis {dim} of shape {x.data.shape}; got {k}")
-    return Selected(*TopK.apply(x, k=k, dim=dim, largest=largest))
+        raise RuntimeError(f"topk: k must be in [0, {n}], the size of axis {dim} of shape {input.data.shape}; got {k}")
+    return Selected(*TopK.apply(input, k=k, dim=dim, largest=largest))
 
 
 class Order(Function):
@@ -449,45 +456,45 @@ class Order(Function):
 # ---------------------------------------------------------------------------------------------------------------------
 # whole numbers
 
-def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """1 at the position that each id names, 0 elsewhere, along a new last axis; as many classes as the ids need.
 
     >>> minitorch.one_hot(minitorch.tensor([0, 2]))
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    if x.data.dtype.kind not in "iu":
-        raise DTypeError(f"one_hot: ids must be integers, got {x.data.dtype}. Use x.long().")
-    if num_classes <= 0 and (num_classes != -1 or not x.data.size):
+    if input.data.dtype.kind not in "iu":
+        raise DTypeError(f"one_hot: ids must be integers, got {input.data.dtype}. Use x.long().")
+    if num_classes <= 0 and (num_classes != -1 or not input.data.size):
         raise RuntimeError(f"one_hot: num_classes must be positive, or −1 to take what the ids need; got {num_classes} "
-                           f"for {x.data.size} ids")
+                           f"for {input.data.size} ids")
     if num_classes == -1:
-        num_classes = max(int(x.data.max()), 0) + 1
-    _check_range("one_hot", x.data, num_classes, None, None)
-    return Order.apply(x, op="one_hot", classes=num_classes)
+        num_classes = max(int(input.data.max()), 0) + 1
+    _check_range("one_hot", input.data, num_classes, None, None)
+    return Order.apply(input, op="one_hot", classes=num_classes)
 
 
-def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each number from 0 up occurs, or the sum of its weights.
 
     >>> minitorch.bincount(minitorch.tensor([0, 2, 2]))
     tensor([1, 0, 2])
     """
-    if x.data.dtype.kind not in "iu" or x.data.ndim != 1 or (x.data < 0).any():
-        raise RuntimeError(f"bincount: expected a vector of integers that are not negative, got {x.data.dtype} "
-                           f"{x.data.shape}")
-    return Order.apply(x, op="bincount", weights=None if weights is None else weights.data, minlength=minlength)
+    if input.data.dtype.kind not in "iu" or input.data.ndim != 1 or (input.data < 0).any():
+        raise RuntimeError(f"bincount: expected a vector of integers that are not negative, got {input.data.dtype} "
+                           f"{input.data.shape}")
+    return Order.apply(input, op="bincount", weights=None if weights is None else weights.data, minlength=minlength)
 
 
-def multinomial(x: Tensor, num_samples: int, replacement: bool = False, *, generator=None) -> Tensor:
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator=None) -> Tensor:
     """Positions drawn at random, each row's elements being their weights; they need not add up to 1.
 
     >>> minitorch.multinomial(minitorch.tensor([0.0, 3.0]), 4, replacement=True)
     tensor([1, 1, 1, 1])
     """
-    weights = np.asarray(x.data, np.float64)
-    if x.data.dtype.kind != "f":
-        raise DTypeError(f"multinomial: weights must be floats, got {x.data.dtype}. Use x.float().")
+    weights = np.asarray(input.data, np.float64)
+    if input.data.dtype.kind != "f":
+        raise DTypeError(f"multinomial: weights must be floats, got {input.data.dtype}. Use x.float().")
     if weights.ndim not in (1, 2) or not weights.shape[-1]:
         raise ShapeError(f"multinomial: weights must be a vector or a matrix with a column, got {weights.shape}")
     if not (np.isfinite(weights) & (weights >= 0)).all():
@@ -512,7 +519,7 @@ def multinomial(x: Tensor, num_samples: int, replacement: bool = False, *, gener
         waits = random.standard_exponential(rows.shape)
         waits = np.divide(waits, rows, out=np.full_like(rows, np.inf), where=rows > 0)
         drawn = waits.argsort(-1, kind="stable")[:, :num_samples]
-    return x.like(drawn.reshape(*weights.shape[:-1], num_samples))
+    return input.like(drawn.reshape(*weights.shape[:-1], num_samples))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -33,79 +33,79 @@ class Matmul(Function):
         return self.k.matmul_backward(dz, self.x, self.y, self.needs)
 
 
-def matmul(x: Tensor, other: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, as in ``x @ other``; axes before the last two are a batch and are broadcast.
 
     >>> minitorch.matmul(minitorch.tensor([[1.0, 2.0]]), minitorch.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
-    x, other = _pair("matmul", x, other)
-    if not x.ndim or not other.ndim:
-        raise ShapeError(f"matmul: both must have at least one axis, got {x.shape} and {other.shape}. "
+    input, other = _pair("matmul", input, other)
+    if not input.ndim or not other.ndim:
+        raise ShapeError(f"matmul: both must have at least one axis, got {input.shape} and {other.shape}. "
                          "For a number times a tensor use *.")
-    if x.shape[-1] != other.shape[-2 if other.ndim > 1 else 0]:
-        raise ShapeError(_inner_sizes("matmul", x, other))
-    _check_batch(x, other)
-    return Matmul.apply(x, other)
+    if input.shape[-1] != other.shape[-2 if other.ndim > 1 else 0]:
+        raise ShapeError(_inner_sizes("matmul", input, other))
+    _check_batch(input, other)
+    return Matmul.apply(input, other)
 
 
-def mm(x: Tensor, mat2: Tensor) -> Tensor:
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices; nothing is broadcast."""
-    _need_axes("mm", x, 2, mat2, 2)
-    return matmul(x, mat2)
+    _need_axes("mm", input, 2, mat2, 2)
+    return matmul(input, mat2)
 
 
-def bmm(x: Tensor, mat2: Tensor) -> Tensor:
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of two equally long batches of matrices."""
-    _need_axes("bmm", x, 3, mat2, 3)
-    if x.shape[0] != mat2.shape[0]:
-        raise ShapeError(f"bmm: batches differ: {x.shape[0]} and {mat2.shape[0]} matrices. matmul would broadcast.")
-    return matmul(x, mat2)
+    _need_axes("bmm", input, 3, mat2, 3)
+    if input.shape[0] != mat2.shape[0]:
+        raise ShapeError(f"bmm: batches differ: {input.shape[0]} and {mat2.shape[0]} matrices. matmul would broadcast.")
+    return matmul(input, mat2)
 
 
-def mv(x: Tensor, vec: Tensor) -> Tensor:
+def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector."""
-    _need_axes("mv", x, 2, vec, 1)
-    return matmul(x, vec)
+    _need_axes("mv", input, 2, vec, 1)
+    return matmul(input, vec)
 
 
-def dot(x: Tensor, other: Tensor) -> Tensor:
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The product of two vectors: a number.
 
     >>> minitorch.dot(minitorch.tensor([1.0, 2.0]), minitorch.tensor([3.0, 4.0]))
     tensor(11.)
     """
-    _need_axes("dot", x, 1, other, 1)
-    return matmul(x, other)
+    _need_axes("dot", input, 1, tensor, 1)
+    return matmul(input, tensor)
 
 
-def inner(x: Tensor, other: Tensor) -> Tensor:
+def inner(input: Tensor, other: Tensor) -> Tensor:
     """Products of the last axes of both: every row of x with every row of other."""
-    if not x.ndim or not other.ndim:
-        return mul(x, other)
-    rows = matmul(reshape(x, -1, x.shape[-1]), reshape(other, -1, other.shape[-1]).t())
-    return reshape(rows, *x.shape[:-1], *other.shape[:-1])
+    if not input.ndim or not other.ndim:
+        return mul(input, other)
+    rows = matmul(reshape(input, -1, input.shape[-1]), reshape(other, -1, other.shape[-1]).t())
+    return reshape(rows, *input.shape[:-1], *other.shape[:-1])
 
 
-def outer(x: Tensor, vec2: Tensor) -> Tensor:
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """Every element of one vector times every element of another: a matrix."""
-    _need_axes("outer", x, 1, vec2, 1)
-    return mul(reshape(x, -1, 1), reshape(vec2, 1, -1))
+    _need_axes("outer", input, 1, vec2, 1)
+    return mul(reshape(input, -1, 1), reshape(vec2, 1, -1))
 
 
-def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1) -> Tensor:
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta · x + alpha · (mat1 @ mat2)."""
-    return _plus_product(x, mm(mat1, mat2), beta, alpha)
+    return _plus_product(input, mm(mat1, mat2), beta, alpha)
 
 
-def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta=1, alpha=1) -> Tensor:
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta · x + alpha · (mat @ vec)."""
-    return _plus_product(x, mv(mat, vec), beta, alpha)
+    return _plus_product(input, mv(mat, vec), beta, alpha)
 
 
-def baddbmm(x: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1) -> Tensor:
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta · x + alpha · (batch1 @ batch2), for batches of matrices."""
-    return _plus_product(x, bmm(batch1, batch2), beta, alpha)
+    return _plus_product(input, bmm(batch1, batch2), beta, alpha)
 
 
 class Linear(Function):

@@ -7,7 +7,6 @@ or None for all. NumPy's names ``axis`` and ``keepdims`` are understood too, so 
 from __future__ import annotations
 
 import builtins
-import functools
 import numbers
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +15,7 @@ from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError
 from minitorch.ops.dtype import to_dtype, to_floating
 from minitorch.ops.elementwise import maximum, minimum
-from minitorch.ops.shape import as_dim, as_dims
+from minitorch.ops.shape import as_dim, as_dims, numpy_names
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
@@ -33,22 +32,6 @@ class Selected(NamedTuple):
 
     values: Tensor
     indices: Tensor
-
-
-def numpy_names(function):
-    """Let a reduction take NumPy's axis=, keepdims= and out=None as well."""
-
-    @functools.wraps(function)
-    def reduction(*args, **settings):
-        if "axis" in settings:
-            settings["dim"] = settings.pop("axis")
-        if "keepdims" in settings:
-            settings["keepdim"] = settings.pop("keepdims")
-        if settings.pop("out", None) is not None:
-            raise TypeError(f"{function.__name__}: out= is not supported; the result is a new tensor")
-        return function(*args, **settings)
-
-    return reduction
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -73,13 +56,13 @@ class Sum(Function):
 
 
 @numpy_names
-def sum(x: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
     """Everything along the axes dim, added up. Integers and bools add up to int64.
 
     >>> minitorch.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=1)
     tensor([3., 7.])
     """
-    return Sum.apply(_cast(x, dtype), dim=_dims("sum", dim, x), keepdim=keepdim)
+    return Sum.apply(_cast(input, dtype), dim=_dims("sum", dim, input), keepdim=keepdim)
 
 
 class Mean(Function):
@@ -101,15 +84,15 @@ class Mean(Function):
 
 
 @numpy_names
-def mean(x: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
     """The average along the axes dim.
 
     >>> minitorch.tensor([1.0, 2.0, 6.0]).mean()
     tensor(3.)
     """
-    x = _cast(x, dtype)
-    _refuse_integers("mean", x)
-    return Mean.apply(x, dim=_dims("mean", dim, x), keepdim=keepdim)
+    input = _cast(input, dtype)
+    _refuse_integers("mean", input)
+    return Mean.apply(input, dim=_dims("mean", dim, input), keepdim=keepdim)
 
 
 class Var(Function):
@@ -132,13 +115,13 @@ class Var(Function):
 
 
 @numpy_names
-def var(x: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> Tensor:
+def var(input: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> Tensor:
     """The variance along the axes dim, divided by n − correction; ``unbiased=False`` means correction 0, else it is 1.
 
     >>> minitorch.tensor([1.0, 2.0, 6.0]).var()
     tensor(7.)
     """
-    return Var.apply(x, **_spread("var", x, dim, unbiased, keepdim, correction))
+    return Var.apply(input, **_spread("var", input, dim, unbiased, keepdim, correction))
 
 
 class Std(Function):
@@ -161,25 +144,29 @@ class Std(Function):
 
 
 @numpy_names
-def std(x: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> Tensor:
+def std(input: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> Tensor:
     """The standard deviation along the axes dim, dividing by n − correction (1 unless ``unbiased=False``).
 
     >>> minitorch.tensor([1.0, 3.0]).std(correction=0)
     tensor(1.)
     """
-    return Std.apply(x, **_spread("std", x, dim, unbiased, keepdim, correction))
+    return Std.apply(input, **_spread("std", input, dim, unbiased, keepdim, correction))
 
 
-def var_mean(x: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> tuple[Tensor, Tensor]:
+@numpy_names
+def var_mean(input: Tensor, dim=None, unbiased=None, keepdim: bool = False, *,
+             correction=None) -> tuple[Tensor, Tensor]:
     """The variance and the mean."""
     dim, unbiased = (None, dim) if isinstance(dim, bool) else (dim, unbiased)
-    return var(x, dim, unbiased, keepdim, correction=correction), mean(x, dim, keepdim)
+    return var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
-def std_mean(x: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None) -> tuple[Tensor, Tensor]:
+@numpy_names
+def std_mean(input: Tensor, dim=None, unbiased=None, keepdim: bool = False, *,
+             correction=None) -> tuple[Tensor, Tensor]:
     """The standard deviation and the mean."""
     dim, unbiased = (None, dim) if isinstance(dim, bool) else (dim, unbiased)
-    return std(x, dim, unbiased, keepdim, correction=correction), mean(x, dim, keepdim)
+    return std(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -204,13 +191,13 @@ class Prod(Function):
 
 
 @numpy_names
-def prod(x: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+def prod(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
     """Everything along the axes dim, multiplied. Integers and bools multiply to int64.
 
     >>> minitorch.tensor([2.0, 3.0, 4.0]).prod()
     tensor(24.)
     """
-    return Prod.apply(_cast(x, dtype), dim=_dims("prod", dim, x), keepdim=keepdim)
+    return Prod.apply(_cast(input, dtype), dim=_dims("prod", dim, input), keepdim=keepdim)
 
 
 class LogSumExp(Function):
@@ -233,13 +220,13 @@ class LogSumExp(Function):
 
 
 @numpy_names
-def logsumexp(x: Tensor, dim, keepdim: bool = False) -> Tensor:
+def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
     """The logarithm of the sum of exponentials along the axes dim; nothing overflows on the way.
 
     >>> minitorch.tensor([1000.0, 1000.0]).logsumexp(0)
     tensor(1000.6932)
     """
-    return LogSumExp.apply(to_floating(x), dim=_dims("logsumexp", dim, x), keepdim=keepdim)
+    return LogSumExp.apply(to_floating(input), dim=_dims("logsumexp", dim, input), keepdim=keepdim)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -265,13 +252,13 @@ class AMax(Function):
 
 
 @numpy_names
-def amax(x: Tensor, dim=(), keepdim: bool = False) -> Tensor:
+def amax(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The largest along the axes dim; elements that tie share the gradient evenly.
 
     >>> minitorch.tensor([[1.0, 5.0], [3.0, 2.0]]).amax(1)
     tensor([5., 3.])
     """
-    return AMax.apply(x, dim=_some("amax", _dims("amax", dim, x), x), keepdim=keepdim)
+    return AMax.apply(input, dim=_some("amax", _dims("amax", dim, input), input), keepdim=keepdim)
 
 
 class AMin(Function):
@@ -294,18 +281,19 @@ class AMin(Function):
 
 
 @numpy_names
-def amin(x: Tensor, dim=(), keepdim: bool = False) -> Tensor:
+def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The smallest along the axes dim; elements that tie share the gradient evenly.
 
     >>> minitorch.tensor([[1.0, 5.0], [3.0, 2.0]]).amin(1)
     tensor([1., 2.])
     """
-    return AMin.apply(x, dim=_some("amin", _dims("amin", dim, x), x), keepdim=keepdim)
+    return AMin.apply(input, dim=_some("amin", _dims("amin", dim, input), input), keepdim=keepdim)
 
 
-def aminmax(x: Tensor, *, dim=None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+@numpy_names
+def aminmax(input: Tensor, *, dim=None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The smallest and the largest."""
-    return amin(x, () if dim is None else dim, keepdim), amax(x, () if dim is None else dim, keepdim)
+    return amin(input, () if dim is None else dim, keepdim), amax(input, () if dim is None else dim, keepdim)
 
 
 class Max(Function):
@@ -328,7 +316,7 @@ class Max(Function):
 
 
 @numpy_names
-def max(x: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
+def max(input: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
     """The largest of all; along one axis, values and indices; of two tensors, element by element.
 
     >>> x = minitorch.tensor([[1.0, 5.0], [3.0, 2.0]])
@@ -339,13 +327,13 @@ def max(x: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
     """
     other = dim if isinstance(dim, Variable) else other
     if other is not None:
-        return maximum(x, other)
+        return maximum(input, other)
     if dim is None:
-        if not x.data.size:
-            raise RuntimeError(f"max: shape {x.data.shape} has no elements, so none is the largest. Name a dim that "
-                               "is not empty.")
-        return AMax.apply(x, dim=tuple(range(x.data.ndim)), keepdim=keepdim)
-    return Selected(*Max.apply(x, dim=_one("max", dim, x), keepdim=keepdim))
+        if not input.data.size:
+            raise RuntimeError(f"max: shape {input.data.shape} has no elements, so none is the largest. Name a "
+                               "dim that is not empty.")
+        return AMax.apply(input, dim=tuple(range(input.data.ndim)), keepdim=keepdim)
+    return Selected(*Max.apply(input, dim=_one("max", dim, input), keepdim=keepdim))
 
 
 class Min(Function):
@@ -368,7 +356,7 @@ class Min(Function):
 
 
 @numpy_names
-def min(x: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
+def min(input: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
     """The smallest of all; along one axis, values and indices; of two tensors, element by element.
 
     >>> x = minitorch.tensor([[1.0, 5.0], [3.0, 2.0]])
@@ -379,13 +367,13 @@ def min(x: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
     """
     other = dim if isinstance(dim, Variable) else other
     if other is not None:
-        return minimum(x, other)
+        return minimum(input, other)
     if dim is None:
-        if not x.data.size:
-            raise RuntimeError(f"min: shape {x.data.shape} has no elements, so none is the smallest. Name a dim that "
-                               "is not empty.")
-        return AMin.apply(x, dim=tuple(range(x.data.ndim)), keepdim=keepdim)
-    return Selected(*Min.apply(x, dim=_one("min", dim, x), keepdim=keepdim))
+        if not input.data.size:
+            raise RuntimeError(f"min: shape {input.data.shape} has no elements, so none is the smallest. Name a "
+                               "dim that is not empty.")
+        return AMin.apply(input, dim=tuple(range(input.data.ndim)), keepdim=keepdim)
+    return Selected(*Min.apply(input, dim=_one("min", dim, input), keepdim=keepdim))
 
 
 class Count(Function):
@@ -406,29 +394,29 @@ class Count(Function):
 
 
 @numpy_names
-def argmax(x: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+def argmax(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """Where the largest is along one axis, or in reading order of all; the first one, if several are.
 
     >>> minitorch.tensor([1.0, 5.0, 2.0]).argmax()
     tensor(1)
     """
-    if dim is None and not x.data.size:
-        raise IndexError(f"argmax: shape {x.data.shape} has no elements, so none is the largest")
-    dim = None if dim is None or not x.data.ndim else _one("argmax", dim, x)
-    return Count.apply(x, op="argmax", dim=dim, keepdim=keepdim)
+    if dim is None and not input.data.size:
+        raise IndexError(f"argmax: shape {input.data.shape} has no elements, so none is the largest")
+    dim = None if dim is None or not input.data.ndim else _one("argmax", dim, input)
+    return Count.apply(input, op="argmax", dim=dim, keepdim=keepdim)
 
 
 @numpy_names
-def argmin(x: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+def argmin(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """Where the smallest is along one axis, or in reading order of all; the first one, if several are.
 
     >>> minitorch.tensor([1.0, 5.0, 2.0]).argmin()
     tensor(0)
     """
-    if dim is None and not x.data.size:
-        raise IndexError(f"argmin: shape {x.data.shape} has no elements, so none is the smallest")
-    dim = None if dim is None or not x.data.ndim else _one("argmin", dim, x)
-    return Count.apply(x, op="argmin", dim=dim, keepdim=keepdim)
+    if dim is None and not input.data.size:
+        raise IndexError(f"argmin: shape {input.data.shape} has no elements, so none is the smallest")
+    dim = None if dim is None or not input.data.ndim else _one("argmin", dim, input)
+    return Count.apply(input, op="argmin", dim=dim, keepdim=keepdim)
 
 
 class Median(Function):
@@ -451,17 +439,17 @@ class Median(Function):
 
 
 @numpy_names
-def median(x: Tensor, dim=None, keepdim: bool = False) -> Any:
+def median(input: Tensor, dim=None, keepdim: bool = False) -> Any:
     """The one in the middle (of two, the smaller); along one axis, values and indices.
 
     >>> minitorch.tensor([4.0, 1.0, 3.0, 2.0]).median()
     tensor(2.)
     """
     if dim is not None:
-        return Selected(*Median.apply(x, dim=_one("median", dim, x), keepdim=keepdim))
-    if not x.data.size:
-        raise RuntimeError(f"median: shape {x.data.shape} has no elements, so none is in the middle")
-    return MedianOfAll.apply(x)
+        return Selected(*Median.apply(input, dim=_one("median", dim, input), keepdim=keepdim))
+    if not input.data.size:
+        raise RuntimeError(f"median: shape {input.data.shape} has no elements, so none is in the middle")
+    return MedianOfAll.apply(input)
 
 
 class MedianOfAll(Function):
@@ -484,32 +472,33 @@ class MedianOfAll(Function):
 
 
 @numpy_names
-def all(x: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+def all(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """True where every element along the axes dim is true; any number but 0 counts as true.
 
     >>> minitorch.tensor([True, False]).all()
     tensor(False)
     """
-    return Count.apply(x, op="all", dim=as_dims("all", dim, x.data.ndim), keepdim=keepdim)
+    return Count.apply(input, op="all", dim=as_dims("all", dim, input.data.ndim), keepdim=keepdim)
 
 
 @numpy_names
-def any(x: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+def any(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """True where at least one element along the axes dim is true; any number but 0 counts as true.
 
     >>> minitorch.tensor([True, False]).any()
     tensor(True)
     """
-    return Count.apply(x, op="any", dim=as_dims("any", dim, x.data.ndim), keepdim=keepdim)
+    return Count.apply(input, op="any", dim=as_dims("any", dim, input.data.ndim), keepdim=keepdim)
 
 
-def count_nonzero(x: Tensor, dim=None) -> Tensor:
+@numpy_names
+def count_nonzero(input: Tensor, dim=None) -> Tensor:
     """How many elements along the axes dim are not 0.
 
     >>> minitorch.tensor([1.0, 0.0, 2.0]).count_nonzero()
     tensor(2)
     """
-    return Count.apply(x, op="count_nonzero", dim=_dims("count_nonzero", dim, x))
+    return Count.apply(input, op="count_nonzero", dim=_dims("count_nonzero", dim, input))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -534,13 +523,13 @@ class CumSum(Function):
 
 
 @numpy_names
-def cumsum(x: Tensor, dim: int, *, dtype=None) -> Tensor:
+def cumsum(input: Tensor, dim: int, *, dtype=None) -> Tensor:
     """Every element with all before it along one axis, added up.
 
     >>> minitorch.tensor([1.0, 2.0, 3.0]).cumsum(0)
     tensor([1., 3., 6.])
     """
-    return CumSum.apply(_cast(x, dtype), dim=as_dim("cumsum", dim, x.data.ndim))
+    return CumSum.apply(_cast(input, dtype), dim=as_dim("cumsum", dim, input.data.ndim))
 
 
 class CumProd(Function):
@@ -563,13 +552,13 @@ class CumProd(Function):
 
 
 @numpy_names
-def cumprod(x: Tensor, dim: int, *, dtype=None) -> Tensor:
+def cumprod(input: Tensor, dim: int, *, dtype=None) -> Tensor:
     """Every element with all before it along one axis, multiplied.
 
     >>> minitorch.tensor([1.0, 2.0, 3.0]).cumprod(0)
     tensor([1., 2., 6.])
     """
-    return CumProd.apply(_cast(x, dtype), dim=as_dim("cumprod", dim, x.data.ndim))
+    return CumProd.apply(_cast(input, dtype), dim=as_dim("cumprod", dim, input.data.ndim))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -595,7 +584,7 @@ class Norm(Function):
 
 
 @numpy_names
-def norm(x: Tensor, p="fro", dim=None, keepdim: bool = False, dtype=None) -> Tensor:
+def norm(input: Tensor, p="fro", dim=None, keepdim: bool = False, dtype=None) -> Tensor:
     """The p-norm over the axes dim; "fro" and None mean 2.
 
     >>> minitorch.tensor([3.0, -4.0]).norm()
@@ -603,7 +592,7 @@ def norm(x: Tensor, p="fro", dim=None, keepdim: bool = False, dtype=None) -> Ten
     """
     if p == "nuc" or not (p in ("fro", None) or isinstance(p, numbers.Real)):
         raise ValueError(f"norm: p must be a number, inf, -inf or 'fro', got {p!r}")
-    return _norm("norm", x, 2 if p in ("fro", None) else p, dim, keepdim, dtype)
+    return _norm("norm", input, 2 if p in ("fro", None) else p, dim, keepdim, dtype)
 
 
 @numpy_names

@@ -6,6 +6,7 @@ Each class is a node of the tape; the function under it is what people call. A v
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 import operator
 from typing import TYPE_CHECKING
@@ -22,10 +23,46 @@ if TYPE_CHECKING:
 __all__ = [
     "atleast_1d", "atleast_2d", "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat", "concatenate",
     "contiguous", "diag", "diagonal", "expand", "expand_as", "flatten", "flip", "fliplr", "flipud", "hstack",
-    "meshgrid", "movedim", "moveaxis", "narrow", "permute", "ravel", "repeat", "repeat_interleave", "reshape",
+    "meshgrid", "moveaxis", "movedim", "narrow", "permute", "ravel", "repeat", "repeat_interleave", "reshape",
     "reshape_as", "roll", "select", "split", "squeeze", "stack", "swapaxes", "swapdims", "t", "tensor_split", "tile",
     "transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "view", "view_as", "vstack",
 ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# how arguments may be named
+
+def numpy_names(function):
+    """Let an op take NumPy's axis=, keepdims= and out=None as well, as PyTorch's do."""
+
+    @functools.wraps(function)
+    def op(*args, **settings):
+        if "axis" in settings:
+            settings["dim"] = settings.pop("axis")
+        if "keepdims" in settings:
+            settings["keepdim"] = settings.pop("keepdims")
+        if settings.pop("out", None) is not None:
+            raise TypeError(f"{function.__name__}: out= is not supported; the result is a new tensor")
+        return function(*args, **settings)
+
+    return op
+
+
+def also_by_name(name: str):
+    """Let ints that are given one by one, ``f(x, 2, 3)``, also be given by name, ``f(x, shape=(2, 3))``."""
+
+    def decorate(function):
+        @functools.wraps(function)
+        def op(*args, **settings):
+            if "input" in settings:
+                args = (settings.pop("input"), *args)
+            if name in settings:
+                args = (*args, settings.pop(name))
+            return function(*args, **settings)
+
+        return op
+
+    return decorate
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -84,17 +121,19 @@ class Reshape(Function):
         return self.k.reshape_backward(dy, self.shape)
 
 
-def reshape(x: Tensor, *shape) -> Tensor:
+@also_by_name("shape")
+def reshape(input: Tensor, *shape) -> Tensor:
     """The same numbers in another shape; one size may be −1: whatever is left. A view if the strides allow it.
 
     >>> minitorch.arange(6).reshape(2, -1)
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    return Reshape.apply(x, shape=_fill_in("reshape", x.data.shape, as_sizes("reshape", shape)))
+    return Reshape.apply(input, shape=_fill_in("reshape", input.data.shape, as_sizes("reshape", shape)))
 
 
-def view(x: Tensor, *shape) -> Tensor:
+@also_by_name("size")
+def view(input: Tensor, *shape) -> Tensor:
     """The same numbers in another shape, never copied: an error if the memory layout does not allow it.
 
     >>> minitorch.arange(6).view(3, 2)
@@ -104,75 +143,77 @@ def view(x: Tensor, *shape) -> Tensor:
     """
     if len(shape) == 1 and isinstance(shape[0], (np.dtype, type)):
         raise DTypeError(f"view: reading the same bytes as {shape[0]} is not supported. To convert, use x.to(dtype).")
-    sizes = _fill_in("view", x.data.shape, as_sizes("view", shape))
-    if not x.data.flags.c_contiguous and not _is_view_of(x.data, sizes):
-        raise ShapeError(f"view: shape {x.data.shape} with its present strides cannot be seen as {sizes} without "
+    sizes = _fill_in("view", input.data.shape, as_sizes("view", shape))
+    if not input.data.flags.c_contiguous and not _is_view_of(input.data, sizes):
+        raise ShapeError(f"view: shape {input.data.shape} with its present strides cannot be seen as {sizes} without "
                          "copying. Use x.reshape(...), or x.contiguous().view(...).")
-    return Reshape.apply(x, shape=sizes)
+    return Reshape.apply(input, shape=sizes)
 
 
-def reshape_as(x: Tensor, other: Tensor) -> Tensor:
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """The same numbers in other's shape."""
-    return reshape(x, other.data.shape)
+    return reshape(input, other.data.shape)
 
 
-def view_as(x: Tensor, other: Tensor) -> Tensor:
+def view_as(input: Tensor, other: Tensor) -> Tensor:
     """The same numbers in other's shape, never copied."""
-    return view(x, other.data.shape)
+    return view(input, other.data.shape)
 
 
-def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The axes from start_dim to end_dim as one.
 
     >>> minitorch.zeros(2, 3, 4).flatten(1).shape
     (2, 12)
     """
-    shape = x.data.shape
+    shape = input.data.shape
     start, end = as_dim("flatten", start_dim, len(shape)), as_dim("flatten", end_dim, len(shape))
     if start > end:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     if start == end and shape:
-        return x
-    return Reshape.apply(x, shape=(*shape[:start], math.prod(shape[start:end + 1]), *shape[end + 1:]))
+        return input
+    return Reshape.apply(input, shape=(*shape[:start], math.prod(shape[start:end + 1]), *shape[end + 1:]))
 
 
-def ravel(x: Tensor) -> Tensor:
+def ravel(input: Tensor) -> Tensor:
     """All elements as one axis."""
-    return flatten(x)
+    return flatten(input)
 
 
-def unflatten(x: Tensor, dim: int, sizes) -> Tensor:
+def unflatten(input: Tensor, dim: int, sizes) -> Tensor:
     """One axis as several; one of their sizes may be −1.
 
     >>> minitorch.zeros(2, 12).unflatten(1, (3, -1)).shape
     (2, 3, 4)
     """
-    shape = x.data.shape
+    shape = input.data.shape
     dim = as_dim("unflatten", dim, len(shape))
     sizes = _fill_in("unflatten", shape[dim:dim + 1], as_sizes("unflatten", (sizes,)))
-    return Reshape.apply(x, shape=(*shape[:dim], *sizes, *shape[dim + 1:]))
+    return Reshape.apply(input, shape=(*shape[:dim], *sizes, *shape[dim + 1:]))
 
 
-def squeeze(x: Tensor, dim=None) -> Tensor:
+@numpy_names
+def squeeze(input: Tensor, dim=None) -> Tensor:
     """Without axes of size 1: all of them, or those in dim.
 
     >>> minitorch.zeros(1, 3, 1).squeeze().shape
     (3,)
     """
-    shape = x.data.shape
+    shape = input.data.shape
     dims = as_dims("squeeze", dim, len(shape))
-    return Reshape.apply(x, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in dims))
+    return Reshape.apply(input, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in dims))
 
 
-def unsqueeze(x: Tensor, dim: int) -> Tensor:
+@numpy_names
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new axis of size 1 at dim.
 
     >>> minitorch.zeros(3).unsqueeze(-1).shape
     (3, 1)
     """
-    shape = x.data.shape
+    shape = input.data.shape
     dim = as_dim("unsqueeze", dim, len(shape) + 1)
-    return Reshape.apply(x, shape=(*shape[:dim], 1, *shape[dim:]))
+    return Reshape.apply(input, shape=(*shape[:dim], 1, *shape[dim:]))
 
 
 def atleast_1d(*tensors):
@@ -207,60 +248,61 @@ class Permute(Function):
         return self.k.permute_backward(dy, self.dims)
 
 
-def permute(x: Tensor, *dims) -> Tensor:
+@also_by_name("dims")
+def permute(input: Tensor, *dims) -> Tensor:
     """The axes in another order; a view.
 
     >>> minitorch.zeros(2, 3, 4).permute(2, 0, 1).shape
     (4, 2, 3)
     """
-    ndim = x.data.ndim
+    ndim = input.data.ndim
     sizes = as_sizes("permute", dims)
     if len(sizes) != ndim:
-        raise ShapeError(f"permute: got {len(sizes)} dims {sizes} for shape {x.data.shape}. Name each axis once.")
+        raise ShapeError(f"permute: got {len(sizes)} dims {sizes} for shape {input.data.shape}. Name each axis once.")
     order = tuple([as_dim("permute", d, ndim) for d in sizes])
     if len(set(order)) != ndim:
         raise RuntimeError(f"permute: dims {sizes} name an axis twice. Name each axis once.")
-    return Permute.apply(x, dims=order)
+    return Permute.apply(input, dims=order)
 
 
-def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes swapped; a view.
 
     >>> minitorch.zeros(2, 3, 4).transpose(-2, -1).shape
     (2, 4, 3)
     """
-    ndim = x.data.ndim
+    ndim = input.data.ndim
     a, b = as_dim("transpose", dim0, ndim), as_dim("transpose", dim1, ndim)
     order = list(range(ndim))
     if ndim:
         order[a], order[b] = b, a
-    return Permute.apply(x, dims=tuple(order))
+    return Permute.apply(input, dims=tuple(order))
 
 
-def swapaxes(x: Tensor, axis0: int, axis1: int) -> Tensor:
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
     """Two axes swapped; a view."""
-    return transpose(x, axis0, axis1)
+    return transpose(input, axis0, axis1)
 
 
-def swapdims(x: Tensor, dim0: int, dim1: int) -> Tensor:
+def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes swapped; a view."""
-    return transpose(x, dim0, dim1)
+    return transpose(input, dim0, dim1)
 
 
-def t(x: Tensor) -> Tensor:
+def t(input: Tensor) -> Tensor:
     """A matrix with rows and columns swapped; a view."""
-    if x.data.ndim > 2:
-        raise ShapeError(f"t: expected at most 2 axes, got shape {x.data.shape}. Use x.transpose(-2, -1) or x.mT.")
-    return Permute.apply(x, dims=tuple(reversed(range(x.data.ndim))))
+    if input.data.ndim > 2:
+        raise ShapeError(f"t: expected at most 2 axes, got shape {input.data.shape}. Use x.transpose(-2, -1) or x.mT.")
+    return Permute.apply(input, dims=tuple(reversed(range(input.data.ndim))))
 
 
-def movedim(x: Tensor, source, destination) -> Tensor:
+def movedim(input: Tensor, source, destination) -> Tensor:
     """Axes taken from source to destination, the others in order around them; a view.
 
     >>> minitorch.zeros(2, 3, 4).movedim(0, -1).shape
     (3, 4, 2)
     """
-    ndim = x.data.ndim
+    ndim = input.data.ndim
     lists = [d if isinstance(d, (tuple, list)) else (d,) for d in (source, destination)]
     froms, tos = [[as_dim("movedim", d, ndim) for d in dims] for dims in lists]
     if len(froms) != len(tos):
@@ -271,12 +313,12 @@ def movedim(x: Tensor, source, destination) -> Tensor:
     order = [d for d in range(ndim) if d not in froms]
     for to, come in sorted(zip(tos, froms)) if ndim else ():
         order.insert(to, come)
-    return Permute.apply(x, dims=tuple(order))
+    return Permute.apply(input, dims=tuple(order))
 
 
-def moveaxis(x: Tensor, source, destination) -> Tensor:
+def moveaxis(input: Tensor, source, destination) -> Tensor:
     """Axes taken from source to destination; a view."""
-    return movedim(x, source, destination)
+    return movedim(input, source, destination)
 
 
 class Expand(Function):
@@ -297,24 +339,25 @@ class Expand(Function):
         return self.k.expand_backward(dy, self.shape)
 
 
-def expand(x: Tensor, *sizes) -> Tensor:
+@also_by_name("size")
+def expand(input: Tensor, *sizes) -> Tensor:
     """Axes of size 1, and new ones in front, seen many times; −1 keeps a size. A view, not to be written to.
 
     >>> minitorch.tensor([[1], [2]]).expand(-1, 3)
     tensor([[1, 1, 1],
             [2, 2, 2]])
     """
-    return _expand("expand", x, as_sizes("expand", sizes))
+    return _expand("expand", input, as_sizes("expand", sizes))
 
 
-def expand_as(x: Tensor, other: Tensor) -> Tensor:
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """Expanded to other's shape; a view."""
-    return _expand("expand_as", x, other.data.shape)
+    return _expand("expand_as", input, other.data.shape)
 
 
-def broadcast_to(x: Tensor, size) -> Tensor:
+def broadcast_to(input: Tensor, size) -> Tensor:
     """Expanded to a shape; a view."""
-    return _expand("broadcast_to", x, as_sizes("broadcast_to", (size,)))
+    return _expand("broadcast_to", input, as_sizes("broadcast_to", (size,)))
 
 
 def broadcast_tensors(*tensors) -> tuple[Tensor, ...]:
@@ -368,35 +411,37 @@ class Narrow(Function):
         return self.k.narrow_backward(dy, self.shape, self.dim, self.start, self.length)
 
 
-def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
+@numpy_names
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """length entries of one axis, from start on; a view.
 
     >>> minitorch.arange(5).narrow(0, 1, 3)
     tensor([1, 2, 3])
     """
-    _refuse_scalar("narrow", x)
-    dim = as_dim("narrow", dim, x.data.ndim)
-    start, length, n = operator.index(start), operator.index(length), x.data.shape[dim]
+    _refuse_scalar("narrow", input)
+    dim = as_dim("narrow", dim, input.data.ndim)
+    start, length, n = operator.index(start), operator.index(length), input.data.shape[dim]
     if not -n <= start <= n:
         raise IndexError(f"narrow: start out of range [{-n}, {n}], got {start}")
     begin = start + n if start < 0 else start
     if length < 0 or begin + length > n:
         raise RuntimeError(f"narrow: start {start} and length {length} leave axis {dim}, which has size {n}")
-    return Narrow.apply(x, dim=dim, start=begin, length=length)
+    return Narrow.apply(input, dim=dim, start=begin, length=length)
 
 
-def select(x: Tensor, dim: int, index: int) -> Tensor:
+@numpy_names
+def select(input: Tensor, dim: int, index: int) -> Tensor:
     """One entry of one axis, without that axis; a view.
 
     >>> minitorch.select(minitorch.arange(6).reshape(2, 3), 1, -1)
     tensor([2, 5])
     """
-    _refuse_scalar("select", x)
-    dim = as_dim("select", dim, x.data.ndim)
-    index, n, shape = operator.index(index), x.data.shape[dim], x.data.shape
+    _refuse_scalar("select", input)
+    dim = as_dim("select", dim, input.data.ndim)
+    index, n, shape = operator.index(index), input.data.shape[dim], input.data.shape
     if not -n <= index < n:
         raise IndexError(f"select: index {index} is out of range [{-n}, {n - 1}] for axis {dim} of shape {shape}")
-    return reshape(Narrow.apply(x, dim=dim, start=index % n, length=1), shape[:dim] + shape[dim + 1:])
+    return reshape(Narrow.apply(input, dim=dim, start=index % n, length=1), shape[:dim] + shape[dim + 1:])
 
 
 class Diagonal(Function):
@@ -417,16 +462,16 @@ class Diagonal(Function):
         return self.k.diagonal_backward(dy, self.shape, self.offset, self.dim1, self.dim2)
 
 
-def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as the last axis; a view.
 
     >>> minitorch.tensor([[1, 2], [3, 4]]).diagonal()
     tensor([1, 4])
     """
-    a, b = as_dim("diagonal", dim1, x.data.ndim), as_dim("diagonal", dim2, x.data.ndim)
+    a, b = as_dim("diagonal", dim1, input.data.ndim), as_dim("diagonal", dim2, input.data.ndim)
     if a == b:
         raise RuntimeError(f"diagonal: dim1 {dim1} and dim2 {dim2} are the same axis; a diagonal needs two")
-    return Diagonal.apply(x, offset=operator.index(offset), dim1=a, dim2=b)
+    return Diagonal.apply(input, offset=operator.index(offset), dim1=a, dim2=b)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -450,59 +495,61 @@ class Split(Function):
         return self.k.split_backward(dys, self.shape, self.dtype, self.sizes, self.dim)
 
 
-def split(x: Tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
+def split(tensor: Tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of this size along dim (the last may be smaller), or of the sizes in a list; views.
 
     >>> minitorch.arange(5).split(2)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
-    _refuse_scalar("split", x)
-    dim = as_dim("split", dim, x.data.ndim)
-    n = x.data.shape[dim]
+    _refuse_scalar("split", tensor)
+    dim = as_dim("split", dim, tensor.data.ndim)
+    n = tensor.data.shape[dim]
     if isinstance(split_size_or_sections, (tuple, list)):
         sizes = as_sizes("split", (split_size_or_sections,))
         if builtins.sum(sizes) != n or any(s < 0 for s in sizes):
             raise ShapeError(f"split: the sizes {list(sizes)} add up to {builtins.sum(sizes)}, axis {dim} of shape "
-                             f"{x.data.shape} has {n}. They must be equal, and no size negative.")
+                             f"{tensor.data.shape} has {n}. They must be equal, and no size negative.")
     else:
         size = operator.index(split_size_or_sections)
         if size < 0 or size == 0 and n:
             raise RuntimeError(f"split: split_size must be positive, got {size}")
         sizes = tuple(builtins.min(size, n - start) for start in range(0, n, size)) if n else (0,)
-    return Split.apply(x, sizes=sizes, dim=dim)
+    return Split.apply(tensor, sizes=sizes, dim=dim)
 
 
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+@numpy_names
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most this many pieces of equal size along dim (the last may be smaller); views.
 
     >>> minitorch.arange(5).chunk(2)
     (tensor([0, 1, 2]), tensor([3, 4]))
     """
-    _refuse_scalar("chunk", x)
-    dim = as_dim("chunk", dim, x.data.ndim)
+    _refuse_scalar("chunk", input)
+    dim = as_dim("chunk", dim, input.data.ndim)
     if operator.index(chunks) < 1:
         raise RuntimeError(f"chunk: chunks must be at least 1, got {chunks}")
-    n = x.data.shape[dim]
-    return split(x, -(-n // chunks), dim) if n else split(x, [0] * chunks, dim)
+    n = input.data.shape[dim]
+    return split(input, -(-n // chunks), dim) if n else split(input, [0] * chunks, dim)
 
 
-def tensor_split(x: Tensor, indices_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
+@numpy_names
+def tensor_split(input: Tensor, indices_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
     """Exactly this many pieces along dim, the first ones larger by one if need be; or cut at these indices.
 
     >>> minitorch.tensor_split(minitorch.arange(5), 3)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
-    _refuse_scalar("tensor_split", x)
-    dim = as_dim("tensor_split", dim, x.data.ndim)
-    n = x.data.shape[dim]
+    _refuse_scalar("tensor_split", input)
+    dim = as_dim("tensor_split", dim, input.data.ndim)
+    n = input.data.shape[dim]
     if isinstance(indices_or_sections, (tuple, list)):
         cuts = [slice(i).indices(n)[1] for i in indices_or_sections]
         edges = list(zip([0, *cuts], [*cuts, n]))
-        return tuple(narrow(x, dim, start, builtins.max(0, stop - start)) for start, stop in edges)
+        return tuple(narrow(input, dim, start, builtins.max(0, stop - start)) for start, stop in edges)
     pieces = operator.index(indices_or_sections)
     if pieces < 1:
         raise RuntimeError(f"tensor_split: the number of sections must be at least 1, got {pieces}")
-    return split(x, [n // pieces + (i < n % pieces) for i in range(pieces)], dim)
+    return split(input, [n // pieces + (i < n % pieces) for i in range(pieces)], dim)
 
 
 class Unbind(Function):
@@ -523,15 +570,16 @@ class Unbind(Function):
         return self.k.unbind_backward(dys, self.shape, self.dtype, self.dim)
 
 
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+@numpy_names
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The entries of one axis, without that axis; views.
 
     >>> minitorch.tensor([[1, 2], [3, 4]]).unbind()
     (tensor([1, 2]), tensor([3, 4]))
     """
-    _refuse_scalar("unbind", x)
-    dim = as_dim("unbind", dim, x.data.ndim)
-    return Unbind.apply(x, dim=dim) if x.data.shape[dim] else ()
+    _refuse_scalar("unbind", input)
+    dim = as_dim("unbind", dim, input.data.ndim)
+    return Unbind.apply(input, dim=dim) if input.data.shape[dim] else ()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -555,6 +603,7 @@ class Cat(Function):
         return self.k.cat_backward(dy, self.sizes, self.dim, self.needs)
 
 
+@numpy_names
 def cat(tensors, dim: int = 0) -> Tensor:
     """Tensors end to end along dim; their other sizes are equal.
 
@@ -564,11 +613,13 @@ def cat(tensors, dim: int = 0) -> Tensor:
     return _cat("cat", tensors, dim)
 
 
+@numpy_names
 def concat(tensors, dim: int = 0) -> Tensor:
     """Tensors end to end along dim."""
     return _cat("concat", tensors, dim)
 
 
+@numpy_names
 def concatenate(tensors, dim: int = 0) -> Tensor:
     """Tensors end to end along dim."""
     return _cat("concatenate", tensors, dim)
@@ -592,6 +643,7 @@ class Stack(Function):
         return self.k.stack_backward(dy, self.dim, self.needs)
 
 
+@numpy_names
 def stack(tensors, dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis.
 
@@ -639,9 +691,9 @@ class Contiguous(Function):
         return self.k.contiguous_backward(dy)
 
 
-def contiguous(x: Tensor) -> Tensor:
+def contiguous(input: Tensor) -> Tensor:
     """x itself if it lies in memory in reading order, else a copy that does."""
-    return x if x.data.flags.c_contiguous else Contiguous.apply(x)
+    return input if input.data.flags.c_contiguous else Contiguous.apply(input)
 
 
 class Repeat(Function):
@@ -662,20 +714,22 @@ class Repeat(Function):
         return self.k.repeat_backward(dy, self.shape, self.repeats)
 
 
-def repeat(x: Tensor, *repeats) -> Tensor:
+@also_by_name("repeats")
+def repeat(input: Tensor, *repeats) -> Tensor:
     """x laid side by side, so many times along each axis; further axes come in front. Like NumPy's tile.
 
     >>> minitorch.tensor([1, 2]).repeat(2, 2)
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    return _repeat("repeat", x, as_sizes("repeat", repeats))
+    return _repeat("repeat", input, as_sizes("repeat", repeats))
 
 
-def tile(x: Tensor, *dims) -> Tensor:
+@also_by_name("dims")
+def tile(input: Tensor, *dims) -> Tensor:
     """Like repeat, but axes that dims leaves out in front are taken once."""
     sizes = as_sizes("tile", dims)
-    return _repeat("tile", x, (1,) * (x.data.ndim - len(sizes)) + sizes)
+    return _repeat("tile", input, (1,) * (input.data.ndim - len(sizes)) + sizes)
 
 
 class RepeatInterleave(Function):
@@ -696,16 +750,17 @@ class RepeatInterleave(Function):
         return self.k.repeat_interleave_backward(dy, self.shape, self.repeats, self.dim)
 
 
-def repeat_interleave(x: Tensor, repeats, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+@numpy_names
+def repeat_interleave(input: Tensor, repeats, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
     """Every entry of one axis several times in a row: as often as the number says, or its own number in a tensor.
 
     >>> minitorch.tensor([1, 2]).repeat_interleave(2)
     tensor([1, 1, 2, 2])
     """
-    x = flatten(x) if dim is None else atleast_1d(x)
-    dim = as_dim("repeat_interleave", 0 if dim is None else dim, x.data.ndim)
+    input = flatten(input) if dim is None else atleast_1d(input)
+    dim = as_dim("repeat_interleave", 0 if dim is None else dim, input.data.ndim)
     counts = np.asarray(repeats.data if isinstance(repeats, Variable) else repeats)
-    n = x.data.shape[dim]
+    n = input.data.shape[dim]
     if counts.dtype.kind not in "iu":
         raise DTypeError(f"repeat_interleave: repeats must be integers, got {counts.dtype}")
     if counts.ndim > 1 or counts.size not in (1, n):
@@ -713,7 +768,7 @@ def repeat_interleave(x: Tensor, repeats, dim: int | None = None, *, output_size
                          "Give one number, or one for each entry.")
     if (counts < 0).any():
         raise RuntimeError(f"repeat_interleave: repeats must not be negative, got {counts.min()}")
-    return RepeatInterleave.apply(x, repeats=np.broadcast_to(counts.reshape(-1), (n,)).astype(np.int64), dim=dim)
+    return RepeatInterleave.apply(input, repeats=np.broadcast_to(counts.reshape(-1), (n,)).astype(np.int64), dim=dim)
 
 
 class Flip(Function):
@@ -734,23 +789,24 @@ class Flip(Function):
         return self.k.flip_backward(dy, self.dims)
 
 
-def flip(x: Tensor, *dims) -> Tensor:
+@also_by_name("dims")
+def flip(input: Tensor, *dims) -> Tensor:
     """These axes read backwards.
 
     >>> minitorch.arange(3).flip(0)
     tensor([2, 1, 0])
     """
-    return Flip.apply(x, dims=as_dims("flip", as_sizes("flip", dims), x.data.ndim))
+    return Flip.apply(input, dims=as_dims("flip", as_sizes("flip", dims), input.data.ndim))
 
 
-def fliplr(x: Tensor) -> Tensor:
+def fliplr(input: Tensor) -> Tensor:
     """The second axis read backwards."""
-    return flip(x, 1)
+    return flip(input, 1)
 
 
-def flipud(x: Tensor) -> Tensor:
+def flipud(input: Tensor) -> Tensor:
     """The first axis read backwards."""
-    return flip(x, 0)
+    return flip(input, 0)
 
 
 class Roll(Function):
@@ -771,7 +827,7 @@ class Roll(Function):
         return self.k.roll_backward(dy, self.shifts, self.dims)
 
 
-def roll(x: Tensor, shifts, dims=None) -> Tensor:
+def roll(input: Tensor, shifts, dims=None) -> Tensor:
     """Entries moved along axes, round and round; without dims in reading order of all.
 
     >>> minitorch.arange(4).roll(1)
@@ -781,11 +837,11 @@ def roll(x: Tensor, shifts, dims=None) -> Tensor:
     if dims is None or isinstance(dims, (tuple, list)) and not dims:
         if len(shifts) != 1:
             raise RuntimeError(f"roll: got {len(shifts)} shifts and no dims. Name one axis for each shift.")
-        return reshape(roll(flatten(x), shifts, 0), x.data.shape)
+        return reshape(roll(flatten(input), shifts, 0), input.data.shape)
     dims = dims if isinstance(dims, (tuple, list)) else (dims,)
     if len(dims) != len(shifts):
         raise RuntimeError(f"roll: got {len(shifts)} shifts for {len(dims)} dims. Name one axis for each shift.")
-    return Roll.apply(x, shifts=shifts, dims=tuple(as_dim("roll", d, x.data.ndim) for d in dims))
+    return Roll.apply(input, shifts=shifts, dims=tuple(as_dim("roll", d, input.data.ndim) for d in dims))
 
 
 class Tril(Function):
@@ -806,15 +862,15 @@ class Tril(Function):
         return self.k.tril_backward(dy, self.diagonal)
 
 
-def tril(x: Tensor, diagonal: int = 0) -> Tensor:
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle; 0 above the diagonal.
 
     >>> minitorch.ones(2, 3).tril()
     tensor([[1., 0., 0.],
             [1., 1., 0.]])
     """
-    _refuse_vector("tril", x)
-    return Tril.apply(x, diagonal=operator.index(diagonal))
+    _refuse_vector("tril", input)
+    return Tril.apply(input, diagonal=operator.index(diagonal))
 
 
 class Triu(Function):
@@ -835,15 +891,15 @@ class Triu(Function):
         return self.k.triu_backward(dy, self.diagonal)
 
 
-def triu(x: Tensor, diagonal: int = 0) -> Tensor:
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle; 0 below the diagonal.
 
     >>> minitorch.ones(2, 3).triu(1)
     tensor([[0., 1., 1.],
             [0., 0., 1.]])
     """
-    _refuse_vector("triu", x)
-    return Triu.apply(x, diagonal=operator.index(diagonal))
+    _refuse_vector("triu", input)
+    return Triu.apply(input, diagonal=operator.index(diagonal))
 
 
 class Diag(Function):
@@ -864,19 +920,19 @@ class Diag(Function):
         return self.k.diag_backward(dy, self.diagonal)
 
 
-def diag(x: Tensor, diagonal: int = 0) -> Tensor:
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """A vector as the diagonal of a matrix; of a matrix, its diagonal as a vector.
 
     >>> minitorch.diag(minitorch.tensor([1, 2]))
     tensor([[1, 0],
             [0, 2]])
     """
-    if x.data.ndim not in (1, 2):
-        raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.data.shape}. "
+    if input.data.ndim not in (1, 2):
+        raise ShapeError(f"diag: expected a vector or a matrix, got shape {input.data.shape}. "
                          "For more axes use x.diagonal(offset, dim1, dim2).")
-    if x.data.ndim == 2:
-        return diagonal_(x, diagonal)
-    return Diag.apply(x, diagonal=operator.index(diagonal))
+    if input.data.ndim == 2:
+        return diagonal_(input, diagonal)
+    return Diag.apply(input, diagonal=operator.index(diagonal))
 
 
 diagonal_ = diagonal  # tril, triu and diag have an argument of that name

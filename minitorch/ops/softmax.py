@@ -6,9 +6,10 @@ import warnings
 from typing import TYPE_CHECKING
 
 from minitorch.autograd import Function
+from minitorch.errors import DTypeError
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.elementwise import neg
-from minitorch.errors import DTypeError
+from minitorch.ops.shape import numpy_names
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
@@ -54,6 +55,7 @@ class LogSoftmax(Function):
         return self.k.log_softmax_backward(dy, self.y, self.axis)
 
 
+@numpy_names
 def softmax(input: Tensor, dim: int | None = None, *, dtype=None) -> Tensor:
     """Positive numbers that add up to 1 along ``dim``, larger where the input is larger.
 
@@ -64,6 +66,7 @@ def softmax(input: Tensor, dim: int | None = None, *, dtype=None) -> Tensor:
     return Softmax.apply(x, axis=axis)
 
 
+@numpy_names
 def log_softmax(input: Tensor, dim: int | None = None, *, dtype=None) -> Tensor:
     """The logarithms of softmax, exact where softmax itself is nearly 0.
 
@@ -86,7 +89,7 @@ def _checked(op, x, dim, dtype):
     if dim is None:
         dim = 0 if x.ndim in (0, 1, 3) else 1
         warnings.warn(f"{op}: no dim given; using dim={dim}, PyTorch's old rule. Say dim=-1 for the last axis.",
-                      UserWarning, stacklevel=3)
+                      UserWarning, stacklevel=4)
     if not -max(x.ndim, 1) <= dim < max(x.ndim, 1):
         raise IndexError(f"{op}: dimension out of range [{-max(x.ndim, 1)}, {max(x.ndim, 1) - 1}], got {dim}")
     return x, dim

@@ -15,6 +15,7 @@ list are differentiated; integer and bool arrays, None and scalars only travel a
 from contextlib import contextmanager
 
 import numpy as np
+
 from minitorch.kernels import cpu, reference
 
 __all__ = ["CHECKS", "agree", "check_same", "complex_step", "filled", "frozen", "layouts", "layouts_of", "normal",

@@ -5,9 +5,10 @@ import math
 import numba
 import numpy as np
 import pytest
-from kernel_checks import normal
 
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import normal
 
 BACKENDS = [reference, cpu]
 ULP = 2.0**-23

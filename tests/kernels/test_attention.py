@@ -8,8 +8,10 @@ import zlib
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, layouts
+
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, layouts
 
 # B, H, G, T, S, D, E: small enough for a complex step at every number
 TINY = [
@@ -19,7 +21,8 @@ TINY = [
 SHAPES = [
     *TINY, (1, 2, 1, 31, 33, 8, 8), (2, 1, 1, 32, 32, 5, 7), (1, 3, 1, 33, 31, 4, 4), (1, 2, 2, 191, 64, 3, 3),
     (1, 1, 1, 192, 193, 8, 2), (1, 2, 1, 257, 255, 5, 6), (3, 4, 2, 65, 130, 7, 5), (1, 1, 1, 1, 300, 16, 16),
-    (1, 1, 1, 300, 1, 16, 16), (2, 2, 1, 0, 3, 2, 2), (2, 2, 1, 3, 0, 2, 2), (0, 2, 1, 3, 3, 2, 2), (1, 0, 1, 3, 3, 2, 2),
+    (1, 1, 1, 300, 1, 16, 16), (2, 2, 1, 0, 3, 2, 2), (2, 2, 1, 3, 0, 2, 2), (0, 2, 1, 3, 3, 2, 2),
+    (1, 0, 1, 3, 3, 2, 2),
     (1, 2, 1, 3, 3, 0, 2), (1, 2, 1, 3, 3, 2, 0),
 ]
 MASKS = ["none", "bool-TS", "bool-keys", "bool-full", "float-TS", "float-HTS", "float-full", "float-keys", "float-rows",
@@ -48,7 +51,7 @@ def make(shape, mask, dtype="d"):
 
 
 def agree(got, want, tolerance=1e-12):
-    """Every pair within tolerance · max(1, |want|): the gradient of a mask that moves whole rows is 0 but for rounding."""
+    """Every pair within tolerance · max(1, |want|): a mask that moves whole rows has a gradient of 0 and rounding."""
     for a, b in zip(got, want, strict=True):
         if b is None:
             assert a is None
@@ -176,8 +179,8 @@ def test_fully_masked_rows_give_zero_and_get_zero(backend, T, kind):
     keep = np.arange(T) % 3 != 0
     y2, lse2 = backend.attention_forward(q[:, :, keep], k, v, mask[:, :, keep], False, 0.5, 0.0, 0)
     agree([y[:, :, keep], lse[:, :, keep]], [y2, lse2])
-    agree(backend.attention_backward(dy[:, :, keep], q[:, :, keep], k, v, mask[:, :, keep], y2, lse2, False, 0.5, 0.0, 0,
-                                     (True, True, True, False)), [dq[:, :, keep], dk, dv, None])
+    agree(backend.attention_backward(dy[:, :, keep], q[:, :, keep], k, v, mask[:, :, keep], y2, lse2, False, 0.5, 0.0,
+                                     0, (True, True, True, False)), [dq[:, :, keep], dk, dv, None])
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
@@ -198,8 +201,11 @@ def test_poison_in_masked_positions_does_not_leak(backend, T, where, poison):
     else:
         bad_k[[0, 2, S - 1]] = True
         mask = np.broadcast_to(~bad_k if where == "bool" else np.where(bad_k, -np.inf, 0.3), (T, S))
-    run = lambda q, k, v, dy: (lambda y, lse: (y, lse, *backend.attention_backward(
-        dy, q, k, v, mask, y, lse, causal, 0.5, 0.0, 0)))(*backend.attention_forward(q, k, v, mask, causal, 0.5, 0.0, 0))
+
+    def run(q, k, v, dy):
+        y, lse = backend.attention_forward(q, k, v, mask, causal, 0.5, 0.0, 0)
+        return y, lse, *backend.attention_backward(dy, q, k, v, mask, y, lse, causal, 0.5, 0.0, 0)
+
     clean = run(q, k, v, dy)
     q, k, v, dy = q.copy(), k.copy(), v.copy(), dy.copy()
     q[:, :, bad_q] = dy[:, :, bad_q] = poison
@@ -258,7 +264,8 @@ def test_inputs_are_not_written_to():
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("size", [1.0, 5.0])
-@pytest.mark.parametrize("shape", [(2, 2, 2, 64, 64, 16, 16), (1, 2, 2, 257, 257, 64, 64), (1, 4, 2, 130, 130, 32, 32)], ids=str)
+@pytest.mark.parametrize("shape", [
+    (2, 2, 2, 64, 64, 16, 16), (1, 2, 2, 257, 257, 64, 64), (1, 4, 2, 130, 130, 32, 32)], ids=str)
 def test_float32_is_no_less_accurate_than_torch(shape, size, causal):
     torch = pytest.importorskip("torch")
     q, k, v, _, dy = make(shape, "none", "f")
@@ -300,9 +307,11 @@ import hashlib, json, numpy as np
 from minitorch.kernels import cpu
 r, bits = np.random.default_rng(0), {}
 for dtype in "fd":
-    for shape in [(1, 1, 1, 300, 300, 64, 64), (2, 6, 2, 200, 130, 32, 16), (3, 5, 1, 65, 65, 8, 8), (1, 4, 4, 1000, 1000, 16, 16)]:
+    for shape in [(1, 1, 1, 300, 300, 64, 64), (2, 6, 2, 200, 130, 32, 16), (3, 5, 1, 65, 65, 8, 8),
+                  (1, 4, 4, 1000, 1000, 16, 16)]:
         B, H, G, T, S, D, E = shape
-        q, k, v, dy = (r.standard_normal(s).astype(dtype) for s in ((B, H, T, D), (B, G, S, D), (B, G, S, E), (B, H, T, E)))
+        q, k, v, dy = (r.standard_normal(s).astype(dtype) for s in (
+            (B, H, T, D), (B, G, S, D), (B, G, S, E), (B, H, T, E)))
         for mask in None, r.standard_normal((T, S)).astype(dtype), r.standard_normal((H, 1, S)).astype(dtype):
             for p in (0.0, 0.2):
                 y, lse = cpu.attention_forward(q, k, v, mask, True, 0.3, p, 5)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, normal
 
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, normal
 
 SHAPES = [(1, 1), (1, 5), (7, 3), (0, 4), (33, 31), (65, 64)]
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, layouts_of, normal
 
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, layouts_of, normal
 
 SHAPES = [(1,), (7,), (0,), (3, 5), (2, 3, 5), (33, 31), (64, 65), (0, 3), (2, 0)]
 

@@ -3,13 +3,16 @@
 import numba
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, normal
 
 from minitorch.kernels import cpu, reference
 
+from kernel_checks import CHECKS, normal
 
-@pytest.mark.parametrize("rows, width, ids_shape", [(1, 1, (1,)), (5, 3, (2, 4)), (3, 7, ()), (4, 2, (0,)), (7, 0, (3,)),
-                                                     (33, 5, (65,)), (2, 31, (3, 4, 5))])
+
+@pytest.mark.parametrize("rows, width, ids_shape", [
+    (1, 1, (1,)), (5, 3, (2, 4)), (3, 7, ()), (4, 2, (0,)), (7, 0, (3,)),
+    (33, 5, (65,)), (2, 31, (3, 4, 5)),
+])
 @pytest.mark.parametrize("padding", [None, 0])
 @pytest.mark.parametrize("check", CHECKS)
 def test_embedding(check, padding, rows, width, ids_shape):

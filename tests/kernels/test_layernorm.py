@@ -1,6 +1,7 @@
 """LayerNorm and RMSNorm: derivative, agreement, layouts, unwritten memory."""
 
 import pytest
+
 from kernel_checks import CHECKS, normal
 
 SHAPES = [(1, 1), (1, 7), (5, 1), (2, 3, 5), (7,), (33, 31), (65, 64), (1, 0), (0, 4), (2, 0, 3), (3, 129)]

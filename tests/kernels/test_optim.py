@@ -4,12 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
+
 from minitorch.kernels import cpu, reference
 
 SGD = [
     dict(lr=0.1, momentum=momentum, dampening=dampening, weight_decay=decay, nesterov=nesterov, maximize=maximize)
-    for momentum, dampening, decay, nesterov, maximize in itertools.product((0, 0.9), (0, 0.3), (0, 0.05), (False, True),
-                                                                            (False, True))
+    for momentum, dampening, decay, nesterov, maximize in itertools.product(
+        (0, 0.9), (0, 0.3), (0, 0.05), (False, True), (False, True))
     if not (nesterov and (momentum == 0 or dampening)) and not (dampening and not momentum)
 ]
 ADAM = [
@@ -92,7 +93,8 @@ def test_cpu_against_reference_over_shapes(shape, dtype, tolerance):
 
 
 @pytest.mark.parametrize("k", BACKENDS, ids=name)
-@pytest.mark.parametrize("lay", [np.asfortranarray, lambda x: np.repeat(x, 2, 1)[:, ::2], lambda x: x[::-1].copy()[::-1]])
+@pytest.mark.parametrize("lay", [
+    np.asfortranarray, lambda x: np.repeat(x, 2, 1)[:, ::2], lambda x: x[::-1].copy()[::-1]])
 def test_arrays_of_any_layout_are_updated_in_place(lay, k):
     r = np.random.default_rng(2)
     param, grad, m, v, vmax = (abs(r.standard_normal((5, 7))) for _ in range(5))

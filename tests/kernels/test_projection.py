@@ -9,8 +9,10 @@ import zlib
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, check_same
+
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, check_same
 
 # N, d, V
 SHAPES = [(1, 1, 1), (3, 2, 4), (5, 3, 2), (4, 1, 7), (0, 3, 4), (3, 0, 4), (7, 13, 11), (31, 17, 129), (130, 33, 257)]
@@ -21,7 +23,8 @@ def make(shape, dtype="d", ignore=-100, share=0.3):
     N, d, V = shape
     r = np.random.default_rng(zlib.crc32(repr(shape).encode()))
     labels = np.where(r.random(N) < share, ignore, r.integers(0, V, N))
-    return *(r.standard_normal(s).astype(dtype) for s in ((N, d), (V, d), (V,))), labels, r.standard_normal(N).astype(dtype)
+    x, w, b, dy = (r.standard_normal(s).astype(dtype) for s in ((N, d), (V, d), (V,), (N,)))
+    return x, w, b, labels, dy
 
 
 @pytest.fixture(params=[1, 1 << 12, 1 << 25], ids=["one row a chunk", "4 kB", "32 MB"])

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from kernel_checks import CHECKS, normal
 
 from minitorch.kernels import cpu, reference
+
+from kernel_checks import CHECKS, normal
 
 AXES = [((1,), 0), ((7,), -1), ((3, 5), 0), ((3, 5), 1), ((2, 3, 4), 1), ((2, 1, 3), -2), ((0, 3), 1), ((3, 0), 0),
         ((65, 33), 1), ((31, 64), 0), ((), 0)]
