@@ -34,6 +34,7 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
                             "one Tensor. Write [tensor].")
+        _refuse_set(params)
         self.defaults = defaults
         self.state: defaultdict[Tensor, Any] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
@@ -51,12 +52,8 @@ class Optimizer:
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
         group = dict(param_group)
         params = group["params"]
-        if isinstance(params, Tensor):
-            params = [params]
-        elif isinstance(params, (set, frozenset)):
-            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of "
-                            "tensors in sets will change between runs. Please use a list instead.")
-        params = list(params)
+        _refuse_set(params)
+        params = [params] if isinstance(params, Tensor) else list(params)
         if params and isinstance(params[0], tuple):  # named_parameters()
             group["param_names"] = [name for name, _ in params]
             params = [param for _, param in params]
@@ -126,7 +123,7 @@ class Optimizer:
                 numbers.setdefault(id(param), len(numbers))
             groups.append({**group, "params": [numbers[id(param)] for param in group["params"]]})
         state = {numbers[id(param)] if isinstance(param, Tensor) else param: dict(values)
-                 for param, values in self.state.items()}
+                 for param, values in self.state.items() if values}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -159,11 +156,17 @@ class Optimizer:
         return text + ")"
 
 
+def _refuse_set(params):
+    if isinstance(params, (set, frozenset)):
+        raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
+                        "sets will change between runs. Please use a list instead.")
+
+
 def _loaded(name, value, param):
     """One value of a saved state: arrays of the parameter's shape get its dtype, the rest stays as it is."""
     if not (isinstance(value, (Tensor, np.ndarray, np.generic)) or hasattr(value, "__array__")):
         return make_tensor(float(value), dtype=np.float32) if name == "step" else copy.deepcopy(value)
-    array = np.array(value.data if isinstance(value, Tensor) else value)
+    array = np.asarray(value)
     if name == "step":
         return make_tensor(array.astype(np.float32))
     if array.shape != param.shape:
