@@ -58,7 +58,11 @@ class Tensor(Variable):
     ``data`` is the NumPy array, ``grad`` the gradient (a tensor, or None), ``fn`` the op that made it (None for a leaf).
     """
 
-    def __init__(self, data=(), dtype=None, requires_grad: bool = False, device=None):
+    def __init__(self, data=(), *sizes, dtype=None, requires_grad: bool = False, device=None):
+        if isinstance(data, int):  # Tensor(2, 3): PyTorch's old spelling of empty(2, 3)
+            data = np.zeros((data, *sizes), ops.get_default_dtype())
+        elif sizes:
+            raise TypeError(f"Tensor: expected data, or sizes as ints, got {type(data).__name__} and {sizes}")
         array = np.array(data.data if isinstance(data, Variable) else data, order="C")
         dtype = ops.as_dtype(dtype) if dtype is not None else ops.get_default_dtype()
         self._data = array.astype(dtype, copy=False)
@@ -173,6 +177,8 @@ class Tensor(Variable):
     @property
     def mT(self) -> Tensor:
         """The last two axes swapped."""
+        if self.ndim < 2:
+            raise ShapeError(f"mT: expected a matrix or a batch of them, got shape {self.shape}")
         return ops.transpose(self, -2, -1)
 
     def dim(self) -> int:
@@ -287,7 +293,7 @@ class Tensor(Variable):
     def item(self) -> bool | int | float:
         """The value of a tensor that has just one, as a Python number."""
         if self._data.size != 1:
-            raise RuntimeError(f"item: a tensor of shape {self.shape} has {self._data.size} values, not one. "
+            raise ShapeError(f"item: a tensor of shape {self.shape} has {self._data.size} values, not one. "
                                "Use .tolist(), or reduce it first.")
         return self._data.item()
 
@@ -541,8 +547,8 @@ class Tensor(Variable):
     __and__ = __rand__ = ops.bitwise_and
     __or__ = __ror__ = ops.bitwise_or
     __xor__ = __rxor__ = ops.bitwise_xor
-    __eq__ = ops.eq  # type: ignore[assignment]
-    __ne__ = ops.ne  # type: ignore[assignment]
+    __eq__ = lambda self, other: ops.eq(self, other) if _is_operand(other) else NotImplemented
+    __ne__ = lambda self, other: ops.ne(self, other) if _is_operand(other) else NotImplemented
     __lt__ = ops.lt
     __le__ = ops.le
     __gt__ = ops.gt
@@ -765,6 +771,11 @@ def _wrap(array) -> Tensor:
     y = Tensor.__new__(Tensor)
     y._data = array if type(array) is np.ndarray else np.asarray(array)
     return y
+
+
+def _is_operand(x) -> bool:
+    """False for None, strings and other things that no element can be equal to."""
+    return isinstance(x, (Tensor, bool, int, float, np.ndarray, np.generic))
 
 
 def is_tensor(obj) -> bool:

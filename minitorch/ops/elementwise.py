@@ -1052,7 +1052,7 @@ def add(input: Tensor, other, *, alpha=1) -> Tensor:
     >>> minitorch.add(minitorch.tensor([1.0, 2.0]), 10)
     tensor([11., 12.])
     """
-    return _binary("add", Add, input, other if alpha == 1 else _scaled(other, alpha))
+    return _binary("add", Add, *((input, other) if alpha == 1 else _scaled("add", input, other, alpha)))
 
 
 class Sub(Function):
@@ -1081,7 +1081,7 @@ def sub(input: Tensor, other, *, alpha=1) -> Tensor:
     """
     if "b" in (_kind_of(input), _kind_of(other)):
         raise RuntimeError("sub: bool tensors cannot be subtracted. Use ~mask, or logical_xor(a, b).")
-    return _binary("sub", Sub, input, other if alpha == 1 else _scaled(other, alpha))
+    return _binary("sub", Sub, *((input, other) if alpha == 1 else _scaled("sub", input, other, alpha)))
 
 
 def rsub(input: Tensor, other, *, alpha=1) -> Tensor:
@@ -1372,7 +1372,9 @@ def lerp(input: Tensor, end: Tensor, weight) -> Tensor:
     >>> minitorch.lerp(minitorch.tensor([0.0, 0.0]), minitorch.tensor([10.0, 20.0]), 0.1)
     tensor([1., 2.])
     """
-    if isinstance(weight, Variable) and not weight.data.ndim and input.data.dtype.kind == "f":
+    if input.data.dtype.kind != "f":
+        raise DTypeError(f"lerp: expected float tensors, got {input.data.dtype}. Use x.float().")
+    if isinstance(weight, Variable) and not weight.data.ndim:
         weight = to_dtype(weight, input.data.dtype)
     for name, other in (("end", end), ("weight", weight)):
         if isinstance(other, Variable) and other.data.dtype != input.data.dtype:
@@ -1592,8 +1594,12 @@ def _binary(op, function, x, y):
         raise
 
 
-def _scaled(y, alpha):
-    return mul(y, alpha) if isinstance(y, Variable) else y * alpha
+def _scaled(op, x, y, alpha):
+    """x and alpha · y, in the dtype in which x and y meet."""
+    x, y = promote(x, y)
+    if isinstance(alpha, float) and "f" not in (_kind_of(x), _kind_of(y)):
+        raise RuntimeError(f"{op}: alpha={alpha} is a float, the tensors are integers. Use x.float().")
+    return x, mul(y, alpha) if isinstance(y, Variable) else y * alpha
 
 
 def _plain(op, *inputs):

@@ -396,7 +396,9 @@ def meshgrid(*tensors, indexing: str | None = None) -> tuple[Tensor, ...]:
     tensor([[0, 0, 0],
             [1, 1, 1]])
     """
-    tensors = [flatten(x) for x in _given("meshgrid", tensors)]
+    tensors = [atleast_1d(x) for x in _given("meshgrid", tensors)]
+    if any(x.data.ndim > 1 for x in tensors):
+        raise ShapeError(f"meshgrid: expected vectors, got shapes {[x.data.shape for x in tensors]}")
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
     shape = tuple(x.data.size for x in tensors)
@@ -1090,7 +1092,7 @@ def _listed(op, tensors):
         raise TypeError(f"{op}: expected a list of tensors, got one Tensor. Write {op}([a, b]).")
     tensors = list(tensors)
     if not tensors:
-        raise ValueError(f"{op}: expected at least one tensor, got an empty list")
+        raise ShapeError(f"{op}: expected at least one tensor, got an empty list")
     for i, x in enumerate(tensors):
         if not isinstance(x, Variable):
             raise TypeError(f"{op}: expected tensors, got {type(x).__name__} at position {i}. Wrap it: "
