@@ -556,8 +556,8 @@ def _explain(subject, report, probes):
             {n: x.data for n, x in subject.leaves.items()}, {n: t[k - 2:] for n, (t, _) in measured.items()}))
     for p in probes:
         if p.report.verdict != "right" and p.on_kink:
-            p.report.guess = "The input sits on a kink. The slope to the left differs from the slope to the right; either, " \
-                             "or a value between, would be right."
+            p.report.guess = "The input sits on a kink: the slopes to the left and to the right differ. Either, or a value " \
+                             "between, would be right."
     report.op = _culprit(subject, probes)
 
 
@@ -611,7 +611,7 @@ def _culprit(subject, probes) -> str | None:
     spoilt = {fn for fn in reached if any((fn, s) in wrong for s in range(fn.outputs))}
     to_blame = []
     for place in wrong:
-        users = [fn for fn in reached if any(p is not None and p.place == place for p in fn.parents)]
+        users = [fn for fn in reached if place in {p.place for p in fn.parents if p is not None}]
         if not spoilt.intersection(users):
             to_blame += [type(fn).__name__ for fn in users]
     return " or ".join(sorted(set(to_blame))) or None
