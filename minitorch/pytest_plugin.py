@@ -5,6 +5,8 @@ pytest loads this file whenever minitorch is installed, so it imports nothing bu
 
 import pytest
 
+__all__ = ["gradcheck"]
+
 
 @pytest.fixture
 def gradcheck():

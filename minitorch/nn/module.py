@@ -488,7 +488,7 @@ class Module:
 # ---------------------------------------------------------------------------------------------------------------------
 # helpers
 
-def is_plain(module, kind: type) -> bool:
+def is_plain(module: Module, kind: type) -> bool:
     """True if the module is exactly of this kind and nobody looks on: a fused op may then do its work."""
     return type(module) is kind and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
                                          or module._backward_pre_hooks)

@@ -220,8 +220,8 @@ class Transformer(Module):
             layer = TransformerEncoderLayer(*settings, **made)
             custom_encoder = TransformerEncoder(layer, num_encoder_layers, last_norm())
         if custom_decoder is None:
-            layer = TransformerDecoderLayer(*settings, **made)
-            custom_decoder = TransformerDecoder(layer, num_decoder_layers, last_norm())
+            decoder_layer = TransformerDecoderLayer(*settings, **made)
+            custom_decoder = TransformerDecoder(decoder_layer, num_decoder_layers, last_norm())
         self.encoder = custom_encoder
         self.decoder = custom_decoder
         self._reset_parameters()
