@@ -98,7 +98,7 @@ def factor(w):
             return f"It looks like a factor of {n}: backward gives {n if c > 1 else f'1/{n}'} of the true gradient."
     for axis, n in enumerate(w.shape):
         if n > 1 and (_near(c, math.sqrt(n)) or _near(c * math.sqrt(n), 1)):
-            return f"It looks like a factor of √{n} (axis {axis} has size {n}), as in a scale used once too often or too rarely."
+            return f"It looks like a factor of √{n} (axis {axis} has size {n}): a scale used once too often, or forgotten?"
     simple = Fraction(c).limit_denominator(12)
     return f"It is the true gradient times a constant, {simple if _near(c, float(simple)) else format(c, '.6g')}."
 

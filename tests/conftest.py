@@ -14,3 +14,12 @@ def pytest_collection_modifyitems(items):
         source = inspect.getsource(item.function) if hasattr(item, "function") else ""
         if "torch" in getattr(item, "fixturenames", ()) or 'importorskip("torch")' in source:
             item.add_marker(pytest.mark.parity)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many planted mistakes did the gradient checks catch? Said at the end of every run that plants them."""
+    planted = {outcome: [r for r in terminalreporter.stats.get(outcome, []) if "test_zoo.py::test_caught" in r.nodeid]
+               for outcome in ("passed", "failed")}
+    if any(planted.values()):
+        caught = len(planted["passed"])
+        terminalreporter.write_line(f"planted wrong backward passes caught: {caught} of {caught + len(planted['failed'])}")
