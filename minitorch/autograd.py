@@ -21,7 +21,7 @@ from importlib import import_module
 from itertools import count
 from typing import Any
 
-from minitorch import kernels
+import minitorch.kernels as kernels
 
 __all__ = [
     "Function", "Gradients", "Variable", "backward", "enable_grad", "grad", "gradcheck",  # noqa: F822  (see __getattr__)
@@ -354,7 +354,8 @@ class _GradMode(ContextDecorator):
     """Usable with ``with`` and as a decorator, nested and re-entered."""
 
     def __init__(self, enabled: bool):
-        self.enabled, self.before = enabled, []
+        self.enabled = enabled
+        self.before: list[bool] = []
 
     def __enter__(self):
         self.before.append(_mode.enabled)

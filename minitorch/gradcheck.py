@@ -556,8 +556,8 @@ def _explain(subject, report, probes):
             {n: x.data for n, x in subject.leaves.items()}, {n: t[k - 2:] for n, (t, _) in measured.items()}))
     for p in probes:
         if p.report.verdict != "right" and p.on_kink:
-            p.report.guess = "The input sits on a kink: the slopes to the left and to the right differ. Either, or a value " \
-                             "between, would be right."
+            p.report.guess = "The input sits on a kink: the slopes to the left and to the right differ. Either would " \
+                             "be right, or a value between."
     report.op = _culprit(subject, probes)
 
 

@@ -6,6 +6,7 @@ Methods are the functions of ``minitorch.ops``; operators call them too. Nothing
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class device:  # noqa: N801  (PyTorch's name)
     device(type='cpu')
     """
 
-    def __init__(self, type="cpu", index=None):
+    def __init__(self, type: Any = "cpu", index=None):
         name = getattr(type, "type", type)
         if name != "cpu":
             raise RuntimeError(f"device: this build computes on 'cpu' only, got {name!r}")
@@ -38,7 +39,8 @@ class device:  # noqa: N801  (PyTorch's name)
     def __repr__(self):
         return f"device(type={self.type!r})"
 
-    __str__ = lambda self: self.type
+    def __str__(self):
+        return str(self.type)
 
 
 CPU = device("cpu")
@@ -458,7 +460,7 @@ class Tensor(Variable):
     def new_full(self, *size, fill_value=None, dtype=None, requires_grad=False) -> Tensor:
         """One value throughout, in this tensor's dtype."""
         if fill_value is None:
-            *size, fill_value = size
+            size, fill_value = size[:-1], size[-1]
         array = np.full(_sizes(size), fill_value, self.dtype if dtype is None else ops.as_dtype(dtype))
         return self.like(array).requires_grad_(requires_grad)
 
