@@ -101,7 +101,7 @@ def _check_layers(args) -> int:
                         + ", ".join(dict.fromkeys(layer.name.partition(",")[0] for layer in layers)))
         layers = chosen
     start = perf_counter()
-    print("Kernels are compiled on first use: the first run may take a minute or two, later ones a few seconds.\n")
+    print("Kernels are compiled on first use: the first run takes about a minute, later ones a few seconds.\n")
     print(_row("layer", "input", "backend", "method", "error", "verdict"))
     wrong, verdicts = [], []
     work = [(layer, backend) for backend in args.backend or ["reference", "cpu"] for layer in layers]
