@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser():
     from minitorch import __version__
 
-    parser = argparse.ArgumentParser("minitorch", description="A small deep-learning engine: check its gradients and yours.")
+    parser = argparse.ArgumentParser("minitorch", description="A small deep-learning engine whose gradients are checked.")
     parser.add_argument("--version", action="version", version=f"minitorch {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, (summary, arguments, _) in COMMANDS.items():
