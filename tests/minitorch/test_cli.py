@@ -152,6 +152,14 @@ def test_a_wrong_layer(capsys, monkeypatch):
     assert "WRONG" in out and "0 of 1 gradients right" in out and "zero everywhere" in out
 
 
+def test_a_layer_that_fails_is_one_line_among_others(capsys, monkeypatch):
+    from minitorch.ops.softmax import Softmax
+    monkeypatch.setattr(Softmax, "backward", lambda self, dy: dy[0, 0, 0])
+    code, out, _ = run(capsys, "gradcheck", "--layer", "softmax", "--backend", "reference", "--quick")
+    assert code == 1
+    assert "it failed: IndexError" in out and "log_softmax" in out and " right" in out
+
+
 def test_no_such_layer(capsys):
     code, _, err = run(capsys, "gradcheck", "--layer", "convolutional")
     assert code == 2 and "layer_norm" in err
