@@ -1,4 +1,4 @@
-"""What every test has: the name ``minitorch`` in doctests, and the mark ``parity`` on tests that compare with PyTorch."""
+"""The mark ``parity`` on tests that compare with PyTorch, and the count of planted mistakes at the end of a run."""
 
 import inspect
 

@@ -213,8 +213,8 @@ class Log10(Function):
 def log10(input: Tensor) -> Tensor:
     """The logarithm to base 10.
 
-    >>> minitorch.log10(minitorch.tensor([1.0, 100.0]))
-    tensor([0., 2.])
+    >>> minitorch.log10(minitorch.tensor([1.0, 50.0]))
+    tensor([0.0000, 1.6990])
     """
     return Log10.apply(to_floating(input))
 
