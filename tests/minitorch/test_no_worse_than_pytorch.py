@@ -2,8 +2,8 @@
 
 The truth is the reference backend in float64, whose backward agrees with a complex step of its forward to 10⁻¹². The error
 that must not be larger is the root mean square over an array; four units in the last place are allowed on top, since both
-round. The largest single error is a matter of luck (of 20 draws of sharp attention, ours was the larger one in a third) and may
-be twice PyTorch's.
+round. The largest single error is a matter of luck (in sharp attention ours is 0.85 of PyTorch's in the median of 20 draws,
+1.8 in one) and may be twice PyTorch's.
 """
 
 import numpy as np
@@ -32,10 +32,12 @@ mask = rng.random((2, 1, 9, 9)) > 0.4
 mask[..., 0] = True
 
 CASES = {
-    **{f"layer_norm, mean {m:g}": (lambda F, x, g, b: F.layer_norm(x, (67,), g, b), [normal(9, 67) + m, normal(67), normal(67)])
-       for m in (0, 1e3, 1e4, 1e6)},
-    "layer_norm, tiny values": (lambda F, x, g, b: F.layer_norm(x, (67,), g, b), [normal(9, 67) * 1e-4, normal(67), normal(67)]),
-    "layer_norm, one element": (lambda F, x, g, b: F.layer_norm(x, (1,), g, b), [normal(9, 1) * 100, normal(1), normal(1)]),
+    **{f"layer_norm, mean {m:g}": (lambda F, x, g, b: F.layer_norm(x, (67,), g, b),
+                                   [normal(9, 67) + m, normal(67), normal(67)]) for m in (0, 1e3, 1e4, 1e6)},
+    "layer_norm, tiny values": (lambda F, x, g, b: F.layer_norm(x, (67,), g, b),
+                                [normal(9, 67) * 1e-4, normal(67), normal(67)]),
+    "layer_norm, one element": (lambda F, x, g, b: F.layer_norm(x, (1,), g, b),
+                                [normal(9, 1) * 100, normal(1), normal(1)]),
     "layer_norm, constant rows": (lambda F, x, g, b: F.layer_norm(x, (768,), g, b),
                                   [np.full((3, 768), 10000.1), normal(768), normal(768)]),
     **{f"rms_norm, scale {s:g}": (lambda F, x, g: F.rms_norm(x, (67,), g, 1e-6), [normal(9, 67) * s, normal(67)])
@@ -43,7 +45,8 @@ CASES = {
     **{f"cross_entropy, gap {g}": (lambda F, z, y: F.cross_entropy(z, y), [confident(12, 7, g), labels])
        for g in (0, 15, 20, 25)},
     "cross_entropy, logits ±1e4": (lambda F, z, y: F.cross_entropy(z, y), [normal(12, 7) * 1e4, labels]),
-    "cross_entropy, smoothed": (lambda F, z, y: F.cross_entropy(z, y, label_smoothing=0.1), [confident(12, 7, 20), labels]),
+    "cross_entropy, smoothed": (lambda F, z, y: F.cross_entropy(z, y, label_smoothing=0.1),
+                                [confident(12, 7, 20), labels]),
     "cross_entropy, 5000 classes": (lambda F, z, y: F.cross_entropy(z, y), [normal(12, 5000) * 3, labels]),
     **{f"softmax, scale {s:g}": (lambda F, z: F.softmax(z, -1), [normal(11, 301) * s]) for s in (1, 30, 1e4)},
     **{f"log_softmax, scale {s:g}": (lambda F, z: F.log_softmax(z, 0), [normal(301, 11) * s]) for s in (1, 30, 1e4)},
