@@ -9,6 +9,12 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "parity: compares with PyTorch; skipped where that is not installed")
 
 
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch, to compare with; the test is skipped where it is not installed."""
+    return pytest.importorskip("torch")
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         source = inspect.getsource(item.function) if hasattr(item, "function") else ""
