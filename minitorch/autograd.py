@@ -25,7 +25,7 @@ import minitorch.kernels as kernels
 
 __all__ = [
     "Function", "Gradients", "Variable", "backward", "enable_grad", "grad", "gradcheck",  # noqa: F822  (see __getattr__)
-    "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward", "set_grad_enabled",
+    "inference_mode", "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward", "set_grad_enabled",
 ]
 
 observers: list[Any] = []  # objects with .forward(fn, inputs, outputs) and .backward(fn, dys, gradients)
@@ -374,6 +374,11 @@ def no_grad(func=None):
 def enable_grad(func=None):
     """Remember again, inside a ``no_grad`` block."""
     return _GradMode(True) if func is None else _GradMode(True)(func)
+
+
+def inference_mode(mode=True):
+    """``no_grad`` under another name, also as ``@inference_mode``; with ``mode=False`` nothing changes."""
+    return no_grad(mode) if callable(mode) else _GradMode(_mode.enabled and not mode)
 
 
 class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)

@@ -281,12 +281,17 @@ def _floats(result, kinds="f"):
 
 
 def _name_of(func) -> str:
+    owner = getattr(func, "__self__", None)     # of Op.apply, the op is meant
+    func = owner if inspect.isclass(owner) else func
     name = getattr(func, "__name__", type(func).__name__)
     return "the function" if name == "<lambda>" else name
 
 
 def _parameter_names(func, inputs, skip=0):
     names = [f"input {i}" for i in range(len(inputs))]
+    owner = getattr(func, "__self__", None)
+    if inspect.isclass(owner) and issubclass(owner, Function):
+        func, skip = owner.forward, 1
     try:
         parameters = list(inspect.signature(func).parameters.values())[skip:]
     except (TypeError, ValueError):

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError
 from minitorch.ops.dtype import to_dtype, to_floating
-from minitorch.ops.elementwise import maximum, minimum
-from minitorch.ops.shape import as_dim, as_dims, numpy_names
+from minitorch.ops.elementwise import logical_xor, maximum, minimum, sub
+from minitorch.ops.shape import as_dim, as_dims, narrow, numpy_names
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
     "Selected", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum",
-    "logsumexp", "max", "mean", "median", "min", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
+    "diff", "logsumexp", "max", "mean", "median", "min", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
     "vector_norm",
 ]
 
@@ -559,6 +559,23 @@ def cumprod(input: Tensor, dim: int, *, dtype=None) -> Tensor:
     tensor([1., 2., 6.])
     """
     return CumProd.apply(_cast(input, dtype), dim=as_dim("cumprod", dim, input.data.ndim))
+
+
+@numpy_names
+def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
+    """Every element minus the one before it along one axis; n times over.
+
+    >>> minitorch.tensor([1.0, 4.0, 9.0]).diff()
+    tensor([3., 5.])
+    """
+    if not input.data.ndim:
+        raise RuntimeError("diff: a 0-d tensor has no axis. Use x.reshape(1) first.")
+    dim = as_dim("diff", dim, input.data.ndim)
+    for _ in range(n):
+        size = builtins.max(input.data.shape[dim] - 1, 0)
+        later, earlier = narrow(input, dim, input.data.shape[dim] - size, size), narrow(input, dim, 0, size)
+        input = logical_xor(later, earlier) if input.data.dtype.kind == "b" else sub(later, earlier)
+    return input
 
 
 # ---------------------------------------------------------------------------------------------------------------------
