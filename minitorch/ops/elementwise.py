@@ -985,7 +985,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """ln(x / (1 − x)), the inverse of sigmoid; with ``eps``, x is first held between eps and 1 − eps."""
     x = to_floating(input)
     x = x if eps is None else clamp(x, eps, 1 - eps)
-    return log(div(x, sub(1, x)))
+    return log(div(x, rsub(x, 1)))
 
 
 class NanToNum(Function):

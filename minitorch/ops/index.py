@@ -514,9 +514,9 @@ def searchsorted(sorted_sequence: Tensor, input, *, right: bool = False, side: s
     """
     if sorted_sequence.data.ndim != 1:
         raise NotImplementedError(f"searchsorted: one sorted vector is supported, got {sorted_sequence.data.shape}")
-    side = side or ("right" if right else "left")
+    where: Any = side or ("right" if right else "left")
     values = input.data if isinstance(input, Variable) else input
-    return sorted_sequence.like(np.searchsorted(sorted_sequence.data, values, side))
+    return sorted_sequence.like(np.searchsorted(sorted_sequence.data, values, where))
 
 
 def bucketize(input, boundaries: Tensor, *, right: bool = False) -> Tensor:
