@@ -25,7 +25,7 @@ import minitorch.kernels as kernels
 
 __all__ = [
     "Function", "Gradients", "Variable", "backward", "enable_grad", "grad", "gradcheck",  # noqa: F822  (see __getattr__)
-    "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward", "set_grad_enabled",
+    "inference_mode", "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward", "set_grad_enabled",
 ]
 
 observers: list[Any] = []  # objects with .forward(fn, inputs, outputs) and .backward(fn, dys, gradients)
@@ -369,6 +369,11 @@ class _GradMode(ContextDecorator):
 def no_grad(func=None):
     """Remember nothing: for evaluation and for updating parameters. ``with no_grad():`` or ``@no_grad()``."""
     return _GradMode(False) if func is None else _GradMode(False)(func)
+
+
+def inference_mode(mode=True):
+    """PyTorch's stricter ``no_grad``; here it is the same."""
+    return _GradMode(False if mode else _mode.enabled)
 
 
 def enable_grad(func=None):

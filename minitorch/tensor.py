@@ -14,7 +14,7 @@ from minitorch import _printing, autograd, ops
 from minitorch.autograd import Variable, is_grad_enabled
 from minitorch.errors import DTypeError, ShapeError
 
-__all__ = ["RemovableHandle", "Tensor", "device"]
+__all__ = ["RemovableHandle", "Size", "Tensor", "device", "is_tensor"]
 
 
 class device:  # noqa: N801  (PyTorch's name)
@@ -44,6 +44,7 @@ class device:  # noqa: N801  (PyTorch's name)
 
 
 CPU = device("cpu")
+Size = tuple  # a shape is a tuple here
 
 
 class Tensor(Variable):
@@ -58,8 +59,15 @@ class Tensor(Variable):
     ``data`` is the NumPy array, ``grad`` the gradient (a tensor, or None), ``fn`` the op that made it (None for a leaf).
     """
 
-    def __init__(self, data=(), dtype=None, requires_grad: bool = False, device=None):
-        array = np.array(data.data if isinstance(data, Variable) else data, order="C")
+    def __init__(self, *data, dtype=None, requires_grad: bool = False, device=None):
+        _check_device(device)
+        if data and all(isinstance(size, int) for size in data):
+            array = np.zeros(data)                              # Tensor(2, 3) names sizes, Tensor([2, 3]) values
+        elif len(data) > 1:
+            raise TypeError(f"Tensor: expected sizes or one list of values, got {len(data)} arguments. Write Tensor([...]).")
+        else:
+            values = data[0] if data else ()
+            array = np.array(values.data if isinstance(values, Variable) else values, order="C")
         dtype = ops.as_dtype(dtype) if dtype is not None else ops.get_default_dtype()
         self._data = array.astype(dtype, copy=False)
         self.requires_grad_(requires_grad)
@@ -618,6 +626,7 @@ class Tensor(Variable):
     le = ops.le
     gt = ops.gt
     ge = ops.ge
+    isclose = ops.isclose
     logical_and = ops.logical_and
     logical_or = ops.logical_or
     logical_xor = ops.logical_xor
@@ -646,6 +655,8 @@ class Tensor(Variable):
     norm = ops.norm
     median = ops.median
     count_nonzero = ops.count_nonzero
+    equal = ops.equal
+    allclose = ops.allclose
     # products
     matmul = ops.matmul
     mm = ops.mm
@@ -696,6 +707,7 @@ class Tensor(Variable):
     scatter = ops.scatter
     scatter_add = ops.scatter_add
     index_add = ops.index_add
+    index_fill = ops.index_fill
     take_along_dim = ops.take_along_dim
     masked_fill = ops.masked_fill
     masked_select = ops.masked_select
@@ -711,6 +723,11 @@ class Tensor(Variable):
     def where(self, condition, other) -> Tensor:
         """Here from self where condition holds, there from other."""
         return ops.where(condition, self, other)
+
+
+def is_tensor(x) -> bool:
+    """True for tensors, parameters included."""
+    return isinstance(x, Tensor)
 
 
 def _wrap(array) -> Tensor:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "abs", "absolute", "add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp",
     "clamp_max", "clamp_min", "clip", "cos", "div", "divide", "elu", "eq", "erf", "erfc", "exp", "expm1", "floor",
-    "floor_divide", "ge", "gelu", "gt", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "log", "log10",
+    "floor_divide", "ge", "gelu", "gt", "isclose", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "log", "log10",
     "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul",
     "multiply", "nan_to_num", "ne", "neg", "negative", "pow", "reciprocal", "relu", "relu6", "remainder", "round",
     "rsqrt", "rsub", "sigmoid", "sign", "silu", "sin", "softplus", "sqrt", "square", "sub", "subtract", "tan",
@@ -1339,6 +1339,16 @@ def isinf(input: Tensor) -> Tensor:
 def isfinite(input: Tensor) -> Tensor:
     """True where x is neither NaN nor infinite."""
     return _plain("isfinite", input)
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """True where |x − y| ≤ atol + rtol · |y|, or where both are the same infinity.
+
+    >>> minitorch.isclose(minitorch.tensor([1.0, 1.1]), minitorch.tensor([1.0 + 1e-7, 1.0]))
+    tensor([ True, False])
+    """
+    _check_broadcast("isclose", input, other)
+    return input.like(np.isclose(input.data, other.data, rtol, atol, equal_nan))
 
 
 def floor_divide(input: Tensor, other) -> Tensor:

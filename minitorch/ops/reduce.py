@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError
 from minitorch.ops.dtype import to_dtype, to_floating
-from minitorch.ops.elementwise import maximum, minimum
+from minitorch.ops.elementwise import isclose, maximum, minimum
 from minitorch.ops.shape import as_dim, as_dims, numpy_names
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "Selected", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum",
-    "logsumexp", "max", "mean", "median", "min", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
-    "vector_norm",
+    "Selected", "all", "allclose", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cumprod",
+    "cumsum", "equal", "logsumexp", "max", "mean", "median", "min", "norm", "prod", "std", "std_mean", "sum", "var",
+    "var_mean", "vector_norm",
 ]
 
 
@@ -499,6 +499,25 @@ def count_nonzero(input: Tensor, dim=None) -> Tensor:
     tensor(2)
     """
     return Count.apply(input, op="count_nonzero", dim=_dims("count_nonzero", dim, input))
+
+
+def equal(input: Tensor, other: Tensor) -> builtins.bool:
+    """True, as Python says it, if both have one shape and the same values.
+
+    >>> minitorch.equal(minitorch.tensor([1, 2]), minitorch.tensor([1, 2]))
+    True
+    """
+    return input.data.shape == other.data.shape and builtins.bool((input.data == other.data).all())
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
+             equal_nan: bool = False) -> builtins.bool:
+    """True, as Python says it, if |x − y| ≤ atol + rtol · |y| everywhere.
+
+    >>> minitorch.allclose(minitorch.tensor([0.1 + 0.2]), minitorch.tensor([0.3]))
+    True
+    """
+    return builtins.bool(isclose(input, other, rtol, atol, equal_nan).data.all())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
