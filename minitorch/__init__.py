@@ -20,7 +20,9 @@ from .creation import *
 from .errors import DTypeError, RangeError, ShapeError
 from .ops import *
 from .random import Generator, default_generator, initial_seed, manual_seed, seed
-from .tensor import Size, Tensor, device, is_tensor
+from .tensor import Size, Tensor, device, is_tensor, numel
+
+newaxis = None
 
 __version__ = "0.1.0"
 

@@ -371,14 +371,14 @@ def no_grad(func=None):
     return _GradMode(False) if func is None else _GradMode(False)(func)
 
 
-def inference_mode(mode=True):
-    """PyTorch's stricter ``no_grad``; here it is the same."""
-    return _GradMode(False if mode else _mode.enabled)
-
-
 def enable_grad(func=None):
     """Remember again, inside a ``no_grad`` block."""
     return _GradMode(True) if func is None else _GradMode(True)(func)
+
+
+def inference_mode(mode=True):
+    """``no_grad`` under another name, also as ``@inference_mode``; with ``mode=False`` nothing changes."""
+    return no_grad(mode) if callable(mode) else _GradMode(_mode.enabled and not mode)
 
 
 class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)

@@ -16,7 +16,7 @@ __all__ = [
     "BoolTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "arange", "as_tensor",
     "bernoulli", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace",
     "normal", "ones", "ones_like", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm",
-    "scalar_tensor", "tensor", "zeros", "zeros_like",
+    "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
 ]
 
 
@@ -188,6 +188,21 @@ def logspace(start, end, steps: int, base: float = 10.0, *, dtype=None, device=N
     """base to the power of evenly spaced numbers from start to end."""
     exponents = np.linspace(float(start), float(end), steps)
     return _leaf((base ** exponents).astype(_float_or(dtype)), device, requires_grad)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype=None, device=None) -> Tensor:
+    """Where the lower triangle of a (row, col) matrix is: row numbers and column numbers.
+
+    >>> minitorch.tril_indices(2, 2)
+    tensor([[0, 1, 1],
+            [0, 0, 1]])
+    """
+    return _leaf(np.stack(np.tril_indices(row, offset, col)).astype(as_dtype(dtype or np.int64)), device, False)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype=None, device=None) -> Tensor:
+    """Where the upper triangle of a (row, col) matrix is: row numbers and column numbers."""
+    return _leaf(np.stack(np.triu_indices(row, offset, col)).astype(as_dtype(dtype or np.int64)), device, False)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -281,12 +281,17 @@ def _floats(result, kinds="f"):
 
 
 def _name_of(func) -> str:
+    owner = getattr(func, "__self__", None)     # of Op.apply, the op is meant
+    func = owner if inspect.isclass(owner) else func
     name = getattr(func, "__name__", type(func).__name__)
     return "the function" if name == "<lambda>" else name
 
 
 def _parameter_names(func, inputs, skip=0):
     names = [f"input {i}" for i in range(len(inputs))]
+    owner = getattr(func, "__self__", None)
+    if inspect.isclass(owner) and issubclass(owner, Function):
+        func, skip = owner.forward, 1
     try:
         parameters = list(inspect.signature(func).parameters.values())[skip:]
     except (TypeError, ValueError):
@@ -556,8 +561,8 @@ def _explain(subject, report, probes):
             {n: x.data for n, x in subject.leaves.items()}, {n: t[k - 2:] for n, (t, _) in measured.items()}))
     for p in probes:
         if p.report.verdict != "right" and p.on_kink:
-            p.report.guess = "The input sits on a kink. The slope to the left differs from the slope to the right; either, " \
-                             "or a value between, would be right."
+            p.report.guess = "The input sits on a kink: the slopes to the left and to the right differ. Either would " \
+                             "be right, or a value between."
     report.op = _culprit(subject, probes)
 
 
@@ -611,7 +616,7 @@ def _culprit(subject, probes) -> str | None:
     spoilt = {fn for fn in reached if any((fn, s) in wrong for s in range(fn.outputs))}
     to_blame = []
     for place in wrong:
-        users = [fn for fn in reached if any(p is not None and p.place == place for p in fn.parents)]
+        users = [fn for fn in reached if place in {p.place for p in fn.parents if p is not None}]
         if not spoilt.intersection(users):
             to_blame += [type(fn).__name__ for fn in users]
     return " or ".join(sorted(set(to_blame))) or None

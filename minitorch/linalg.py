@@ -1,5 +1,5 @@
 """PyTorch's ``linalg`` names, for what minitorch has of it."""
 
-from minitorch.ops import matmul, norm, vector_norm
+from minitorch.ops import diagonal, matmul, matrix_power, norm, vector_norm
 
-__all__ = ["matmul", "norm", "vector_norm"]
+__all__ = ["diagonal", "matmul", "matrix_power", "norm", "vector_norm"]

@@ -14,7 +14,9 @@ from minitorch import _printing, autograd, ops
 from minitorch.autograd import Variable, is_grad_enabled
 from minitorch.errors import DTypeError, ShapeError
 
-__all__ = ["RemovableHandle", "Size", "Tensor", "device", "is_tensor"]
+__all__ = ["RemovableHandle", "Size", "Tensor", "device", "is_tensor", "numel"]
+
+Size = tuple  # the type of `shape`
 
 
 class device:  # noqa: N801  (PyTorch's name)
@@ -44,7 +46,6 @@ class device:  # noqa: N801  (PyTorch's name)
 
 
 CPU = device("cpu")
-Size = tuple  # a shape is a tuple here
 
 
 class Tensor(Variable):
@@ -465,6 +466,11 @@ class Tensor(Variable):
         """Ones of this tensor's dtype."""
         return self.new_full(*_sizes(size), fill_value=1, dtype=dtype, requires_grad=requires_grad)
 
+    def new_empty(self, *size, dtype=None, requires_grad=False) -> Tensor:
+        """Memory with whatever was in it, of this tensor's dtype."""
+        return self.like(np.empty(_sizes(size), self.dtype if dtype is None else ops.as_dtype(dtype))).requires_grad_(
+            requires_grad)
+
     def new_full(self, *size, fill_value=None, dtype=None, requires_grad=False) -> Tensor:
         """One value throughout, in this tensor's dtype."""
         if fill_value is None:
@@ -626,7 +632,6 @@ class Tensor(Variable):
     le = ops.le
     gt = ops.gt
     ge = ops.ge
-    isclose = ops.isclose
     logical_and = ops.logical_and
     logical_or = ops.logical_or
     logical_xor = ops.logical_xor
@@ -635,6 +640,35 @@ class Tensor(Variable):
     bitwise_or = ops.bitwise_or
     bitwise_xor = ops.bitwise_xor
     bitwise_not = ops.bitwise_not
+    exp2 = ops.exp2
+    sinh = ops.sinh
+    cosh = ops.cosh
+    asin = ops.asin
+    arcsin = ops.arcsin
+    acos = ops.acos
+    arccos = ops.arccos
+    atan = ops.atan
+    arctan = ops.arctan
+    atan2 = ops.atan2
+    arctan2 = ops.arctan2
+    asinh = ops.asinh
+    acosh = ops.acosh
+    atanh = ops.atanh
+    logit = ops.logit
+    frac = ops.frac
+    fmod = ops.fmod
+    hypot = ops.hypot
+    logaddexp = ops.logaddexp
+    addcmul = ops.addcmul
+    addcdiv = ops.addcdiv
+    isclose = ops.isclose
+    allclose = ops.allclose
+    equal = ops.equal
+    greater = ops.greater
+    greater_equal = ops.greater_equal
+    less = ops.less
+    less_equal = ops.less_equal
+    not_equal = ops.not_equal
     # reductions
     sum = ops.sum
     mean = ops.mean
@@ -645,6 +679,7 @@ class Tensor(Variable):
     amin = ops.amin
     max = ops.max
     min = ops.min
+    aminmax = ops.aminmax
     argmax = ops.argmax
     argmin = ops.argmin
     all = ops.all
@@ -652,11 +687,10 @@ class Tensor(Variable):
     logsumexp = ops.logsumexp
     cumsum = ops.cumsum
     cumprod = ops.cumprod
+    diff = ops.diff
     norm = ops.norm
     median = ops.median
     count_nonzero = ops.count_nonzero
-    equal = ops.equal
-    allclose = ops.allclose
     # products
     matmul = ops.matmul
     mm = ops.mm
@@ -668,6 +702,7 @@ class Tensor(Variable):
     addmm = ops.addmm
     addmv = ops.addmv
     baddbmm = ops.baddbmm
+    matrix_power = ops.matrix_power
     # shape
     reshape = ops.reshape
     reshape_as = ops.reshape_as
@@ -684,23 +719,31 @@ class Tensor(Variable):
     expand_as = ops.expand_as
     broadcast_to = ops.broadcast_to
     flatten = ops.flatten
+    ravel = ops.ravel
     unflatten = ops.unflatten
     split = lambda self, split_size, dim=0: ops.split(self, split_size, dim)
     chunk = ops.chunk
+    tensor_split = ops.tensor_split
     unbind = ops.unbind
     repeat = ops.repeat
     repeat_interleave = ops.repeat_interleave
     tile = ops.tile
     flip = ops.flip
+    fliplr = ops.fliplr
+    flipud = ops.flipud
     roll = ops.roll
     movedim = ops.movedim
+    moveaxis = ops.moveaxis
     narrow = ops.narrow
+    select = ops.select
+    unfold = ops.unfold
     contiguous = ops.contiguous
     clone = ops.clone
     tril = ops.tril
     triu = ops.triu
     diagonal = ops.diagonal
     diag = ops.diag
+    trace = ops.trace
     # indexing
     index_select = ops.index_select
     gather = ops.gather
@@ -716,6 +759,9 @@ class Tensor(Variable):
     argsort = ops.argsort
     multinomial = ops.multinomial
     nonzero = ops.nonzero
+    argwhere = ops.argwhere
+    unique = ops.unique
+    bincount = ops.bincount
     # layers
     softmax = ops.softmax
     log_softmax = ops.log_softmax
@@ -725,15 +771,20 @@ class Tensor(Variable):
         return ops.where(condition, self, other)
 
 
-def is_tensor(x) -> bool:
-    """True for tensors, parameters included."""
-    return isinstance(x, Tensor)
-
-
 def _wrap(array) -> Tensor:
     y = Tensor.__new__(Tensor)
     y._data = array if type(array) is np.ndarray else np.asarray(array)
     return y
+
+
+def is_tensor(obj) -> bool:
+    """True for a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def numel(input: Tensor) -> int:
+    """Number of values."""
+    return input.numel()
 
 
 class RemovableHandle:

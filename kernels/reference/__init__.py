@@ -18,3 +18,4 @@ from .reduce import *
 from .residual import *
 from .shape import *
 from .softmax import *
+from .trigonometry import *

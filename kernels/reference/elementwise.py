@@ -18,20 +18,21 @@ __all__ = [
     "abs_backward", "abs_forward", "add_backward", "add_forward", "bitwise_and", "bitwise_not", "bitwise_or",
     "bitwise_xor", "cast_backward", "cast_forward", "ceil_backward", "ceil_forward", "clamp_backward",
     "clamp_forward", "cos_backward", "cos_forward", "div_backward", "div_forward", "elu_backward", "elu_forward",
-    "eq", "erf_backward", "erf_forward", "erfc_backward", "erfc_forward", "exp_backward", "exp_forward",
-    "expm1_backward", "expm1_forward", "floor_backward", "floor_divide", "floor_forward", "ge", "gelu_backward",
-    "gelu_forward", "gt", "isfinite", "isinf", "isnan", "le", "leaky_relu_backward", "leaky_relu_forward",
-    "lerp_backward", "lerp_forward", "log10_backward", "log10_forward", "log1p_backward", "log1p_forward",
-    "log2_backward", "log2_forward", "log_backward", "log_forward", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "lt", "maximum_backward", "maximum_forward", "minimum_backward", "minimum_forward",
-    "mul_backward", "mul_forward", "nan_to_num_backward", "nan_to_num_forward", "ne", "neg_backward",
-    "neg_forward", "pow_backward", "pow_forward", "reciprocal_backward", "reciprocal_forward", "relu_backward",
-    "relu_forward", "remainder_backward", "remainder_forward", "round_backward", "round_forward", "rsqrt_backward",
-    "rsqrt_forward", "sigmoid_backward", "sigmoid_forward", "sign_backward", "sign_forward", "silu_backward",
-    "silu_forward", "sin_backward", "sin_forward", "softplus_backward", "softplus_forward", "sqrt_backward",
-    "sqrt_forward", "square_backward", "square_forward", "sub_backward", "sub_forward", "sum_to", "tan_backward",
-    "tan_forward", "tanh_backward", "tanh_forward", "trunc_backward", "trunc_forward", "where_backward",
-    "where_forward",
+    "eq", "erf_backward", "erf_forward", "erfc_backward", "erfc_forward", "exp2_backward", "exp2_forward",
+    "exp_backward", "exp_forward", "expm1_backward", "expm1_forward", "floor_backward", "floor_divide",
+    "floor_forward", "fmod_backward", "fmod_forward", "ge", "gelu_backward", "gelu_forward", "gt",
+    "hardtanh_backward", "hardtanh_forward", "hypot_backward", "hypot_forward", "isclose", "isfinite", "isinf",
+    "isnan", "le", "leaky_relu_backward", "leaky_relu_forward", "lerp_backward", "lerp_forward", "log10_backward",
+    "log10_forward", "log1p_backward", "log1p_forward", "log2_backward", "log2_forward", "log_backward",
+    "log_forward", "logaddexp_backward", "logaddexp_forward", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "lt", "maximum_backward", "maximum_forward", "minimum_backward", "minimum_forward", "mul_backward",
+    "mul_forward", "nan_to_num_backward", "nan_to_num_forward", "ne", "neg_backward", "neg_forward", "pow_backward",
+    "pow_forward", "reciprocal_backward", "reciprocal_forward", "relu_backward", "relu_forward", "remainder_backward",
+    "remainder_forward", "round_backward", "round_forward", "rsqrt_backward", "rsqrt_forward", "sigmoid_backward",
+    "sigmoid_forward", "sign_backward", "sign_forward", "silu_backward", "silu_forward", "sin_backward",
+    "sin_forward", "softplus_backward", "softplus_forward", "sqrt_backward", "sqrt_forward", "square_backward",
+    "square_forward", "sub_backward", "sub_forward", "sum_to", "tan_backward", "tan_forward", "tanh_backward",
+    "tanh_forward", "trunc_backward", "trunc_forward", "where_backward", "where_forward",
 ]
 
 _quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
@@ -72,6 +73,16 @@ def exp_forward(x):
 @_quiet
 def exp_backward(dy, y):
     return np.asarray(dy * y)
+
+
+@_quiet
+def exp2_forward(x):
+    return np.asarray(np.exp(x * math.log(2)) if _complex(x) else np.exp2(x))
+
+
+@_quiet
+def exp2_backward(dy, y):
+    return np.asarray(dy * (y * math.log(2)))
 
 
 @_quiet
@@ -361,6 +372,15 @@ def leaky_relu_backward(dy, x, slope):
     return np.where(x > 0, dy, dy * slope)
 
 
+def hardtanh_forward(x, low, high):
+    return np.asarray(clamp_forward(x, low, high))
+
+
+def hardtanh_backward(dy, x, low, high):
+    """Unlike clamp's, the gradient is 0 at the bounds."""
+    return np.where((x <= low) | (x >= high), dy.dtype.type(0), dy)
+
+
 def clamp_forward(x, low, high):
     """x, not below low and not above high; either may be None, a number or an array."""
     y = x if low is None else _larger(x, low)
@@ -501,6 +521,47 @@ def remainder_backward(dy, x, y, needs=(True, True)):
     return _like(dy, x) if needs[0] else None, _like(-dy * np.floor_divide(x, y), y) if needs[1] else None
 
 
+@_quiet
+def fmod_forward(x, y):
+    """x − y · trunc(x / y): the sign of x, as in C."""
+    if _complex(x, y):
+        return np.asarray(x - y * np.trunc(np.real(x) / np.real(y)))
+    return np.asarray(np.fmod(x, y))
+
+
+@_quiet
+def fmod_backward(dy, x, y, needs=(True, True)):
+    return (_like(dy, x) if needs[0] else None,
+            _like(-dy * np.trunc(np.divide(x, y, dtype=dy.dtype)), y) if needs[1] else None)
+
+
+@_quiet
+def hypot_forward(x, y):
+    if _complex(x, y):
+        return np.asarray(np.sqrt(x * x + y * y))
+    return np.asarray(np.hypot(x, y))
+
+
+@_quiet
+def hypot_backward(dy, x, y, z, needs=(True, True)):
+    return (_like(dy * (x / z), x) if needs[0] else None, _like(dy * (y / z), y) if needs[1] else None)
+
+
+@_quiet
+def logaddexp_forward(x, y):
+    """ln(eˣ + eʸ), from the larger one, which cannot overflow."""
+    if _complex(x, y):
+        larger = _larger(x, y)
+        return np.asarray(larger + np.log1p(np.exp(_smaller(x, y) - larger)))
+    return np.asarray(np.logaddexp(x, y))
+
+
+@_quiet
+def logaddexp_backward(dy, x, y, z, needs=(True, True)):
+    return (_like(dy * _sigmoid(np.subtract(x, y)), x) if needs[0] else None,
+            _like(dy * _sigmoid(np.subtract(y, x)), y) if needs[1] else None)
+
+
 # ---- three inputs --------------------------------------------------------------------------------------------------
 
 def where_forward(condition, x, y):
@@ -594,6 +655,11 @@ def isinf(x):
 
 def isfinite(x):
     return np.asarray(np.isfinite(x))
+
+
+@_quiet
+def isclose(x, y, rtol, atol, equal_nan):
+    return np.asarray(np.isclose(x, y, rtol, atol, equal_nan))
 
 
 @_quiet

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "abs", "absolute", "add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp",
-    "clamp_max", "clamp_min", "clip", "cos", "div", "divide", "elu", "eq", "erf", "erfc", "exp", "expm1", "floor",
-    "floor_divide", "ge", "gelu", "gt", "isclose", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "log", "log10",
-    "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul",
-    "multiply", "nan_to_num", "ne", "neg", "negative", "pow", "reciprocal", "relu", "relu6", "remainder", "round",
-    "rsqrt", "rsub", "sigmoid", "sign", "silu", "sin", "softplus", "sqrt", "square", "sub", "subtract", "tan",
+    "abs", "absolute", "add", "addcdiv", "addcmul", "allclose", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "ceil", "clamp", "clamp_max", "clamp_min", "clip", "cos", "div", "divide", "elu", "eq", "equal",
+    "erf", "erfc", "exp", "exp2", "expm1", "floor", "floor_divide", "fmod", "frac", "ge", "gelu", "greater",
+    "greater_equal", "gt", "hardtanh", "hypot", "isclose", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp",
+    "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logit", "lt", "maximum", "minimum", "mish", "mul", "multiply", "nan_to_num", "ne", "neg",
+    "negative", "not_equal", "pow", "prelu", "reciprocal", "relu", "relu6", "remainder", "round", "rsqrt", "rsub",
+    "selu", "sigmoid", "sign", "silu", "sin", "softplus", "softsign", "sqrt", "square", "sub", "subtract", "tan",
     "tanh", "true_divide", "trunc", "where",
 ]
 
@@ -109,6 +111,33 @@ def exp(input: Tensor) -> Tensor:
     tensor([1.0000, 2.7183])
     """
     return Exp.apply(to_floating(input))
+
+
+class Exp2(Function):
+    """2 to the power of x.
+
+    Forward    y = 2ˣ
+    Backward   dx = dy · y · ln 2
+    Saved      y
+    Shapes     x, y (…)
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x):
+        self.y = self.k.exp2_forward(x)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.exp2_backward(dy, self.y)
+
+
+def exp2(input: Tensor) -> Tensor:
+    """2 to the power of x.
+
+    >>> minitorch.exp2(minitorch.tensor([0.0, 3.0]))
+    tensor([1., 8.])
+    """
+    return Exp2.apply(to_floating(input))
 
 
 class Expm1(Function):
@@ -213,8 +242,8 @@ class Log10(Function):
 def log10(input: Tensor) -> Tensor:
     """The logarithm to base 10.
 
-    >>> minitorch.log10(minitorch.tensor([1.0, 100.0]))
-    tensor([0., 2.])
+    >>> minitorch.log10(minitorch.tensor([1.0, 50.0]))
+    tensor([0.0000, 1.6990])
     """
     return Log10.apply(to_floating(input))
 
@@ -888,9 +917,75 @@ def clamp_max(input: Tensor, max) -> Tensor:
     return clamp(input, max=max)
 
 
+class Hardtanh(Function):
+    """Values held between two numbers; unlike clamp's, its gradient is 0 at the bounds too.
+
+    Forward    y = min(max(x, low), high)
+    Backward   dx = dy where low < x < high, else 0
+    Saved      x
+    Shapes     x, y (…)
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x, *, low=-1.0, high=1.0):
+        self.x, self.low, self.high = x, low, high
+        return self.k.hardtanh_forward(x, low, high)
+
+    def backward(self, dy):
+        return self.k.hardtanh_backward(dy, self.x, self.low, self.high)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """Values held between two numbers; the gradient is 0 at the bounds.
+
+    >>> minitorch.nn.functional.hardtanh(minitorch.tensor([-3.0, 0.5, 3.0]))
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: min_val {min_val} is larger than max_val {max_val}")
+    return Hardtanh.apply(input, low=min_val, high=max_val)
+
+
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """ReLU that stops at 6."""
-    return clamp(relu(input), max=6)
+    return hardtanh(input, 0, 6)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """ELU with the two numbers that keep mean 0 and variance 1 from layer to layer."""
+    return mul(elu(input, 1.6732632423543772), 1.0507009873554805)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x · tanh(ln(1 + eˣ))."""
+    return mul(input, tanh(softplus(input)))
+
+
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + |x|): like tanh, but slower to level off."""
+    return div(input, add(abs(input), 1))
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x where x > 0, else weight · x; one weight in all, or one per channel (axis 1)."""
+    if weight.data.ndim and weight.data.size > 1:
+        channels = input.data.shape[1] if input.data.ndim > 1 else 1
+        if weight.data.shape != (channels,):
+            raise ShapeError(f"prelu: weight has shape {weight.data.shape}, expected ({channels},): one per channel")
+        weight = weight.reshape(-1, *[1] * (input.data.ndim - 2))
+    return where(gt(input, 0), input, mul(weight, input))
+
+
+def frac(input: Tensor) -> Tensor:
+    """What stands behind the decimal point."""
+    return sub(input, trunc(input))
+
+
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """ln(x / (1 − x)), the inverse of sigmoid; with ``eps``, x is first held between eps and 1 − eps."""
+    x = to_floating(input)
+    x = x if eps is None else clamp(x, eps, 1 - eps)
+    return log(div(x, rsub(x, 1)))
 
 
 class NanToNum(Function):
@@ -1104,6 +1199,88 @@ def remainder(input: Tensor, other) -> Tensor:
     return _binary("remainder", Remainder, input, other)
 
 
+class FMod(Function):
+    """What is left of x after taking away whole multiples of y; it has x's sign, as in C.
+
+    Forward    z = x − y · trunc(x / y)
+    Backward   dx = dz      dy = −dz · trunc(x / y)
+    Saved      x, y
+    Shapes     x, y broadcast to z
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x, y):
+        self.x, self.y = x, y
+        return self.k.fmod_forward(x, y)
+
+    def backward(self, dz):
+        return self.k.fmod_backward(dz, self.x, self.y, self.needs)
+
+
+def fmod(input: Tensor, other) -> Tensor:
+    """What is left of x after taking away whole multiples of y; it has x's sign, as in C.
+
+    >>> minitorch.fmod(minitorch.tensor([7.0, -7.0]), 3)
+    tensor([ 1., -1.])
+    """
+    _refuse_integer_zero("fmod", input, other)
+    return _binary("fmod", FMod, input, other)
+
+
+class Hypot(Function):
+    """The length of the hypotenuse; nothing overflows on the way.
+
+    Forward    z = √(x² + y²)
+    Backward   dx = dz · x / z      dy = dz · y / z
+    Saved      x, y, z
+    Shapes     x, y broadcast to z
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x, y):
+        self.x, self.y, self.z = x, y, self.k.hypot_forward(x, y)
+        return self.z
+
+    def backward(self, dz):
+        return self.k.hypot_backward(dz, self.x, self.y, self.z, self.needs)
+
+
+def hypot(input: Tensor, other: Tensor) -> Tensor:
+    """The length of the hypotenuse: √(x² + y²).
+
+    >>> minitorch.hypot(minitorch.tensor([3.0]), minitorch.tensor([4.0]))
+    tensor([5.])
+    """
+    return _binary("hypot", Hypot, input, other)
+
+
+class LogAddExp(Function):
+    """Two numbers added, given and returned as their logarithms.
+
+    Forward    z = ln(eˣ + eʸ)
+    Backward   dx = dz · σ(x − y)      dy = dz · σ(y − x)
+    Saved      x, y, z
+    Shapes     x, y broadcast to z
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x, y):
+        self.x, self.y, self.z = x, y, self.k.logaddexp_forward(x, y)
+        return self.z
+
+    def backward(self, dz):
+        return self.k.logaddexp_backward(dz, self.x, self.y, self.z, self.needs)
+
+
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """ln(eˣ + eʸ), without overflow on the way.
+
+    >>> minitorch.logaddexp(minitorch.tensor([1000.0]), minitorch.tensor([1000.0]))
+    tensor([1000.6932])
+    """
+    return _binary("logaddexp", LogAddExp, input, other)
+
+
 class Maximum(Function):
     """The larger of two.
 
@@ -1191,6 +1368,16 @@ def lerp(input: Tensor, end: Tensor, weight) -> Tensor:
                              f"{name}.to(input.dtype).")
     _check_broadcast("lerp", input, end, weight)
     return Lerp.apply(input, end, weight if isinstance(weight, Variable) else builtins.float(weight))
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value=1) -> Tensor:
+    """x + value · tensor1 · tensor2."""
+    return add(input, mul(tensor1, tensor2), alpha=value)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value=1) -> Tensor:
+    """x + value · tensor1 / tensor2."""
+    return add(input, div(tensor1, tensor2), alpha=value)
 
 
 class Where(Function):
@@ -1341,14 +1528,26 @@ def isfinite(input: Tensor) -> Tensor:
     return _plain("isfinite", input)
 
 
-def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
-    """True where |x − y| ≤ atol + rtol · |y|, or where both are the same infinity.
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """True where |x − y| ≤ atol + rtol · |y|; with ``equal_nan`` also where both are NaN.
 
-    >>> minitorch.isclose(minitorch.tensor([1.0, 1.1]), minitorch.tensor([1.0 + 1e-7, 1.0]))
+    >>> minitorch.isclose(minitorch.tensor([1.0, 2.0]), minitorch.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
+    if input.data.dtype != other.data.dtype:
+        raise DTypeError(f"isclose: {input.data.dtype} and {other.data.dtype}. Cast one: y.to(x.dtype).")
     _check_broadcast("isclose", input, other)
-    return input.like(np.isclose(input.data, other.data, rtol, atol, equal_nan))
+    return Plain.apply(input, other, rtol, atol, equal_nan, op="isclose")
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """True if |x − y| ≤ atol + rtol · |y| everywhere: a Python bool."""
+    return builtins.bool(isclose(input, other, rtol, atol, equal_nan).data.all())
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """True if both have one shape and the same values: a Python bool."""
+    return input.data.shape == other.data.shape and builtins.bool((input.data == other.data).all())
 
 
 def floor_divide(input: Tensor, other) -> Tensor:
@@ -1361,7 +1560,9 @@ def floor_divide(input: Tensor, other) -> Tensor:
     return _plain("floor_divide", input, other)
 
 
-absolute, negative, multiply, subtract, divide, true_divide = abs, neg, mul, sub, div, div  # PyTorch's second names
+# PyTorch's second names
+absolute, negative, multiply, subtract, divide, true_divide = abs, neg, mul, sub, div, div
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "argsort", "bincount", "gather", "getitem", "index_add", "index_fill", "index_select", "masked_fill",
-    "masked_select", "multinomial", "nonzero", "one_hot", "plain_index", "scatter", "scatter_add", "sort",
-    "take_along_dim", "topk",
+    "argsort", "argwhere", "bincount", "bucketize", "gather", "getitem", "index_add", "index_fill", "index_select",
+    "isin", "masked_fill", "masked_select", "multinomial", "nonzero", "one_hot", "plain_index", "scatter",
+    "scatter_add", "searchsorted", "sort", "take_along_dim", "topk", "unique",
 ]
 
 
@@ -375,6 +375,11 @@ def nonzero(input: Tensor, *, as_tuple: bool = False):
     return input.like(np.argwhere(input.data))
 
 
+def argwhere(input: Tensor) -> Tensor:
+    """Where the elements are that are not 0: one row of indices each."""
+    return nonzero(input)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # order
 
@@ -498,6 +503,44 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError(f"bincount: expected a vector of integers that are not negative, got {input.data.dtype} "
                            f"{input.data.shape}")
     return Order.apply(input, op="bincount", weights=None if weights is None else weights.data, minlength=minlength)
+
+
+def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim=None):
+    """The values that occur, in order; if asked for, also where each element's value stands and how often it occurs.
+
+    >>> minitorch.unique(minitorch.tensor([2, 1, 2]), return_counts=True)
+    (tensor([1, 2]), tensor([1, 2]))
+    """
+    if dim is not None:
+        raise NotImplementedError("unique: dim is not supported; without it all elements are compared")
+    values, inverse, counts = np.unique(input.data, return_inverse=True, return_counts=True)
+    asked = [(True, values), (return_inverse, inverse.reshape(input.data.shape)), (return_counts, counts)]
+    found = tuple(input.like(array) for wanted, array in asked if wanted)
+    return found if len(found) > 1 else found[0]
+
+
+def searchsorted(sorted_sequence: Tensor, input, *, right: bool = False, side: str | None = None) -> Tensor:
+    """Where each element of input belongs in a sorted vector: before equal ones, or after them with ``right``.
+
+    >>> minitorch.searchsorted(minitorch.tensor([1, 3, 5]), minitorch.tensor([3, 9]))
+    tensor([1, 3])
+    """
+    if sorted_sequence.data.ndim != 1:
+        raise NotImplementedError(f"searchsorted: one sorted vector is supported, got {sorted_sequence.data.shape}")
+    where: Any = side or ("right" if right else "left")
+    values = input.data if isinstance(input, Variable) else input
+    return sorted_sequence.like(np.searchsorted(sorted_sequence.data, values, where))
+
+
+def bucketize(input, boundaries: Tensor, *, right: bool = False) -> Tensor:
+    """The number of the bucket, between sorted boundaries, that each element falls into."""
+    return searchsorted(boundaries, input, right=right)
+
+
+def isin(elements: Tensor, test_elements) -> Tensor:
+    """True where an element is one of test_elements."""
+    tests = test_elements.data if isinstance(test_elements, Variable) else test_elements
+    return elements.like(np.isin(elements.data, tests))
 
 
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator=None) -> Tensor:

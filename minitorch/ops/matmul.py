@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, ShapeError
@@ -12,7 +15,10 @@ from minitorch.ops.shape import reshape
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
-__all__ = ["addmm", "addmv", "baddbmm", "bmm", "dot", "einsum", "inner", "linear", "matmul", "mm", "mv", "outer"]
+__all__ = [
+    "addmm", "addmv", "baddbmm", "bmm", "dot", "einsum", "inner", "linear", "matmul", "matrix_power", "mm", "mv",
+    "outer", "tensordot",
+]
 
 
 class Matmul(Function):
@@ -106,6 +112,39 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta=1, alpha=1) -> Tensor
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta · x + alpha · (batch1 @ batch2), for batches of matrices."""
     return _plus_product(input, bmm(batch1, batch2), beta, alpha)
+
+
+def tensordot(a: Tensor, b: Tensor, dims=2) -> Tensor:
+    """Products summed over several axes: the last ``dims`` of a with the first of b, or the two lists of axes in dims."""
+    if isinstance(dims, int):
+        dims = range(a.ndim - dims, a.ndim), range(dims)
+    ours, theirs = ([d % t.ndim for d in axes] for t, axes in zip((a, b), dims))
+    if [a.shape[d] for d in ours] != [b.shape[d] for d in theirs]:
+        raise ShapeError(f"tensordot: axes {ours} of {a.shape} and {theirs} of {b.shape} must have equal sizes")
+    rows, columns = ([d for d in range(t.ndim) if d not in axes] for t, axes in ((a, ours), (b, theirs)))
+    size = math.prod(a.shape[d] for d in ours)
+    shape = [a.shape[d] for d in rows], [b.shape[d] for d in columns]
+    product = mm(reshape(a.permute(*rows, *ours), math.prod(shape[0]), size),
+                 reshape(b.permute(*theirs, *columns), size, math.prod(shape[1])))
+    return reshape(product, *shape[0], *shape[1])
+
+
+def matrix_power(input: Tensor, n: int) -> Tensor:
+    """A square matrix times itself, n times; n = 0 gives the identity.
+
+    >>> minitorch.matrix_power(minitorch.tensor([[1.0, 1.0], [0.0, 1.0]]), 3)
+    tensor([[1., 3.],
+            [0., 1.]])
+    """
+    if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
+        raise ShapeError(f"matrix_power: expected square matrices, got {input.shape}")
+    if n < 0:
+        raise NotImplementedError("matrix_power: negative powers need an inverse, which is not there")
+    if n < 2:
+        one = np.broadcast_to(np.eye(input.shape[-1], dtype=input.dtype), input.shape).copy()
+        return input if n else input.like(one)
+    half = matrix_power(input, n // 2)
+    return matmul(matmul(half, half), input) if n % 2 else matmul(half, half)
 
 
 class Linear(Function):

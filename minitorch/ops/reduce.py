@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError
 from minitorch.ops.dtype import to_dtype, to_floating
-from minitorch.ops.elementwise import isclose, maximum, minimum
-from minitorch.ops.shape import as_dim, as_dims, numpy_names
+from minitorch.ops.elementwise import logical_xor, maximum, minimum, sub
+from minitorch.ops.shape import as_dim, as_dims, narrow, numpy_names
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "Selected", "all", "allclose", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cumprod",
-    "cumsum", "equal", "logsumexp", "max", "mean", "median", "min", "norm", "prod", "std", "std_mean", "sum", "var",
-    "var_mean", "vector_norm",
+    "Selected", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum",
+    "diff", "logsumexp", "max", "mean", "median", "min", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
+    "vector_norm",
 ]
 
 
@@ -501,25 +501,6 @@ def count_nonzero(input: Tensor, dim=None) -> Tensor:
     return Count.apply(input, op="count_nonzero", dim=_dims("count_nonzero", dim, input))
 
 
-def equal(input: Tensor, other: Tensor) -> builtins.bool:
-    """True, as Python says it, if both have one shape and the same values.
-
-    >>> minitorch.equal(minitorch.tensor([1, 2]), minitorch.tensor([1, 2]))
-    True
-    """
-    return input.data.shape == other.data.shape and builtins.bool((input.data == other.data).all())
-
-
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
-             equal_nan: bool = False) -> builtins.bool:
-    """True, as Python says it, if |x − y| ≤ atol + rtol · |y| everywhere.
-
-    >>> minitorch.allclose(minitorch.tensor([0.1 + 0.2]), minitorch.tensor([0.3]))
-    True
-    """
-    return builtins.bool(isclose(input, other, rtol, atol, equal_nan).data.all())
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # running sums and products
 
@@ -578,6 +559,23 @@ def cumprod(input: Tensor, dim: int, *, dtype=None) -> Tensor:
     tensor([1., 2., 6.])
     """
     return CumProd.apply(_cast(input, dtype), dim=as_dim("cumprod", dim, input.data.ndim))
+
+
+@numpy_names
+def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
+    """Every element minus the one before it along one axis; n times over.
+
+    >>> minitorch.tensor([1.0, 4.0, 9.0]).diff()
+    tensor([3., 5.])
+    """
+    if not input.data.ndim:
+        raise RuntimeError("diff: a 0-d tensor has no axis. Use x.reshape(1) first.")
+    dim = as_dim("diff", dim, input.data.ndim)
+    for _ in range(n):
+        size = builtins.max(input.data.shape[dim] - 1, 0)
+        later, earlier = narrow(input, dim, input.data.shape[dim] - size, size), narrow(input, dim, 0, size)
+        input = logical_xor(later, earlier) if input.data.dtype.kind == "b" else sub(later, earlier)
+    return input
 
 
 # ---------------------------------------------------------------------------------------------------------------------

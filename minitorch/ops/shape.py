@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "atleast_1d", "atleast_2d", "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat", "concatenate",
-    "contiguous", "diag", "diagonal", "expand", "expand_as", "flatten", "flip", "fliplr", "flipud", "hstack",
-    "meshgrid", "moveaxis", "movedim", "narrow", "permute", "ravel", "repeat", "repeat_interleave", "reshape",
-    "reshape_as", "roll", "select", "split", "squeeze", "stack", "swapaxes", "swapdims", "t", "tensor_split", "tile",
-    "transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "view", "view_as", "vstack",
+    "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_tensors", "broadcast_to", "cat", "chunk", "column_stack",
+    "concat", "concatenate", "contiguous", "diag", "diagonal", "dstack", "expand", "expand_as", "flatten", "flip",
+    "fliplr", "flipud", "hstack", "meshgrid", "moveaxis", "movedim", "narrow", "permute", "ravel", "repeat",
+    "repeat_interleave", "reshape", "reshape_as", "roll", "row_stack", "select", "split", "squeeze", "stack",
+    "swapaxes", "swapdims", "t", "tensor_split", "tile", "trace", "transpose", "tril", "triu", "unbind", "unflatten",
+    "unfold", "unsqueeze", "view", "view_as", "vstack",
 ]
 
 
@@ -227,6 +228,13 @@ def atleast_2d(*tensors):
     """Tensors with fewer than two axes get axes of size 1 in front."""
     tensors = _given("atleast_2d", tensors)
     ys = tuple(x if x.data.ndim > 1 else reshape(x, 1, -1) for x in tensors)
+    return ys[0] if len(ys) == 1 else ys
+
+
+def atleast_3d(*tensors):
+    """Tensors with fewer than three axes get axes of size 1: a vector in the middle, a matrix in front of them."""
+    tensors = _given("atleast_3d", tensors)
+    ys = tuple(x if x.data.ndim > 2 else unsqueeze(atleast_2d(x), -1) for x in tensors)
     return ys[0] if len(ys) == 1 else ys
 
 
@@ -442,6 +450,23 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     if not -n <= index < n:
         raise IndexError(f"select: index {index} is out of range [{-n}, {n - 1}] for axis {dim} of shape {shape}")
     return reshape(Narrow.apply(input, dim=dim, start=index % n, length=1), shape[:dim] + shape[dim + 1:])
+
+
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of this size along one axis, one every step entries; the windows' entries become the last axis.
+
+    >>> minitorch.arange(5).unfold(0, 3, 2)
+    tensor([[0, 1, 2],
+            [2, 3, 4]])
+    """
+    dim = as_dim("unfold", dimension, input.data.ndim)
+    n = input.data.shape[dim] if input.data.ndim else 1
+    if not 0 <= size <= n:
+        raise RuntimeError(f"unfold: size must be in [0, {n}], the size of axis {dim} of {input.data.shape}; got {size}")
+    if step < 1:
+        raise RuntimeError(f"unfold: step must be at least 1, got {step}")
+    places = np.arange(0, n - size + 1, step)[:, None] + np.arange(size)
+    return movedim(atleast_1d(input)[(slice(None),) * dim + (places,)], dim + 1, -1)
 
 
 class Diagonal(Function):
@@ -669,6 +694,20 @@ def hstack(tensors) -> Tensor:
 def vstack(tensors) -> Tensor:
     """Tensors on top of each other: along the first axis, vectors as rows."""
     return _cat("vstack", [atleast_2d(x) for x in _listed("vstack", tensors)], 0)
+
+
+row_stack = vstack
+
+
+def dstack(tensors) -> Tensor:
+    """Tensors behind each other: along the third axis."""
+    return _cat("dstack", [atleast_3d(x) for x in _listed("dstack", tensors)], 2)
+
+
+def column_stack(tensors) -> Tensor:
+    """Tensors side by side, vectors as columns."""
+    columns = [reshape(x, -1, 1) if x.data.ndim < 2 else x for x in _listed("column_stack", tensors)]
+    return _cat("column_stack", columns, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -933,6 +972,17 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     if input.data.ndim == 2:
         return diagonal_(input, diagonal)
     return Diag.apply(input, diagonal=operator.index(diagonal))
+
+
+def trace(input: Tensor) -> Tensor:
+    """The sum of a matrix's diagonal.
+
+    >>> minitorch.trace(minitorch.tensor([[1, 2], [3, 4]]))
+    tensor(5)
+    """
+    if input.data.ndim != 2:
+        raise ShapeError(f"trace: expected a matrix, got shape {input.data.shape}")
+    return diagonal(input).sum()
 
 
 diagonal_ = diagonal  # tril, triu and diag have an argument of that name

@@ -10,8 +10,9 @@ from minitorch.kernels import cpu, reference
 
 from kernel_checks import CHECKS, agree, check_same, complex_step, filled, layouts, normal
 
-FROM_X = ["abs", "log", "log2", "log10", "log1p", "square", "sin", "cos", "silu", "erf", "erfc"]
-FROM_Y = ["exp", "expm1", "sqrt", "rsqrt", "reciprocal", "tan", "tanh", "sigmoid", "relu"]
+FROM_X = ["abs", "log", "log2", "log10", "log1p", "square", "sin", "cos", "silu", "erf", "erfc", "sinh", "cosh",
+          "asin", "acos", "atan", "asinh", "acosh", "atanh"]
+FROM_Y = ["exp", "expm1", "sqrt", "rsqrt", "reciprocal", "tan", "tanh", "sigmoid", "relu", "exp2"]
 STEPS = ["sign", "floor", "ceil", "trunc"]
 POSITIVE = {"log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal"}
 COMPILED = ["erf", "erfc", "silu", "sigmoid"]
@@ -48,6 +49,10 @@ def binary(name):
 
 def sample(name, shape):
     x = normal(*shape)
+    if name in ("asin", "acos", "atanh"):
+        return np.asarray(0.9 * np.tanh(x))
+    if name == "acosh":
+        return np.asarray(np.abs(x) + 1.1)
     return np.asarray(np.abs(x) + 0.1) if name in POSITIVE else x
 
 
@@ -86,6 +91,22 @@ def test_binary(check, name, shapes):
     if name in ("pow", "div", "remainder"):
         x, y = np.asarray(np.abs(x) + 0.3), np.asarray(y + np.sign(y))
     check(*binary(name), [x, y])
+
+
+@pytest.mark.parametrize("shapes", BROADCASTS)
+@pytest.mark.parametrize("name", ["atan2", "fmod", "hypot", "logaddexp"])
+@pytest.mark.parametrize("check", [complex_step, layouts])
+def test_binary_with_saved_result(check, name, shapes):
+    saved = 1 if name in ("hypot", "logaddexp") else 0
+    check(lambda k, *a: getattr(k, name + "_forward")(*a),
+          lambda k, dy, outs, *a: getattr(k, name + "_backward")(dy, *a, *outs[:saved]),
+          [normal(*shapes[0], seed=1), np.asarray(normal(*shapes[1], seed=2) * 2 + 0.1)])
+
+
+@pytest.mark.parametrize("shape", [(), (3, 5)])
+@pytest.mark.parametrize("check", CHECKS)
+def test_hardtanh(check, shape):
+    check(*with_settings("hardtanh", (-0.5, 0.7)), [normal(*shape)])
 
 
 @pytest.mark.parametrize("name", BINARY)

@@ -320,9 +320,3 @@ def test_batched_gradients_are_refused():
 def test_the_same_answer_every_time():
     first, second = (str(check(HALF_A_THOUSANDTH, tensor(20, 30))) for _ in range(2))
     assert first == second
-
-
-# --- the pytest fixture
-
-def test_the_fixture(gradcheck):
-    assert gradcheck(mt.tanh, (X,))
