@@ -5,7 +5,7 @@ import pytest
 
 import minitorch as mt
 
-from op_checks import check_against_differences, check_against_pytorch
+from op_checks import check_against_complex_step, check_against_differences, check_against_pytorch
 
 
 def at(index):
@@ -63,6 +63,13 @@ CASES = {
     "topk smallest": (lambda m, x: m.topk(x, 2, 0, largest=False), (3, 4)),
     "topk 0-d": (lambda m, x: x.topk(1), ()),
 }
+
+
+# (made of two ops, with a number's dtype between them that complex numbers do not have)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("index_add alpha", "masked_fill tensor",)])
+def test_gradient_agrees_with_a_complex_step(name):
+    function, *shapes = CASES[name]
+    check_against_complex_step(function, shapes)
 
 
 @pytest.mark.parametrize("name", CASES)
