@@ -25,3 +25,13 @@ from .tensor import Size, Tensor, device, is_tensor, numel
 newaxis = None
 
 __version__ = "0.1.0"
+
+_INSTEAD = {
+    "save": "There is no pickle here. Write np.savez(path, **{name: t.numpy() for name, t in model.state_dict().items()})",
+    "load": "There is no pickle here. After np.savez, write model.load_state_dict(dict(np.load(path)))",
+    "compile": "Kernels are compiled already: leave it out.",
+}
+
+
+def __getattr__(name):
+    raise AttributeError(f"module 'minitorch' has no attribute {name!r}. {_INSTEAD.get(name, '')}".rstrip())

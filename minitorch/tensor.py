@@ -60,8 +60,15 @@ class Tensor(Variable):
     ``data`` is the NumPy array, ``grad`` the gradient (a tensor, or None), ``fn`` the op that made it (None for a leaf).
     """
 
-    def __init__(self, data=(), dtype=None, requires_grad: bool = False, device=None):
-        array = np.array(data.data if isinstance(data, Variable) else data, order="C")
+    def __init__(self, *data, dtype=None, requires_grad: bool = False, device=None):
+        _check_device(device)
+        if data and all(isinstance(size, int) for size in data):
+            array = np.zeros(data)                              # Tensor(2, 3) names sizes, Tensor([2, 3]) values
+        elif len(data) > 1:
+            raise TypeError(f"Tensor: expected sizes or one list of values, got {len(data)} arguments. Write Tensor([...]).")
+        else:
+            values = data[0] if data else ()
+            array = np.array(values.data if isinstance(values, Variable) else values, order="C")
         dtype = ops.as_dtype(dtype) if dtype is not None else ops.get_default_dtype()
         self._data = array.astype(dtype, copy=False)
         self.requires_grad_(requires_grad)
@@ -743,6 +750,7 @@ class Tensor(Variable):
     scatter = ops.scatter
     scatter_add = ops.scatter_add
     index_add = ops.index_add
+    index_fill = ops.index_fill
     take_along_dim = ops.take_along_dim
     masked_fill = ops.masked_fill
     masked_select = ops.masked_select

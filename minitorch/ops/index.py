@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "argsort", "argwhere", "bincount", "bucketize", "gather", "getitem", "index_add", "index_select", "isin",
-    "masked_fill", "masked_select", "multinomial", "nonzero", "one_hot", "plain_index", "scatter", "scatter_add",
-    "searchsorted", "sort", "take_along_dim", "topk", "unique",
+    "argsort", "argwhere", "bincount", "bucketize", "gather", "getitem", "index_add", "index_fill", "index_select",
+    "isin", "masked_fill", "masked_select", "multinomial", "nonzero", "one_hot", "plain_index", "scatter",
+    "scatter_add", "searchsorted", "sort", "take_along_dim", "topk", "unique",
 ]
 
 
@@ -319,6 +319,19 @@ def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
                                            input.data.dtype.kind in "iu" and float(value) != int(value)):
         raise DTypeError(f"masked_fill: {value} cannot be a value of {input.data.dtype}. Use x.float() first.")
     return MaskedFill.apply(input, value, mask=mask.data)
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value) -> Tensor:
+    """x with one value, a number or a 0-d tensor, at these places along an axis.
+
+    >>> minitorch.zeros(2, 3).index_fill(1, minitorch.tensor([0, 2]), 5.0)
+    tensor([[5., 0., 5.],
+            [5., 0., 5.]])
+    """
+    dim, ids = _ids("index_fill", input, dim, index)
+    chosen = np.zeros([size if axis == dim else 1 for axis, size in enumerate(input.data.shape)], np.bool_)
+    chosen.reshape(-1)[ids] = True
+    return masked_fill(input, input.like(chosen), value)
 
 
 class MaskedSelect(Function):
