@@ -2,8 +2,8 @@
 An op of your own, and a check that can fail
 ============================================
 
-An op is a forward and a backward on NumPy arrays. Whether the backward is right is not a matter of taste: gradcheck compares it
-with measured slopes, and says what is wrong.
+An op is a forward and a backward on NumPy arrays. Whether the backward is right is not a matter of taste: gradcheck
+compares it with measured slopes, and says what is wrong.
 
 Run it: ``python examples/02_your_own_op.py``
 """

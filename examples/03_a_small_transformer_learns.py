@@ -2,8 +2,8 @@
 A small Transformer learns to reverse
 =====================================
 
-Seven letters go in, the same seven come out in reverse order. No position can do it alone: each has to look at another one, which
-is what attention is for.
+Seven letters go in, the same seven come out in reverse order. No position can do it alone: each has to look at another
+one, which is what attention is for.
 
 Run it: ``python examples/03_a_small_transformer_learns.py`` (``--quick`` stops early)
 """

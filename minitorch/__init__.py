@@ -11,7 +11,9 @@ The names, arguments and meanings are PyTorch's: ``import minitorch as torch`` r
 
 from math import e, inf, nan, pi
 
-from . import autograd, cuda, kernels, linalg, nn, optim, random
+import minitorch.kernels as kernels
+
+from . import autograd, cuda, linalg, nn, optim, random
 from ._printing import set_printoptions
 from .autograd import Function, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *
@@ -23,3 +25,13 @@ from .tensor import Size, Tensor, device, is_tensor, numel
 newaxis = None
 
 __version__ = "0.1.0"
+
+_INSTEAD = {
+    "save": "There is no pickle here. Write np.savez(path, **{name: t.numpy() for name, t in model.state_dict().items()})",
+    "load": "There is no pickle here. After np.savez, write model.load_state_dict(dict(np.load(path)))",
+    "compile": "Kernels are compiled already: leave it out.",
+}
+
+
+def __getattr__(name):
+    raise AttributeError(f"module 'minitorch' has no attribute {name!r}. {_INSTEAD.get(name, '')}".rstrip())

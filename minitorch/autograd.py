@@ -21,7 +21,7 @@ from importlib import import_module
 from itertools import count
 from typing import Any
 
-from minitorch import kernels
+import minitorch.kernels as kernels
 
 __all__ = [
     "Function", "Gradients", "Variable", "backward", "enable_grad", "grad", "gradcheck",  # noqa: F822  (see __getattr__)
@@ -107,7 +107,8 @@ class Function:
             raise TypeError(f"{cls.__name__.lower()}: expected a Tensor, got {given}. Wrap it: minitorch.tensor(...)")
         fn.k = kernels.backend(first.data)
         fn.needs = tuple(needs)
-        result = fn.forward(*arrays, **settings)
+        with kernels.quiet():
+            result = fn.forward(*arrays, **settings)
         several = isinstance(result, (tuple, list))
         outputs = [first.like(array) for array in (result if several else (result,))]
         if True in needs:
@@ -160,12 +161,14 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
             continue
         if fn.writes != _writes:
             _refuse_overwritten(fn)
-        gradients = _backward_of(fn, dys)
+        with kernels.quiet():
+            gradients = _backward_of(fn, dys)
         for observer in observers:
             observer.backward(fn, dys, gradients)
-        for parent, gradient in zip(fn.parents, gradients):
-            if gradient is not None:
-                arriving.add(parent.place, gradient, _is_fresh(gradient, fn, dys, gradients))
+        with kernels.quiet():
+            for parent, gradient in zip(fn.parents, gradients):
+                if gradient is not None:
+                    arriving.add(parent.place, gradient, _is_fresh(gradient, fn, dys, gradients))
         if not retain_graph:
             fn.release(where)
 
@@ -354,7 +357,8 @@ class _GradMode(ContextDecorator):
     """Usable with ``with`` and as a decorator, nested and re-entered."""
 
     def __init__(self, enabled: bool):
-        self.enabled, self.before = enabled, []
+        self.enabled = enabled
+        self.before: list[bool] = []
 
     def __enter__(self):
         self.before.append(_mode.enabled)

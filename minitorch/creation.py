@@ -14,10 +14,10 @@ from minitorch.random import Generator, numpy_generator
 from minitorch.tensor import Tensor, _check_device, _sizes, _wrap
 
 __all__ = [
-    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full",
-    "full_like", "linspace", "logspace", "normal", "ones", "ones_like", "rand", "rand_like", "randint",
-    "randint_like", "randn", "randn_like", "randperm", "scalar_tensor", "tensor", "tril_indices", "triu_indices",
-    "zeros", "zeros_like",
+    "BoolTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "arange", "as_tensor",
+    "bernoulli", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace",
+    "normal", "ones", "ones_like", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm",
+    "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
 ]
 
 
@@ -63,6 +63,20 @@ def from_numpy(array: np.ndarray) -> Tensor:
 def from_dlpack(source) -> Tensor:
     """A tensor that shares memory with another library's array, by the DLPack protocol."""
     return _wrap(_array_of("from_dlpack", np.from_dlpack(source), None))
+
+
+class _TensorType:
+    """PyTorch's old names: ``LongTensor([1, 2])`` is ``tensor([1, 2], dtype=minitorch.int64)``."""
+
+    def __init__(self, dtype):
+        self.dtype = as_dtype(dtype)  # .type(LongTensor) asks for it
+
+    def __call__(self, *data) -> Tensor:
+        return Tensor(*data, dtype=self.dtype)
+
+
+FloatTensor, DoubleTensor, HalfTensor = _TensorType("float32"), _TensorType("float64"), _TensorType("float16")
+LongTensor, IntTensor, BoolTensor = _TensorType("int64"), _TensorType("int32"), _TensorType("bool")
 
 
 def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Tensor:

@@ -82,7 +82,7 @@ def sign(w):
 
 def factor(w):
     c = _ratio(w)
-    if c is None:
+    if c is None or abs(c - 1) < 1e-4:
         return None
     for axis, n in enumerate(w.shape):
         if n > 1 and _near(c * n, 1):
@@ -90,6 +90,9 @@ def factor(w):
     for axis, n in enumerate(w.output_shape or ()):
         if n > 1 and _near(c * n, 1):
             return f"A mean where a sum belongs? It is 1/{n} of the truth, and axis {axis} of the output has size {n}."
+    rows = math.prod((w.output_shape or ())[:-1])
+    if rows > 1 and _near(c * rows, 1):
+        return f"A mean where a sum belongs? It is 1/{rows} of the truth, and the output has {rows} rows."
     for axis, n in enumerate(w.shape):
         if n > 2 and _near(c, n):
             return f"A sum where a mean belongs? It is {n} times the truth, and axis {axis} of '{w.name}' has size {n}."
@@ -115,22 +118,37 @@ def transposed(w):
 
 
 def missing_sum(w):
-    if w.jacobian is None or not w.output_shape:
+    if w.jacobian is None or not w.output_shape or w.shape == w.output_shape:
         return None
-    parts = (w.upstream[:, :, None] * w.jacobian).reshape(-1, *w.output_shape, *w.shape)
-    axes = tuple(range(1, 1 + len(w.output_shape)))
-    for axis in axes:
-        n = parts.shape[axis]
-        each = np.moveaxis(parts.sum(tuple(a for a in axes if a != axis)), 1, 0) if len(axes) > 1 \
-            else np.moveaxis(parts, axis, 0)
-        running = np.cumsum(each, 0)
-        for i in range(n if n > 1 else 0):
-            if w.same(w.analytic, each[i]):
-                return f"A missing sum over axis {axis - 1} of the output: only entry {i} of its {n} was counted."
-        for i in range(1, n - 1):
-            if w.same(w.analytic, running[i]):
-                return f"The end is missing: only the first {i + 1} of {n} entries along axis {axis - 1} of the output " \
-                       "were added up. Is the last block dropped?"
+    shapes = {w.output_shape: "axis {} of the output"}
+    shapes.setdefault((math.prod(w.output_shape[:-1]), w.output_shape[-1]), "the rows of the output")
+    parts = w.upstream[:, :, None] * w.jacobian
+    for shape, what in shapes.items():
+        by_axis = parts.reshape(-1, *shape, parts.shape[-1])
+        for axis, n in enumerate(shape):
+            each = by_axis.sum(tuple(1 + a for a in range(len(shape)) if a != axis))       # (k, n, elements)
+            each = np.moveaxis(each, 1, 0).reshape(n, *w.analytic.shape)
+            over = what.format(axis)
+            for i in range(n if n > 1 else 0):
+                if w.same(w.analytic, each[i]):
+                    return f"A missing sum over {over}: only entry {i} of its {n} was counted."
+            running = np.cumsum(each, 0)
+            for i in range(1, n - 1):
+                if w.same(w.analytic, running[i]):
+                    return f"The end of a sum over {over} is missing: only the first {i + 1} of {n} entries were added " \
+                           "up. Is the last block dropped?"
+
+
+def upstream_ignored(w):
+    if len(w.analytic) > 1 and w.same(w.analytic[0], w.analytic[-1]) and not w.same(w.numeric[0], w.numeric[-1]):
+        return "It does not depend on the upstream gradient: backward forgets to multiply by dy."
+
+
+def diagonal_only(w):
+    if w.jacobian is not None and w.output_shape == w.shape:
+        own = w.upstream * np.diagonal(w.jacobian)
+        if w.same(w.analytic, own.reshape(w.analytic.shape)):
+            return "Only the diagonal of the Jacobian is there: an element of the input moves other outputs too."
 
 
 def some_rows(w):
@@ -138,15 +156,22 @@ def some_rows(w):
     for axis, n in enumerate(w.shape):
         rows = off.any(tuple(a for a in range(off.ndim) if a != axis))
         (bad,) = np.nonzero(rows)
-        if 0 < len(bad) <= n // 2:
-            what = "are zero" if not np.take(w.analytic, bad, axis + 1).any() else "are wrong"
+        zero = not np.take(w.analytic, bad, axis + 1).any()
+        if 0 < len(bad) <= (n - 1 if zero else n // 2):
+            be, what = ("is", "are")[len(bad) > 1], "zero" if zero else "wrong"
             if len(bad) == 1:
-                at = f"entry {bad[0]} of {n} along axis {axis} {what.replace('are', 'is')}"
+                at = f"entry {bad[0]} of {n} along axis {axis} {be} {what}"
             elif (np.diff(bad) == 1).all():
-                at = f"entries {bad[0]} to {bad[-1]} of {n} along axis {axis} {what}"
+                at = f"entries {bad[0]} to {bad[-1]} of {n} along axis {axis} {be} {what}"
             else:
-                at = f"{len(bad)} of {n} entries along axis {axis} {what} ({', '.join(map(str, bad[:8]))})"
+                at = f"{len(bad)} of {n} entries along axis {axis} {be} {what} ({', '.join(map(str, bad[:8]))})"
             return f"Only {at}." + (" Is the last block dropped?" if bad[-1] == n - 1 else "")
+
+
+def nearly(w):
+    error = np.abs(w.analytic - w.numeric).max(initial=0) / np.abs(w.numeric).max(initial=0)
+    if error < 1e-3:
+        return f"It is nearly right (to {error:.0e}): is an eps in the wrong place, or are numbers rounded on the way?"
 
 
 def differs_by_constant(w):
@@ -178,8 +203,8 @@ def shifted(w):
 
 
 GUESSES = [
-    not_finite, zero, swapped, sign, factor, transposed, missing_sum, upstream_unchanged, factor_of_an_input, shifted,
-    some_rows, differs_by_constant,
+    not_finite, zero, swapped, sign, factor, transposed, missing_sum, upstream_unchanged, upstream_ignored, diagonal_only,
+    factor_of_an_input, shifted, nearly, some_rows, differs_by_constant,
 ]
 
 

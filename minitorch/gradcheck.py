@@ -281,12 +281,17 @@ def _floats(result, kinds="f"):
 
 
 def _name_of(func) -> str:
+    owner = getattr(func, "__self__", None)     # of Op.apply, the op is meant
+    func = owner if inspect.isclass(owner) else func
     name = getattr(func, "__name__", type(func).__name__)
     return "the function" if name == "<lambda>" else name
 
 
 def _parameter_names(func, inputs, skip=0):
     names = [f"input {i}" for i in range(len(inputs))]
+    owner = getattr(func, "__self__", None)
+    if inspect.isclass(owner) and issubclass(owner, Function):
+        func, skip = owner.forward, 1
     try:
         parameters = list(inspect.signature(func).parameters.values())[skip:]
     except (TypeError, ValueError):
@@ -366,6 +371,7 @@ class _Probe:
         self.report = InputReport(name, {"complex": "complex step"}.get(settings.method, "finite differences"))
         self.h = _step(leaf.data, settings.eps)
         self.jacobian = {}                 # element → slopes of all outputs
+        self.missing = self.on_kink = False
         k = len(upstream)
         self.norm = np.sqrt((analytic.reshape(k, -1) ** 2).sum(1))
         self.largest = np.abs(analytic).max(initial=0)
@@ -453,6 +459,9 @@ class _Probe:
         room = allowed + 1e-6 * (np.abs(low) + np.abs(high))
         if kink and ((low - room <= analytic) & (analytic <= high + room)).all():
             return analytic, allowed, each[-1], True
+        if kink:
+            numeric = np.clip(analytic, low, high)
+            self.on_kink = True
         return numeric, allowed, each[best.max()], False
 
     def _slopes(self, direction, h):
@@ -551,8 +560,9 @@ def _explain(subject, report, probes):
             subject.shapes[0] if len(subject.shapes) == 1 else None, p.missing,
             {n: x.data for n, x in subject.leaves.items()}, {n: t[k - 2:] for n, (t, _) in measured.items()}))
     for p in probes:
-        if p.report.verdict != "right" and p.report.guess is None and p.missing:
-            p.report.guess = "No gradient arrives at all (counted as zero)."
+        if p.report.verdict != "right" and p.on_kink:
+            p.report.guess = "The input sits on a kink: the slopes to the left and to the right differ. Either would " \
+                             "be right, or a value between."
     report.op = _culprit(subject, probes)
 
 
@@ -602,10 +612,14 @@ def _culprit(subject, probes) -> str | None:
         for slot, dy in enumerate(tape.dys[fn]):
             if dy is not None and dy.size and not _right_at(subject, tape.nodes.index(fn), slot, dy, v, rng):
                 wrong.add((fn, slot))
-    to_blame = [type(fn).__name__ for fn in reached
-                if not any((fn, s) in wrong for s in range(fn.outputs))
-                and any(parent is not None and parent.place in wrong for parent in fn.parents)]
-    return " or ".join(dict.fromkeys(to_blame)) or None
+    # a wrong gradient is explained where an op that handed it on had itself been handed a wrong one
+    spoilt = {fn for fn in reached if any((fn, s) in wrong for s in range(fn.outputs))}
+    to_blame = []
+    for place in wrong:
+        users = [fn for fn in reached if place in {p.place for p in fn.parents if p is not None}]
+        if not spoilt.intersection(users):
+            to_blame += [type(fn).__name__ for fn in users]
+    return " or ".join(sorted(set(to_blame))) or None
 
 
 def _right_at(subject, i, slot, dy, v, rng) -> bool:

@@ -6,6 +6,7 @@ Methods are the functions of ``minitorch.ops``; operators call them too. Nothing
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class device:  # noqa: N801  (PyTorch's name)
     device(type='cpu')
     """
 
-    def __init__(self, type="cpu", index=None):
+    def __init__(self, type: Any = "cpu", index=None):
         name = getattr(type, "type", type)
         if name != "cpu":
             raise RuntimeError(f"device: this build computes on 'cpu' only, got {name!r}")
@@ -40,7 +41,8 @@ class device:  # noqa: N801  (PyTorch's name)
     def __repr__(self):
         return f"device(type={self.type!r})"
 
-    __str__ = lambda self: self.type
+    def __str__(self):
+        return str(self.type)
 
 
 CPU = device("cpu")
@@ -58,12 +60,15 @@ class Tensor(Variable):
     ``data`` is the NumPy array, ``grad`` the gradient (a tensor, or None), ``fn`` the op that made it (None for a leaf).
     """
 
-    def __init__(self, data=(), *sizes, dtype=None, requires_grad: bool = False, device=None):
-        if isinstance(data, int):  # Tensor(2, 3): PyTorch's old spelling of empty(2, 3)
-            data = np.zeros((data, *sizes), ops.get_default_dtype())
-        elif sizes:
-            raise TypeError(f"Tensor: expected data, or sizes as ints, got {type(data).__name__} and {sizes}")
-        array = np.array(data.data if isinstance(data, Variable) else data, order="C")
+    def __init__(self, *data, dtype=None, requires_grad: bool = False, device=None):
+        _check_device(device)
+        if data and all(isinstance(size, int) for size in data):
+            array = np.zeros(data)                              # Tensor(2, 3) names sizes, Tensor([2, 3]) values
+        elif len(data) > 1:
+            raise TypeError(f"Tensor: expected sizes or one list of values, got {len(data)} arguments. Write Tensor([...]).")
+        else:
+            values = data[0] if data else ()
+            array = np.array(values.data if isinstance(values, Variable) else values, order="C")
         dtype = ops.as_dtype(dtype) if dtype is not None else ops.get_default_dtype()
         self._data = array.astype(dtype, copy=False)
         self.requires_grad_(requires_grad)
@@ -471,7 +476,7 @@ class Tensor(Variable):
     def new_full(self, *size, fill_value=None, dtype=None, requires_grad=False) -> Tensor:
         """One value throughout, in this tensor's dtype."""
         if fill_value is None:
-            *size, fill_value = size
+            size, fill_value = size[:-1], size[-1]
         array = np.full(_sizes(size), fill_value, self.dtype if dtype is None else ops.as_dtype(dtype))
         return self.like(array).requires_grad_(requires_grad)
 
@@ -747,6 +752,7 @@ class Tensor(Variable):
     scatter = ops.scatter
     scatter_add = ops.scatter_add
     index_add = ops.index_add
+    index_fill = ops.index_fill
     take_along_dim = ops.take_along_dim
     masked_fill = ops.masked_fill
     masked_select = ops.masked_select

@@ -1,4 +1,4 @@
-"""What every test has: the name ``minitorch`` in doctests, and the mark ``parity`` on tests that compare with PyTorch."""
+"""The mark ``parity`` on tests that compare with PyTorch, and the count of planted mistakes at the end of a run."""
 
 import inspect
 
@@ -7,6 +7,12 @@ import pytest
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "parity: compares with PyTorch; skipped where that is not installed")
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch, to compare with; the test is skipped where it is not installed."""
+    return pytest.importorskip("torch")
 
 
 def pytest_collection_modifyitems(items):

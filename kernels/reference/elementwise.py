@@ -275,7 +275,7 @@ def relu_backward(dy, y):
 
 
 def sign_forward(x):
-    return np.asarray(np.sign(x))
+    return np.asarray((x > 0).astype(x.dtype) - (x < 0).astype(x.dtype))  # NaN has sign 0
 
 
 def sign_backward(dy):
@@ -394,7 +394,7 @@ def clamp_backward(dy, x, low, high, needs=(True, True, True)):
     crossed = False if low is None or high is None else low > high
     dx = dlow = dhigh = None
     if needs[0]:
-        dx = _like(np.where(below | above, dy.dtype.type(0), dy) if below is not above else dy, x)
+        dx = _like(np.where(below | above | (x != x), dy.dtype.type(0), dy), x)  # NaN is outside, too
     if needs[1]:
         met = False if high is None else low >= high
         dlow = _like(np.where(below & ~np.asarray(met), dy, dy.dtype.type(0)), low)

@@ -64,8 +64,8 @@ class Embedding(Module):
         embeddings = as_tensor(embeddings)
         if embeddings.ndim != 2:
             raise ShapeError(f"from_pretrained: embeddings should be 2-dimensional, got shape {embeddings.shape}")
-        return cls(*embeddings.shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse,
-                   _weight=embeddings, _freeze=freeze)
+        rows, width = embeddings.shape
+        return cls(rows, width, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.embedding(input, self.weight, self.padding_idx)

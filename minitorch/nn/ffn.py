@@ -43,7 +43,7 @@ def _gelu_tanh(x):
     return F.gelu(x, approximate="tanh")
 
 
-_FUNCTIONS = {"relu": F.relu, "gelu": F.gelu, "gelu_tanh": _gelu_tanh, "silu": F.silu}
+_FUNCTIONS: dict[str, Callable] = {"relu": F.relu, "gelu": F.gelu, "gelu_tanh": _gelu_tanh, "silu": F.silu}
 _NAMES = {function: name for name, function in _FUNCTIONS.items()}
 
 

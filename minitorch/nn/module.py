@@ -38,6 +38,10 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpect
         return super().__repr__() if any(self) else "<All keys matched successfully>"
 
 
+def _no_forward(self, *inputs, **settings):
+    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+
 class Module:
     """The base of every layer and model: write ``__init__``, which makes the parts, and ``forward``, which uses them.
 
@@ -56,6 +60,7 @@ class Module:
     """
 
     training: bool
+    forward: Callable[..., Any] = _no_forward  # what the module computes: write this one, and call the module itself
 
     def __init__(self):
         for name in _REGISTERS:
@@ -65,10 +70,6 @@ class Module:
 
     # -----------------------------------------------------------------------------------------------------------------
     # running
-
-    def forward(self, *inputs):
-        """What the module computes. Write this one; call the module itself."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *inputs, **settings):
         if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
@@ -488,10 +489,9 @@ class Module:
 # ---------------------------------------------------------------------------------------------------------------------
 # helpers
 
-def is_plain(module, kind: type) -> bool:
+def is_plain(module: Any, kind: type) -> bool:
     """True if the module is exactly of this kind and nobody looks on: a fused op may then do its work."""
-    return type(module) is kind and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-                                         or module._backward_pre_hooks)
+    return type(module) is kind and not any(getattr(module, name) for name in _REGISTERS if name.endswith("hooks"))
 
 
 def _zero_grad(parameter, set_to_none):

@@ -217,11 +217,11 @@ class Transformer(Module):
             return LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **made)
 
         if custom_encoder is None:
-            layer = TransformerEncoderLayer(*settings, **made)
-            custom_encoder = TransformerEncoder(layer, num_encoder_layers, last_norm())
+            reader = TransformerEncoderLayer(*settings, **made)
+            custom_encoder = TransformerEncoder(reader, num_encoder_layers, last_norm())
         if custom_decoder is None:
-            layer = TransformerDecoderLayer(*settings, **made)
-            custom_decoder = TransformerDecoder(layer, num_decoder_layers, last_norm())
+            writer = TransformerDecoderLayer(*settings, **made)
+            custom_decoder = TransformerDecoder(writer, num_decoder_layers, last_norm())
         self.encoder = custom_encoder
         self.decoder = custom_decoder
         self._reset_parameters()

@@ -7,6 +7,7 @@ are float32. Integers meeting a float number become the default dtype, float32.
 
 from __future__ import annotations
 
+import builtins
 import numbers
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,6 @@ __all__ = [
     "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_floating_point", "long",
     "promote", "promote_types", "result_type", "set_default_dtype", "short", "to_dtype", "to_floating", "uint8",
 ]
-
-_bool, _int, _float = bool, int, float
 
 float16 = half = np.dtype("float16")
 float32 = float = np.dtype("float32")
@@ -59,7 +58,7 @@ def as_dtype(dtype) -> np.dtype:
     return dtype.newbyteorder("=")
 
 
-def is_floating_point(input: Tensor) -> _bool:
+def is_floating_point(input: Tensor) -> builtins.bool:
     """True for float16, float32 and float64."""
     return input.data.dtype.kind == "f"
 
@@ -75,7 +74,7 @@ def promote_types(a, b) -> np.dtype:
     return np.promote_types(a, b) if rank_a == rank_b else (a if rank_a > rank_b else b)
 
 
-def can_cast(from_, to) -> _bool:
+def can_cast(from_, to) -> builtins.bool:
     """False where a cast would lose a category: float to int, int to bool."""
     return _rank(as_dtype(from_)) <= _rank(as_dtype(to))
 
@@ -85,7 +84,7 @@ def result_type(*inputs) -> np.dtype:
     shaped = [x.data.dtype for x in inputs if isinstance(x, Variable) and x.data.ndim]
     scalar = [x.data.dtype for x in inputs if isinstance(x, Variable) and not x.data.ndim]
     number = [_dtype_of_number(x) for x in inputs if not isinstance(x, Variable)]
-    result = None
+    result: Any = None
     for group in (shaped, scalar, number):
         for dtype in group:
             if result is None or group is shaped:
@@ -104,7 +103,7 @@ def promote(*inputs):
     for x in inputs:
         if isinstance(x, Variable):
             dtypes.add(x.data.dtype)
-        elif type(x) is not _float:
+        elif type(x) is not builtins.float:
             plain = False
     if len(dtypes) == 1 and plain and (len(inputs) == 1 or dtypes <= {float32, float64} or
                                        all(isinstance(x, Variable) for x in inputs)):
@@ -118,7 +117,7 @@ def promote(*inputs):
     return tuple(to_dtype(x, dtype) if isinstance(x, Variable) else _python(x, dtype) for x in inputs)
 
 
-def to_floating(x: Tensor) -> Tensor:
+def to_floating(x: Any) -> Any:
     """Integers and bools as the default dtype; floats as they are."""
     if not isinstance(x, Variable):
         raise TypeError(f"expected a Tensor, got {type(x).__name__}. Wrap it: minitorch.tensor(...)")
@@ -143,7 +142,7 @@ class Cast(Function):
         return self.k.cast_backward(dy, self.dtype), None
 
 
-def to_dtype(x: Tensor, dtype) -> Tensor:
+def to_dtype(x: Any, dtype) -> Tensor:
     """x itself if it has this dtype, else a copy that has.
 
     >>> minitorch.tensor([1, 2]).to(minitorch.float32)
@@ -162,12 +161,12 @@ def clone(input: Tensor, *, memory_format=None) -> Tensor:
     return Cast.apply(input, input.data.dtype)
 
 
-def _rank(dtype) -> _int:
+def _rank(dtype) -> builtins.int:
     return _RANK[dtype.kind]
 
 
 def _dtype_of_number(x) -> np.dtype:
-    return bool if isinstance(x, _bool) else int64 if isinstance(x, _int) else _default[0]
+    return bool if isinstance(x, builtins.bool) else int64 if isinstance(x, builtins.int) else _default[0]
 
 
 def _number_or_tensor(x, some: Variable) -> Any:
@@ -176,7 +175,7 @@ def _number_or_tensor(x, some: Variable) -> Any:
         x = x.item()
     if isinstance(x, np.ndarray):
         return some.like(x)
-    if isinstance(x, numbers.Real) and isinstance(x, (_bool, _int, _float)):
+    if isinstance(x, numbers.Real) and isinstance(x, (builtins.bool, builtins.int, builtins.float)):
         return x
     raise TypeError(f"expected a Tensor or a number, got {type(x).__name__}"
                     + (". Complex numbers are not supported." if isinstance(x, complex) else ""))
@@ -184,7 +183,7 @@ def _number_or_tensor(x, some: Variable) -> Any:
 
 def _python(x, dtype):
     if dtype.kind == "f":
-        return _float(x)
+        return builtins.float(x)
     if dtype.kind in "iu" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
         return np.array(x).astype(dtype).item()  # wraps round, as PyTorch does
     return x

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "argsort", "argwhere", "bincount", "bucketize", "gather", "getitem", "index_add", "index_select", "isin",
-    "masked_fill", "masked_select", "multinomial", "nonzero", "one_hot", "plain_index", "scatter", "scatter_add",
-    "searchsorted", "sort", "take_along_dim", "topk", "unique",
+    "argsort", "argwhere", "bincount", "bucketize", "gather", "getitem", "index_add", "index_fill", "index_select",
+    "isin", "masked_fill", "masked_select", "multinomial", "nonzero", "one_hot", "plain_index", "scatter",
+    "scatter_add", "searchsorted", "sort", "take_along_dim", "topk", "unique",
 ]
 
 
@@ -321,6 +321,19 @@ def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
     return MaskedFill.apply(input, value, mask=mask.data)
 
 
+def index_fill(input: Tensor, dim: int, index: Tensor, value) -> Tensor:
+    """x with one value, a number or a 0-d tensor, at these places along an axis.
+
+    >>> minitorch.zeros(2, 3).index_fill(1, minitorch.tensor([0, 2]), 5.0)
+    tensor([[5., 0., 5.],
+            [5., 0., 5.]])
+    """
+    dim, ids = _ids("index_fill", input, dim, index)
+    chosen = np.zeros([size if axis == dim else 1 for axis, size in enumerate(input.data.shape)], np.bool_)
+    chosen.reshape(-1)[ids] = True
+    return masked_fill(input, input.like(chosen), value)
+
+
 class MaskedSelect(Function):
     """The elements where a mask is true, in reading order.
 
@@ -514,9 +527,9 @@ def searchsorted(sorted_sequence: Tensor, input, *, right: bool = False, side: s
     """
     if sorted_sequence.data.ndim != 1:
         raise NotImplementedError(f"searchsorted: one sorted vector is supported, got {sorted_sequence.data.shape}")
-    side = side or ("right" if right else "left")
+    where: Any = side or ("right" if right else "left")
     values = input.data if isinstance(input, Variable) else input
-    return sorted_sequence.like(np.searchsorted(sorted_sequence.data, values, side))
+    return sorted_sequence.like(np.searchsorted(sorted_sequence.data, values, where))
 
 
 def bucketize(input, boundaries: Tensor, *, right: bool = False) -> Tensor:

@@ -11,7 +11,7 @@ from minitorch.autograd import Function, Variable
 from minitorch.errors import ShapeError
 from minitorch.ops.cross_entropy import _check_loss
 from minitorch.ops.elementwise import abs as abs_
-from minitorch.ops.elementwise import add, clamp_min, div, exp, log, mul, neg, softplus, square, sub, where
+from minitorch.ops.elementwise import add, clamp_min, div, exp, log, mul, neg, rsub, softplus, square, sub, where
 from minitorch.ops.reduce import mean, norm
 from minitorch.ops.reduce import sum as sum_
 from minitorch.ops.shape import broadcast_tensors
@@ -140,7 +140,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     surprise = neg(logsigmoid(input))
     if pos_weight is not None:
         surprise = mul(surprise, add(mul(sub(pos_weight, 1), target), 1))
-    losses = add(mul(sub(1, target), input), surprise)
+    losses = add(mul(rsub(target, 1), input), surprise)
     return _reduce(losses if weight is None else mul(losses, weight), reduction)
 
 

@@ -396,13 +396,13 @@ def meshgrid(*tensors, indexing: str | None = None) -> tuple[Tensor, ...]:
     tensor([[0, 0, 0],
             [1, 1, 1]])
     """
-    tensors = [atleast_1d(x) for x in _given("meshgrid", tensors)]
-    if any(x.data.ndim > 1 for x in tensors):
-        raise ShapeError(f"meshgrid: expected vectors, got shapes {[x.data.shape for x in tensors]}")
+    axes = [atleast_1d(x) for x in _given("meshgrid", tensors)]
+    if any(x.data.ndim > 1 for x in axes):
+        raise ShapeError(f"meshgrid: expected vectors, got shapes {[x.data.shape for x in axes]}")
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
-    shape = tuple(x.data.size for x in tensors)
-    grids = [_expand("meshgrid", reshape(x, (-1, *[1] * (len(shape) - 1 - i))), shape) for i, x in enumerate(tensors)]
+    shape = tuple(x.data.size for x in axes)
+    grids = [_expand("meshgrid", reshape(x, (-1, *[1] * (len(shape) - 1 - i))), shape) for i, x in enumerate(axes)]
     return tuple(transpose(g, 0, 1) for g in grids) if indexing == "xy" and len(grids) > 1 else tuple(grids)
 
 
