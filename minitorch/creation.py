@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 
@@ -314,7 +315,11 @@ def _holds_numpy(data) -> bool:
 
 
 def _shape(op, size) -> tuple[int, ...]:
-    shape = tuple(int(s) for s in _sizes(size if not (len(size) == 1 and hasattr(size[0], "__index__")) else size))
+    try:
+        shape = tuple(operator.index(s) for s in _sizes(size))
+    except TypeError:
+        given = ", ".join(map(repr, _sizes(size)))
+        raise TypeError(f"{op}: sizes must be integers, got {given}. To divide sizes, use //.") from None
     if any(s < 0 for s in shape):
         raise RuntimeError(f"{op}: sizes must not be negative, got {shape}")
     return shape
