@@ -182,4 +182,8 @@ def _number_or_tensor(op, x, some: Variable) -> Any:
 
 
 def _python(x, dtype):
-    return builtins.float(x) if dtype.kind == "f" else x
+    if dtype.kind == "f":
+        return builtins.float(x)
+    if dtype.kind in "iu" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
+        return np.array(x).astype(dtype).item()  # wraps round, as PyTorch does
+    return x

@@ -56,6 +56,7 @@ def neg(input: Tensor) -> Tensor:
     >>> minitorch.neg(minitorch.tensor([1.0, -2.0]))
     tensor([-1.,  2.])
     """
+    _refuse_bools("neg", input)
     return Neg.apply(input)
 
 
@@ -83,6 +84,7 @@ def abs(input: Tensor) -> Tensor:
     >>> minitorch.abs(minitorch.tensor([1.0, -2.0]))
     tensor([1., 2.])
     """
+    _refuse_bools("abs", input)
     return Abs.apply(input)
 
 
@@ -353,7 +355,7 @@ def square(input: Tensor) -> Tensor:
     >>> minitorch.square(minitorch.tensor([3.0, -2.0]))
     tensor([9., 4.])
     """
-    return Square.apply(input)
+    return Square.apply(to_dtype(input, np.int64) if _kind_of(input) == "b" else input)
 
 
 class Reciprocal(Function):
@@ -542,6 +544,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> minitorch.relu(minitorch.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
+    _refuse_bools("relu", input)
     return ReLU.apply(input)
 
 
@@ -649,7 +652,7 @@ def sign(input: Tensor) -> Tensor:
     >>> minitorch.sign(minitorch.tensor([-3.0, 2.0]))
     tensor([-1.,  1.])
     """
-    return Sign.apply(input)
+    return input if _kind_of(input) == "b" else Sign.apply(input)
 
 
 class Floor(Function):
@@ -675,6 +678,7 @@ def floor(input: Tensor) -> Tensor:
     >>> minitorch.floor(minitorch.tensor([1.7, -1.2]))
     tensor([ 1., -2.])
     """
+    _refuse_bools("floor", input)
     return Floor.apply(input)
 
 
@@ -701,6 +705,7 @@ def ceil(input: Tensor) -> Tensor:
     >>> minitorch.ceil(minitorch.tensor([1.2, -1.7]))
     tensor([ 2., -1.])
     """
+    _refuse_bools("ceil", input)
     return Ceil.apply(input)
 
 
@@ -727,6 +732,7 @@ def trunc(input: Tensor) -> Tensor:
     >>> minitorch.trunc(minitorch.tensor([1.7, -1.7]))
     tensor([ 1., -1.])
     """
+    _refuse_bools("trunc", input)
     return Trunc.apply(input)
 
 
@@ -753,6 +759,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     >>> minitorch.round(minitorch.tensor([0.5, 1.5, 2.6]))
     tensor([0., 2., 3.])
     """
+    _refuse_bools("round", input)
     return Round.apply(input, decimals=decimals)
 
 
@@ -943,7 +950,9 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} is larger than max_val {max_val}")
-    return Hardtanh.apply(input, low=min_val, high=max_val)
+    _refuse_bools("hardtanh", input)
+    kind = int if _kind_of(input) in "iu" else float
+    return Hardtanh.apply(input, low=kind(min_val), high=kind(max_val))
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -1136,10 +1145,11 @@ def div(input: Tensor, other, *, rounding_mode: str | None = None) -> Tensor:
     if rounding_mode not in (None, "trunc"):
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
     integer = result_type(*_operands(input, other)).kind != "f"
+    if rounding_mode == "trunc" and integer:
+        input, other = promote(input, other)
+        return floor_divide(sub(input, fmod(input, other)), other)
     z = _binary("div", Div, *[to_floating(v) if integer and isinstance(v, Variable) else v for v in (input, other)])
-    if rounding_mode is None:
-        return z
-    return to_dtype(trunc(z), result_type(*_operands(input, other))) if integer else trunc(z)
+    return z if rounding_mode is None else trunc(z)
 
 
 class Pow(Function):
@@ -1362,6 +1372,8 @@ def lerp(input: Tensor, end: Tensor, weight) -> Tensor:
     >>> minitorch.lerp(minitorch.tensor([0.0, 0.0]), minitorch.tensor([10.0, 20.0]), 0.1)
     tensor([1., 2.])
     """
+    if isinstance(weight, Variable) and not weight.data.ndim and input.data.dtype.kind == "f":
+        weight = to_dtype(weight, input.data.dtype)
     for name, other in (("end", end), ("weight", weight)):
         if isinstance(other, Variable) and other.data.dtype != input.data.dtype:
             raise DTypeError(f"lerp: {name} is {other.data.dtype}, input is {input.data.dtype}. Cast one: "
@@ -1534,6 +1546,8 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
     >>> minitorch.isclose(minitorch.tensor([1.0, 2.0]), minitorch.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
+    if not isinstance(other, Variable):
+        raise TypeError(f"isclose: expected a Tensor, got {type(other).__name__}. Wrap it: minitorch.tensor(...)")
     if input.data.dtype != other.data.dtype:
         raise DTypeError(f"isclose: {input.data.dtype} and {other.data.dtype}. Cast one: y.to(x.dtype).")
     _check_broadcast("isclose", input, other)
@@ -1620,6 +1634,11 @@ def _refuse_floats(op, *inputs):
         if isinstance(x, Variable) and x.data.dtype.kind == "f" or isinstance(x, float):
             raise DTypeError(f"{op}: for integers and bools only, got {getattr(_array(x), 'dtype', 'a float')}. "
                              "Compare first: mask = x > 0.")
+
+
+def _refuse_bools(op, x):
+    if _kind_of(x) == "b":
+        raise DTypeError(f"{op}: bool tensors are not numbers. Use x.int(); to turn a mask round, ~x.")
 
 
 def _refuse_integer_zero(op, x, y):

@@ -12,7 +12,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError
+from minitorch.errors import DTypeError, RangeError
 from minitorch.ops.dtype import to_dtype, to_floating
 from minitorch.ops.elementwise import logical_xor, maximum, minimum, sub
 from minitorch.ops.shape import as_dim, as_dims, narrow, numpy_names
@@ -401,7 +401,7 @@ def argmax(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     tensor(1)
     """
     if dim is None and not input.data.size:
-        raise IndexError(f"argmax: shape {input.data.shape} has no elements, so none is the largest")
+        raise RangeError(f"argmax: shape {input.data.shape} has no elements, so none is the largest")
     dim = None if dim is None or not input.data.ndim else _one("argmax", dim, input)
     return Count.apply(input, op="argmax", dim=dim, keepdim=keepdim)
 
@@ -414,7 +414,7 @@ def argmin(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     tensor(0)
     """
     if dim is None and not input.data.size:
-        raise IndexError(f"argmin: shape {input.data.shape} has no elements, so none is the smallest")
+        raise RangeError(f"argmin: shape {input.data.shape} has no elements, so none is the smallest")
     dim = None if dim is None or not input.data.ndim else _one("argmin", dim, input)
     return Count.apply(input, op="argmin", dim=dim, keepdim=keepdim)
 
@@ -641,7 +641,7 @@ def _some(op, dims, x):
     """The axes, unless one of them is empty: then there is no element to choose."""
     for axis in dims:
         if not x.data.shape[axis]:
-            raise IndexError(f"{op}: axis {axis} of shape {x.data.shape} is empty, so there is no element to choose")
+            raise RangeError(f"{op}: axis {axis} of shape {x.data.shape} is empty, so there is no element to choose")
     return dims
 
 

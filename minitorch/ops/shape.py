@@ -42,6 +42,9 @@ def numpy_names(function):
             settings["dim"] = settings.pop("axis")
         if "keepdims" in settings:
             settings["keepdim"] = settings.pop("keepdims")
+        if args and not isinstance(args[0], (Variable, list, tuple)):
+            raise TypeError(f"{function.__name__}: expected a Tensor, got {type(args[0]).__name__}. Wrap it: "
+                            "minitorch.tensor(...)")
         if settings.pop("out", None) is not None:
             raise TypeError(f"{function.__name__}: out= is not supported; the result is a new tensor")
         return function(*args, **settings)

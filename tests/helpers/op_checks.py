@@ -4,7 +4,8 @@ import numpy as np
 
 import minitorch as mt
 
-__all__ = ["check_against_complex_step", "check_against_differences", "check_against_pytorch", "first", "gradients", "layouts"]
+__all__ = ["check_against_complex_step", "check_against_differences", "check_against_pytorch", "first", "gradients",
+           "layouts"]
 
 
 def first(result):

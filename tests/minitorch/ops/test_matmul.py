@@ -69,8 +69,8 @@ def test_parity_with_pytorch(name, dtype, torch):
     check_against_pytorch(torch, function, shapes, dtype)
 
 
-@pytest.mark.parametrize("equation, shapes", [("ij,jk->ik", [(2, 3), (4, 5)]), ("ijk->i", [(2, 3)]), ("i,j,k->i", [(2,), (3,)]),
-                                              ("ij->ik", [(2, 3)])])
+@pytest.mark.parametrize("equation, shapes", [("ij,jk->ik", [(2, 3), (4, 5)]), ("ijk->i", [(2, 3)]),
+                                              ("i,j,k->i", [(2,), (3,)]), ("ij->ik", [(2, 3)])])
 def test_an_equation_that_does_not_fit(equation, shapes):
     with pytest.raises(RuntimeError, match="einsum: .* does not fit operands of shapes"):
         mt.einsum(equation, *[mt.ones(s) for s in shapes])
