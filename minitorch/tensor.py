@@ -562,8 +562,8 @@ class Tensor(Variable):
     __and__ = __rand__ = ops.bitwise_and
     __or__ = __ror__ = ops.bitwise_or
     __xor__ = __rxor__ = ops.bitwise_xor
-    __eq__ = lambda self, other: ops.eq(self, other) if _is_operand(other) else NotImplemented
-    __ne__ = lambda self, other: ops.ne(self, other) if _is_operand(other) else NotImplemented
+    __eq__ = lambda self, other: ops.eq(self, other) if _is_operand(other) else NotImplemented  # type: ignore
+    __ne__ = lambda self, other: ops.ne(self, other) if _is_operand(other) else NotImplemented  # type: ignore
     __lt__ = ops.lt
     __le__ = ops.le
     __gt__ = ops.gt
