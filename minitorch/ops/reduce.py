@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError
+from minitorch.ops.arithmetic import maximum, minimum, sub
+from minitorch.ops.compare import logical_xor
 from minitorch.ops.dtype import to_dtype, to_floating
-from minitorch.ops.elementwise import logical_xor, maximum, minimum, sub
 from minitorch.ops.shape import as_dim, as_dims, narrow, numpy_names
 
 if TYPE_CHECKING:
