@@ -27,11 +27,11 @@ newaxis = None
 __version__ = "0.1.0"
 
 _INSTEAD = {
-    "save": "There is no pickle here. Write np.savez(path, **{name: t.numpy() for name, t in model.state_dict().items()})",
-    "load": "There is no pickle here. After np.savez, write model.load_state_dict(dict(np.load(path)))",
-    "compile": "Kernels are compiled already: leave it out.",
+    "save": ". There is no pickle here. Write np.savez(path, **{name: t.numpy() for name, t in model.state_dict().items()})",
+    "load": ". There is no pickle here. After np.savez, write model.load_state_dict(dict(np.load(path)))",
+    "compile": ". Kernels are compiled already: leave it out.",
 }
 
 
 def __getattr__(name):
-    raise AttributeError(f"module 'minitorch' has no attribute {name!r}. {_INSTEAD.get(name, '')}".rstrip())
+    raise AttributeError(f"module 'minitorch' has no attribute {name!r}" + _INSTEAD.get(name, ""))

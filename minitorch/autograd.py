@@ -22,6 +22,7 @@ from itertools import count
 from typing import Any
 
 import minitorch.kernels as kernels
+from minitorch.errors import got
 
 __all__ = [
     "Function", "Gradients", "Variable", "backward", "enable_grad", "grad", "gradcheck",  # noqa: F822  (see __getattr__)
@@ -82,6 +83,14 @@ class Function:
     writes: int = 0                 # how many in-place writes there had been when this node was made
     k: Any = None
 
+    def __init_subclass__(cls, **settings):
+        super().__init_subclass__(**settings)
+        for name in ("forward", "backward"):
+            if isinstance(cls.__dict__.get(name), staticmethod):
+                raise TypeError(f"{cls.__name__}.{name} is a static method with ctx, as in PyTorch. Here the op is an "
+                                "object: leave out @staticmethod, write self for ctx, and keep what backward needs: "
+                                "self.x = x. Both get NumPy arrays.")
+
     def forward(self, *arrays, **settings):
         raise NotImplementedError(f"{type(self).__name__}.forward: write def forward(self, x, ...) returning an array")
 
@@ -103,8 +112,7 @@ class Function:
                 arrays.append(x)
                 needs.append(False)
         if first is None:
-            given = ", ".join(type(x).__name__ for x in inputs) or "nothing"
-            raise TypeError(f"{cls.__name__.lower()}: expected a Tensor, got {given}. Wrap it: minitorch.tensor(...)")
+            raise TypeError(f"{cls.__name__.lower()}: expected a Tensor, {got(inputs[0]) if inputs else 'got nothing'}")
         fn.k = kernels.backend(first.data)
         fn.needs = tuple(needs)
         with kernels.quiet():

@@ -320,9 +320,10 @@ def _holds_numpy(data) -> bool:
 
 def _shape(op, size) -> tuple[int, ...]:
     try:
-        shape = tuple(operator.index(n) for n in _sizes(size))
+        shape = tuple(operator.index(s) for s in _sizes(size))
     except TypeError:
-        raise TypeError(f"{op}: sizes must be ints, or one tuple of ints, got {size}") from None
+        given = ", ".join(map(repr, _sizes(size)))
+        raise TypeError(f"{op}: sizes must be integers, got {given}. To divide sizes, use //.") from None
     if any(s < 0 for s in shape):
         raise RuntimeError(f"{op}: sizes must not be negative, got {shape}")
     return shape

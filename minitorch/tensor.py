@@ -5,6 +5,7 @@ Methods are the functions of ``minitorch.ops``; operators call them too. Nothing
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from typing import Any
 
@@ -98,6 +99,10 @@ class Tensor(Variable):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward() added up here; assign None to forget it."""
+        if self._grad is None and self.fn is not None and self._requires_grad and not self.retains_grad:
+            warnings.warn(f"grad: this tensor is no leaf but the result of {type(self.fn).__name__}, so backward() leaves "
+                          "no gradient here. Call t.retain_grad() before backward(), or look at the leaf it came from.",
+                          UserWarning, stacklevel=2)
         return self._grad
 
     @grad.setter
@@ -388,7 +393,10 @@ class Tensor(Variable):
         return _printing.tensor(self)
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec and self._data.size == 1 else format(repr(self), spec)
+        if spec and self._data.size != 1:
+            raise TypeError(f"format: {spec!r} formats one number, the tensor has shape {self.shape}. Reduce it first, or "
+                            "use set_printoptions(precision=...).")
+        return format(self.item(), spec) if spec else repr(self)
 
     def __deepcopy__(self, memo):
         if self.fn is not None:
@@ -493,7 +501,9 @@ class Tensor(Variable):
         try:
             self._data[ops.plain_index(self, index)] = value
         except ValueError as error:
-            raise ShapeError(f"t[...] = v: t has shape {self.shape}, v has shape {np.shape(value)}: {error}") from None
+            place = np.shape(self._data[ops.plain_index(self, index)])
+            raise ShapeError(f"t[...] = v: in t {self.shape} the place has shape {place}, v has {np.shape(value)}: "
+                             f"{error}") from None
         autograd.note_write(self._data)
 
     def fill_(self, value) -> Tensor:
@@ -561,8 +571,8 @@ class Tensor(Variable):
     __and__ = __rand__ = ops.bitwise_and
     __or__ = __ror__ = ops.bitwise_or
     __xor__ = __rxor__ = ops.bitwise_xor
-    __eq__ = lambda self, other: ops.eq(self, other) if _is_operand(other) else NotImplemented
-    __ne__ = lambda self, other: ops.ne(self, other) if _is_operand(other) else NotImplemented
+    __eq__ = lambda self, other: ops.eq(self, other) if _is_operand(other) else NotImplemented  # type: ignore
+    __ne__ = lambda self, other: ops.ne(self, other) if _is_operand(other) else NotImplemented  # type: ignore
     __lt__ = ops.lt
     __le__ = ops.le
     __gt__ = ops.gt

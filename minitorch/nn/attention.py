@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minitorch.creation import empty
-from minitorch.errors import DTypeError, ShapeError
+from minitorch.errors import DTypeError, ShapeError, got
 from minitorch.nn import functional as F
 from minitorch.nn import init
 from minitorch.nn.linear import Linear
@@ -112,7 +112,7 @@ class MultiheadAttention(Module):
         axis = 0 if self.batch_first else 1
         for name, x in zip(names, (query, key, value)):
             if not isinstance(x, Tensor):
-                raise TypeError(f"MultiheadAttention: {name} must be a Tensor, got {type(x).__name__}")
+                raise TypeError(f"MultiheadAttention: {name} must be a Tensor, {got(x)}")
         if not (query.ndim == key.ndim == value.ndim and query.ndim in (2, 3)):
             raise ShapeError("MultiheadAttention: query, key and value must all have 3 axes, or all 2 (no batch), got "
                              f"{query.shape}, {key.shape}, {value.shape}")
@@ -202,7 +202,7 @@ def is_causal_mask(mask: Tensor | None) -> bool:
 
 def _checked(name, mask):
     if not isinstance(mask, Tensor):
-        raise TypeError(f"MultiheadAttention: {name} must be a Tensor, got {type(mask).__name__}")
+        raise TypeError(f"MultiheadAttention: {name} must be a Tensor, {got(mask)}")
     if mask.dtype.kind not in "bf":
         raise DTypeError(f"MultiheadAttention: {name} must be bool (True = masked) or float (added), got {mask.dtype}. "
                          "Use mask.bool().")

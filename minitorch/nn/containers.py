@@ -129,6 +129,10 @@ class ModuleList(_Listed):
         super().__init__()
         self.extend(modules or [])
 
+    def forward(self, *inputs):
+        raise NotImplementedError('Module [ModuleList] is missing the required "forward" function: it only holds modules. '
+                                  "Write for layer in self.layers: x = layer(x); or use Sequential.")
+
     def _sliced(self, items):
         return type(self)([module for _, module in items])
 

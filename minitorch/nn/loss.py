@@ -18,6 +18,10 @@ class _Loss(Module):
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean", weight: Tensor | None = None,
                  weighted: bool = False):
         super().__init__()
+        if isinstance(size_average, Tensor):
+            name = type(self).__name__
+            raise TypeError(f"{name}: got tensors where settings belong. Make the loss first, then call it: "
+                            f"{name}()(input, target).")
         for option, given in (("size_average", size_average), ("reduce", reduce)):
             if given is not None:
                 raise NotImplementedError(f"{type(self).__name__}: {option} is not supported; use reduction='mean', "

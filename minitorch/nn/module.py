@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from inspect import isfunction
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,9 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpect
 
 
 def _no_forward(self, *inputs, **settings):
-    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+    similar = get_close_matches("forward", [name for name in dir(type(self)) if name != "forward"], 1, 0.8)
+    fix = f"Did you mean {similar[0]!r} to be it?" if similar else "Write def forward(self, x)."
+    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function. {fix}')
 
 
 class Module:
@@ -213,7 +217,7 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a module under a name, which may be computed: ``add_module(f"layer{i}", ...)``."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{_typename(module)} is not a Module subclass")
+            raise TypeError(f"{_typename(module)} is not a Module subclass.{_instead_of_a_module(module)}")
         self._need_init(f"assign the module {name!r}")
         self._check_name("module", name, self._modules)
         self._modules[name] = module
@@ -321,7 +325,7 @@ class Module:
         seen = set()
         modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
         for path, module in modules:
-            for name, tensor in module.__dict__[register].items():
+            for name, tensor in getattr(module, register).items():
                 if tensor is None or tensor in seen:
                     continue
                 if remove_duplicate:
@@ -357,7 +361,8 @@ class Module:
         must be equal. With ``strict=False`` names may be missing or unexpected; they are returned.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {_typename(state_dict)}.")
+            hint = " Pass its state_dict()." if isinstance(state_dict, Module) else ""
+            raise TypeError(f"Expected state_dict to be dict-like, got {_typename(state_dict)}.{hint}")
         if assign:
             raise NotImplementedError("load_state_dict: assign=True is not supported")
         mine = dict(self._named_state())
@@ -512,6 +517,15 @@ def _register(hooks, hook, prepend) -> RemovableHandle:
 def _forget(name, *places):
     for place in places:
         place.pop(name, None)
+
+
+def _instead_of_a_module(x) -> str:
+    """What to write in place of something that is no module."""
+    if isinstance(x, type) and issubclass(x, Module):
+        return f" It is a class: write {x.__name__}(...)."
+    if isinstance(x, (list, tuple)):
+        return " Unpack the list with a star: *layers."
+    return " It is a function: use its module, as nn.ReLU() for F.relu." if isfunction(x) else ""
 
 
 def _typename(x) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError, ShapeError
+from minitorch.errors import DTypeError, ShapeError, got
 from minitorch.ops.dropout import check_probability
 from minitorch.ops.shape import expand, reshape
 from minitorch.random import draw_seed
@@ -106,7 +106,7 @@ def _heads(op, q, k, v, mask, grouped):
     """Check the arguments and bring them to (B, H, T, D)."""
     for name, t in (("query", q), ("key", k), ("value", v)):
         if not isinstance(t, Variable):
-            raise TypeError(f"{op}: {name} must be a Tensor, got {type(t).__name__}")
+            raise TypeError(f"{op}: {name} must be a Tensor, {got(t)}")
         if t.ndim < 2:
             raise ShapeError(f"{op}: {name} must be (…, length, features), got {t.shape}")
         if t.dtype != q.dtype or t.dtype.kind != "f":
@@ -139,7 +139,7 @@ def _mask(op, q, k, mask, lead):
     if mask is None:
         return None
     if not isinstance(mask, Variable):
-        raise TypeError(f"{op}: attn_mask must be a Tensor, got {type(mask).__name__}")
+        raise TypeError(f"{op}: attn_mask must be a Tensor, {got(mask)}")
     if mask.dtype.kind != "b" and mask.dtype != q.dtype:
         raise DTypeError(f"{op}: attn_mask must be bool (True = may attend) or {q.dtype} like the query (added), got "
                          f"{mask.dtype}. Use mask.bool()" + ("." if mask.dtype.kind != "f" else " or mask.to(q.dtype)."))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError, RangeError, ShapeError
+from minitorch.errors import DTypeError, RangeError, ShapeError, got
 from minitorch.ops.elementwise import div, mul, neg
 from minitorch.ops.index import gather
 from minitorch.ops.reduce import sum as sum_
@@ -101,7 +101,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
 def check_labels(op: str, input, target, ignore_index: int):
     """Class numbers as int64, each in range or ignored; and how many classes there are."""
     if not isinstance(target, Variable):
-        raise TypeError(f"{op}: target must be a Tensor, got {type(target).__name__}")
+        raise TypeError(f"{op}: target must be a Tensor, {got(target)}")
     labels = target.data
     if labels.dtype.kind not in "iu":
         raise DTypeError(f"{op}: labels must be integers, got {labels.dtype}. Use target.long().")
@@ -115,7 +115,12 @@ def check_labels(op: str, input, target, ignore_index: int):
                              f"logits.reshape(-1, {input.shape[2]}), labels.reshape(-1). (Classes are expected on axis 1.)")
         if input.ndim == 2 and labels.ndim == 1:
             raise ShapeError(f"{op}: {input.shape[0]} rows of logits but {labels.shape[0]} labels.")
-        raise ShapeError(f"{op}: logits {input.shape} need labels of shape {expected}, got {labels.shape}")
+        fix = ""
+        if labels.shape == input.shape:
+            fix = f". One-hot labels? Use labels.argmax({min(1, input.ndim - 1)}), or labels.float() as probabilities."
+        elif labels.size == math.prod(expected):
+            fix = f". Use labels.reshape({', '.join(map(str, expected))})."
+        raise ShapeError(f"{op}: logits {input.shape} need labels of shape {expected}, got {labels.shape}{fix}")
     labels = labels.astype(np.int64)
     wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
     if wrong.any():
@@ -124,8 +129,9 @@ def check_labels(op: str, input, target, ignore_index: int):
         if value < 0:
             raise RangeError(f"{op}: label {value} at position {position} is negative and is not ignore_index "
                              f"({ignore_index}). Pass ignore_index={value} if {value} means 'skip'.")
-        raise RangeError(f"{op}: label {value} at position {position} is outside [0, {classes}) ({classes} classes). "
-                         f"Use ignore_index (now {ignore_index}) for positions to skip.")
+        from_one = " Do the labels count from 1? Use labels - 1." if value == classes and 0 not in labels else ""
+        raise RangeError(f"{op}: label {value} at position {position} is outside [0, {classes}) ({classes} classes)."
+                         f"{from_one} Use ignore_index (now {ignore_index}) for positions to skip.")
     if labels.size and reduce_all_ignored(labels, ignore_index):
         warnings.warn(f"{op}: all {labels.size} labels equal ignore_index ({ignore_index}); the loss is 0.0 and gradients "
                       "are zero.", UserWarning, stacklevel=3)
@@ -179,7 +185,7 @@ def _check_loss(op, input, reduction, size_average=None, reduce=None):
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
     if not isinstance(input, Variable):
-        raise TypeError(f"{op}: input must be a Tensor, got {type(input).__name__}")
+        raise TypeError(f"{op}: input must be a Tensor, {got(input)}")
     if input.dtype.kind != "f":
         raise DTypeError(f"{op}: logits must be floats, got {input.dtype}. Are input and target swapped?")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError
+from minitorch.errors import DTypeError, got
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
@@ -96,7 +96,7 @@ def result_type(*inputs) -> np.dtype:
     return result
 
 
-def promote(*inputs):
+def promote(*inputs, op: str = "promote"):
     """Tensors brought to the dtype they meet in; numbers as Python numbers, which NumPy lets keep to themselves."""
     dtypes = set()
     plain = True
@@ -110,9 +110,8 @@ def promote(*inputs):
         return inputs
     some = next((x for x in inputs if isinstance(x, Variable)), None)
     if some is None:
-        given = ", ".join(type(x).__name__ for x in inputs)
-        raise TypeError(f"expected at least one Tensor, got {given}. Wrap it: minitorch.tensor(...)")
-    inputs = tuple(x if isinstance(x, Variable) else _number_or_tensor(x, some) for x in inputs)
+        raise TypeError(f"{op}: expected at least one Tensor, {got(inputs[0])}")
+    inputs = tuple(x if isinstance(x, Variable) else _number_or_tensor(op, x, some) for x in inputs)
     dtype = result_type(*inputs)
     return tuple(to_dtype(x, dtype) if isinstance(x, Variable) else _python(x, dtype) for x in inputs)
 
@@ -120,7 +119,7 @@ def promote(*inputs):
 def to_floating(x: Any) -> Any:
     """Integers and bools as the default dtype; floats as they are."""
     if not isinstance(x, Variable):
-        raise TypeError(f"expected a Tensor, got {type(x).__name__}. Wrap it: minitorch.tensor(...)")
+        raise TypeError(f"expected a Tensor, {got(x)}")
     return x if x.data.dtype.kind == "f" else to_dtype(x, _default[0])
 
 
@@ -169,7 +168,7 @@ def _dtype_of_number(x) -> np.dtype:
     return bool if isinstance(x, builtins.bool) else int64 if isinstance(x, builtins.int) else _default[0]
 
 
-def _number_or_tensor(x, some: Variable) -> Any:
+def _number_or_tensor(op, x, some: Variable) -> Any:
     """A number as Python's own type; an array as a tensor."""
     if isinstance(x, (np.ndarray, np.generic)) and x.ndim == 0:
         x = x.item()
@@ -177,8 +176,9 @@ def _number_or_tensor(x, some: Variable) -> Any:
         return some.like(x)
     if isinstance(x, numbers.Real) and isinstance(x, (builtins.bool, builtins.int, builtins.float)):
         return x
-    raise TypeError(f"expected a Tensor or a number, got {type(x).__name__}"
-                    + (". Complex numbers are not supported." if isinstance(x, complex) else ""))
+    if isinstance(x, complex):
+        raise TypeError(f"{op}: complex numbers are not supported")
+    raise TypeError(f"{op}: expected a Tensor or a number, {got(x)}")
 
 
 def _python(x, dtype):

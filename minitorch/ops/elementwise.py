@@ -903,7 +903,7 @@ def clamp(input: Tensor, min=None, max=None) -> Tensor:
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of min and max must be given")
     given = [b for b in (min, max) if b is not None]
-    promoted = list(promote(input, *given))
+    promoted = list(promote(input, *given, op="clamp"))
     input = promoted.pop(0)
     low = promoted.pop(0) if min is not None else None
     high = promoted.pop(0) if max is not None else None
@@ -1428,7 +1428,7 @@ def where(condition: Tensor, input=None, other=None):
     if not isinstance(input, Variable) and not isinstance(other, Variable):
         dtype = result_type(*_operands(condition, input, other)[1:])
         input = condition.like(np.asarray(input, dtype))
-    input, other = promote(input, other)
+    input, other = promote(input, other, op="where")
     _check_broadcast("where", condition, input, other)
     return Where.apply(input, other, condition)
 
@@ -1586,7 +1586,7 @@ greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 
 def _binary(op, function, x, y):
     if not (isinstance(x, Variable) and isinstance(y, Variable) and x.data.dtype == y.data.dtype):
-        x, y = promote(x, y)
+        x, y = promote(x, y, op=op)
     try:
         return function.apply(x, y)
     except ValueError:
@@ -1603,7 +1603,7 @@ def _scaled(op, x, y, alpha):
 
 
 def _plain(op, *inputs):
-    inputs = promote(*inputs)
+    inputs = promote(*inputs, op=op)
     _check_broadcast(op, *inputs)
     return Plain.apply(*inputs, op=op)
 

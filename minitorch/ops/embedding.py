@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError, RangeError, ShapeError
+from minitorch.errors import DTypeError, RangeError, ShapeError, got
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
@@ -47,7 +47,8 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
         if wanted:
             raise NotImplementedError(f"embedding: {name} is not supported; leave it out")
     if not isinstance(input, Variable) or not isinstance(weight, Variable):
-        raise TypeError(f"embedding: expected Tensors (ids, weight), got {type(input).__name__}, {type(weight).__name__}")
+        wrong = weight if isinstance(input, Variable) else input
+        raise TypeError(f"embedding: expected two Tensors, ids and weight, {got(wrong)}")
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight must be (rows, features), got {weight.shape}")
     if input.dtype.kind not in "iu":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError, RangeError, ShapeError
+from minitorch.errors import DTypeError, RangeError, ShapeError, got
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.reduce import Selected
 from minitorch.ops.shape import as_dim, broadcast_to, flatten, numpy_names
@@ -276,7 +276,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     tensor([0., 5.])
     """
     if not isinstance(src, Variable):
-        raise TypeError(f"scatter_add: src must be a Tensor, got {type(src).__name__}")
+        raise TypeError(f"scatter_add: src must be a Tensor, {got(src)}")
     dim, ids = _ids("scatter_add", input, dim, index)
     ids = _covering("scatter_add", input, dim, ids, src)
     return ScatterAdd.apply(input, src, dim=dim, index=ids)
@@ -677,7 +677,7 @@ def _ids(op, x, dim, index, wraps=False):
     """The axis, and the index as an array of integers that are in its range; negative ones only where they may wrap."""
     dim = as_dim(op, dim, x.data.ndim)
     if not isinstance(index, Variable):
-        raise TypeError(f"{op}: index must be a Tensor of integers, got {type(index).__name__}")
+        raise TypeError(f"{op}: index must be a Tensor of integers, {got(index)}")
     if index.data.dtype.kind not in "iu":
         raise DTypeError(f"{op}: index must hold integers, got {index.data.dtype}. Use index.long().")
     shape = x.data.shape

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minitorch.autograd import Function
-from minitorch.errors import DTypeError, ShapeError
+from minitorch.errors import DTypeError, ShapeError, casts
 from minitorch.ops.shape import reshape
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _flat(op, layer, x, normalized_shape, weight, bias):
         if t is not None and t.shape != shape:
             raise ShapeError(f"{op}: {name} has shape {t.shape}, expected normalized_shape {shape}")
         if t is not None and t.dtype != x.dtype:
-            raise DTypeError(f"{op}: input is {x.dtype}, {name} is {t.dtype}. Cast one.")
+            raise DTypeError(f"{op}: input is {x.dtype}, {name} is {t.dtype}. {casts(x.dtype)}")
     if len(shape) == 1:
         return x, weight, bias
     size = math.prod(shape)

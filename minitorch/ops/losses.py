@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import ShapeError
+from minitorch.errors import ShapeError, got
 from minitorch.ops.cross_entropy import _check_loss
+from minitorch.ops.dtype import promote
 from minitorch.ops.elementwise import abs as abs_
 from minitorch.ops.elementwise import add, clamp_min, div, exp, log, mul, neg, rsub, softplus, square, sub, where
 from minitorch.ops.reduce import mean, norm
@@ -115,6 +116,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     """−(t ln x + (1 − t) ln(1 − x)) for probabilities x; logits go into binary_cross_entropy_with_logits."""
     op = "binary_cross_entropy"
     _check_loss(op, input, reduction, size_average, reduce)
+    input, target = _same_dtype(op, input, target)
     if input.shape != target.shape:
         raise ShapeError(f"{op}: input has shape {input.shape}, target {target.shape}; they must be equal")
     if input.data.size and not ((input.data >= 0) & (input.data <= 1)).all():
@@ -134,6 +136,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     """
     op = "binary_cross_entropy_with_logits"
     _check_loss(op, input, reduction, size_average, reduce)
+    input, target = _same_dtype(op, input, target)
     if input.shape != target.shape:
         raise ValueError(f"{op}: target has shape {target.shape}, input {input.shape}; they must be equal")
     # (1 − t) x + w ln(1 + e⁻ˣ), where w is 1, or pos_weight for the positives
@@ -182,11 +185,17 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 def _pair(op, input, target, reduction, size_average=None, reduce=None, warn=True):
     _check_loss(op, input, reduction, size_average, reduce)
     if not isinstance(target, Variable):
-        raise TypeError(f"{op}: target must be a Tensor, got {type(target).__name__}")
+        raise TypeError(f"{op}: target must be a Tensor, {got(target)}")
     if warn and input.shape != target.shape:
         warnings.warn(f"{op}: input has shape {input.shape}, target {target.shape}; they are broadcast, which is seldom "
                       "meant", UserWarning, stacklevel=3)
     return broadcast_tensors(input, target) if input.shape != target.shape else (input, target)
+
+
+def _same_dtype(op, input, target):
+    if not isinstance(target, Variable):
+        raise TypeError(f"{op}: target must be a Tensor, {got(target)}")
+    return promote(input, target, op=op)
 
 
 def _reduce(losses, reduction):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError, ShapeError
+from minitorch.errors import DTypeError, ShapeError, casts, got
 from minitorch.ops.elementwise import add, mul
 from minitorch.ops.shape import reshape
 
@@ -174,10 +174,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     for name, t in (("input", input), ("weight", weight), ("bias", bias)):
         if not (isinstance(t, Variable) or name == "bias" and t is None):
-            raise TypeError(f"linear: {name} must be a Tensor, got {type(t).__name__}")
+            raise TypeError(f"linear: {name} must be a Tensor, {got(t)}")
         if t is not None and t.dtype != input.dtype:
-            raise DTypeError(f"linear: input is {input.dtype}, {name} is {t.dtype}. Cast one: x.to(weight.dtype), or "
-                             "module.double().")
+            raise DTypeError(f"linear: input is {input.dtype}, {name} is {t.dtype}. {casts(input.dtype)}")
     if weight.ndim == 1:
         y = matmul(input, weight)
         return y if bias is None else add(y, bias)
@@ -225,7 +224,7 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
         raise NotImplementedError("einsum: give the equation as a string, such as 'ij,jk->ik'")
     for i, t in enumerate(operands):
         if not isinstance(t, Variable):
-            raise TypeError(f"einsum: operand {i} must be a Tensor, got {type(t).__name__}")
+            raise TypeError(f"einsum: operand {i} must be a Tensor, {got(t)}")
         if t.dtype != operands[0].dtype:
             raise DTypeError(f"einsum: operand {i} is {t.dtype}, operand 0 is {operands[0].dtype}. Cast one.")
     try:
@@ -246,18 +245,18 @@ def _pair(op, x, y):
     for side, t, other in (("left", x, y), ("right", y, x)):
         if not isinstance(t, Variable):
             if not hasattr(t, "dtype") or not isinstance(other, Variable):
-                raise TypeError(f"{op}: the {side} operand must be a Tensor, got {type(t).__name__}")
+                raise TypeError(f"{op}: the {side} operand must be a Tensor, {got(t)}")
     x, y = (t if isinstance(t, Variable) else other.like(t) for t, other in ((x, y), (y, x)))
     if x.dtype != y.dtype:
-        raise DTypeError(f"{op}: {x.dtype} @ {y.dtype}. Cast one: x.to(y.dtype). (A NumPy scalar such as 1/np.sqrt(d) is "
-                         "float64; use float(...).)")
+        raise DTypeError(f"{op}: {x.dtype} @ {y.dtype}. Cast one: x.to(y.dtype). (NumPy makes float64 unasked: "
+                         "from_numpy(a).float().)")
     return x, y
 
 
 def _need_axes(op, x, n, y, m):
     for name, t, axes in (("the first", x, n), ("the second", y, m)):
         if not isinstance(t, Variable):
-            raise TypeError(f"{op}: {name} argument must be a Tensor, got {type(t).__name__}")
+            raise TypeError(f"{op}: {name} argument must be a Tensor, {got(t)}")
         if t.ndim != axes:
             raise ShapeError(f"{op}: {name} argument must have {axes} axes, got {t.ndim}: {t.shape}. "
                              "matmul takes any number of axes.")

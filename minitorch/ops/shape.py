@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError, RangeError, ShapeError
+from minitorch.errors import DTypeError, RangeError, ShapeError, got
 from minitorch.ops.dtype import promote
 
 if TYPE_CHECKING:
@@ -1095,8 +1095,7 @@ def _listed(op, tensors):
         raise ShapeError(f"{op}: expected at least one tensor, got an empty list")
     for i, x in enumerate(tensors):
         if not isinstance(x, Variable):
-            raise TypeError(f"{op}: expected tensors, got {type(x).__name__} at position {i}. Wrap it: "
-                            "minitorch.tensor(...)")
+            raise TypeError(f"{op}: expected tensors; at position {i}: {got(x)}")
     return tensors
 
 

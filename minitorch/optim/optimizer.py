@@ -34,13 +34,17 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
                             "one Tensor. Write [tensor].")
+        if not isinstance(params, Iterable):
+            raise TypeError(f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
+                            f"{type(params).__name__}. Write model.parameters().")
         _refuse_set(params)
         self.defaults = defaults
         self.state: defaultdict[Tensor, Any] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups: list[Any] = list(params)
         if not groups:
-            raise ValueError("optimizer got an empty parameter list")
+            raise ValueError("optimizer got an empty parameter list. Layers in a plain Python list are not registered: "
+                             "use nn.ModuleList. And a generator is empty the second time: call parameters() again.")
         if not isinstance(groups[0], Mapping):
             groups = [{"params": groups}]
         for group in groups:
@@ -73,6 +77,9 @@ class Optimizer:
             if default is required and name not in group:
                 raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
             group.setdefault(name, default)
+        if isinstance(group.get("lr"), str):
+            raise TypeError(f"learning rate must be a number, got the text {group['lr']!r}. Use float(...): some "
+                            "configuration files read 1e-3 as text.")
         self._check(group)
         self.param_groups.append(group)
 

@@ -12,6 +12,16 @@ def ids(*values):
     return mt.tensor(list(values))
 
 
+class Misspelt(nn.Module):
+    def foward(self, x):
+        return x
+
+
+class Bare(nn.Module):
+    def __init__(self):
+        pass
+
+
 f32, f64 = mt.float32, mt.float64
 q, kv = mt.zeros(1, 2, 3, 4), mt.zeros(1, 2, 5, 4)
 
@@ -25,7 +35,7 @@ CASES = {
     "linear features": (lambda: F.linear(mt.ones(2, 3), mt.ones(5, 4)), RuntimeError,
                         r"linear: input \(2, 3\) has 3 features, weight \(5, 4\) expects 4.*Linear\(4, 5\)"),
     "matmul dtypes": (lambda: mt.ones(2, 2) @ mt.ones(2, 2, dtype=f64), RuntimeError,
-                      r"matmul: float32 @ float64\. Cast one.*1/np\.sqrt\(d\)"),
+                      r"matmul: float32 @ float64\. Cast one.*NumPy makes float64"),
     "linear dtypes": (lambda: F.linear(mt.ones(2, 2, dtype=f64), mt.ones(2, 2)), RuntimeError,
                       "linear: input is float64, weight is float32"),
     "token id too large": (lambda: F.embedding(ids(10), mt.ones(10, 3)), IndexError,
@@ -75,6 +85,51 @@ CASES = {
     "empty optimizer": (lambda: mt.optim.SGD([], lr=0.1), ValueError, "empty parameter list"),
     "negative lr": (lambda: mt.optim.AdamW([nn.Parameter(mt.ones(1))], lr=-1.0), ValueError, r"(?i)learning rate.*-1"),
     "cuda": (lambda: mt.ones(1).cuda(), RuntimeError, "computes on the CPU only"),
+    "float64 data": (lambda: nn.Linear(3, 2)(mt.from_numpy(np.ones((4, 3)))), RuntimeError,
+                     r"linear: input is float64, weight is float32\. Cast the input, x\.float\(\).*module\.double"),
+    "float64 data, norm": (lambda: nn.LayerNorm(3)(mt.from_numpy(np.ones((4, 3)))), RuntimeError,
+                           r"Cast the input, x\.float"),
+    "integer data": (lambda: nn.Linear(3, 2)(ids([1, 2, 3])), RuntimeError,
+                     r"input is int64, .*Cast the input: x\.float\(\)"),
+    "NumPy into a layer": (lambda: nn.Linear(3, 2)(np.ones((4, 3))), TypeError,
+                           r"linear: input must be a Tensor, got ndarray\. Wrap it: minitorch\.from_numpy\(x\)\.float\(\)"),
+    "NumPy labels": (lambda: F.cross_entropy(mt.ones(2, 3), np.array([0, 1])), TypeError,
+                     r"target must .*from_numpy\(x\)\. "),
+    "list of ids": (lambda: nn.Embedding(5, 2)([1, 2]), TypeError, r"embedding: .*got list\. Wrap it"),
+    "no return": (lambda: F.relu(None), TypeError,
+                  r"relu: expected a Tensor, got NoneType\. Does a forward\(\) end without"),
+    "plus None": (lambda: mt.ones(2) + None, TypeError, "add: expected a Tensor or a number, got NoneType"),
+    "a layer's tuple": (lambda: F.relu(nn.MultiheadAttention(4, 2)(*[mt.ones(3, 1, 4)] * 3)), TypeError,
+                        "relu: .*got tuple. Take one of its entries"),
+    "module not called": (lambda: mt.ones(3) + nn.Linear(3, 2), TypeError, "got Linear. Call it on its input first"),
+    "labels (N, 1)": (lambda: F.cross_entropy(mt.ones(2, 3), ids([0], [1])), ValueError,
+                      r"got \(2, 1\)\. Use labels\.reshape\(2\)"),
+    "one-hot labels": (lambda: F.cross_entropy(mt.ones(2, 3), ids([0, 1, 0], [1, 0, 0])), ValueError,
+                       r"One-hot labels\? Use labels\.argmax\(1\)"),
+    "labels from 1": (lambda: F.cross_entropy(mt.ones(3, 3), ids(1, 2, 3)), IndexError, "Do the labels count from 1"),
+    "loss not made": (lambda: nn.MSELoss(mt.ones(2), mt.ones(2)), TypeError, r"MSELoss\(\)\(input, target\)"),
+    "zeros of floats": (lambda: mt.zeros(4 / 2, 3), TypeError,
+                        r"zeros: sizes must be integers, got 2\.0, 3\. To divide sizes, use //"),
+    "Sequential of a list": (lambda: nn.Sequential([nn.ReLU()]), TypeError, r"Unpack the list with a star: \*layers"),
+    "Sequential of a class": (lambda: nn.Sequential(nn.ReLU), TypeError, r"It is a class: write ReLU\(\.\.\.\)"),
+    "Sequential of a function": (lambda: nn.Sequential(F.relu), TypeError, r"use its module, as nn\.ReLU\(\)"),
+    "ModuleList called": (lambda: nn.ModuleList([nn.ReLU()])(mt.ones(1)), NotImplementedError, "for layer in self.layers"),
+    "forward misspelt": (lambda: Misspelt()(mt.ones(1)), NotImplementedError, r'missing the required "forward".*\'foward\''),
+    "no super().__init__()": (lambda: list(Bare().parameters()), AttributeError,
+                              r"super\(\)\.__init__\(\) as the first line"),
+    "parameters not called": (lambda: mt.optim.SGD(nn.Linear(2, 2).parameters), TypeError,
+                              r"got method\. Write model\.parameters\(\)"),
+    "optimizer of a model": (lambda: mt.optim.SGD(nn.Linear(2, 2)), TypeError, r"got Linear\. Write model\.parameters\(\)"),
+    "lr as text": (lambda: mt.optim.SGD([nn.Parameter(mt.ones(1))], lr="1e-3"), TypeError, r"text '1e-3'\. Use float"),
+    "layers in a list": (lambda: mt.optim.SGD([]), ValueError, "plain Python list are not registered: use nn.ModuleList"),
+    "state of a model": (lambda: nn.ReLU().load_state_dict(nn.ReLU()), TypeError, r"Pass its state_dict\(\)"),
+    "format a vector": (lambda: f"{mt.ones(2):.3f}", TypeError, r"'\.3f' formats one number, the tensor has shape \(2,\)"),
+    "write a wrong shape": (lambda: mt.ones(3).__setitem__(slice(0, 2), mt.ones(3)), ValueError,
+                            r"in t \(3,\) the place has shape \(2,\), v has \(3,\)"),
+    "static Function": (lambda: type("Cube", (mt.Function,), {"forward": staticmethod(lambda ctx, x: x)}), TypeError,
+                        "Cube.forward is a static method with ctx, as in PyTorch.*leave out @staticmethod, write self"),
+    "save": (lambda: mt.save, AttributeError, r"no pickle here\. Write np\.savez"),
+    "load": (lambda: mt.load, AttributeError, r"model\.load_state_dict\(dict\(np\.load\(path\)\)\)"),
     "unknown backend": (lambda: mt.kernels.use("gpu").__enter__(), ValueError,
                         "no backend 'gpu'; there are 'cpu', 'reference'"),
 }
@@ -99,3 +154,18 @@ def test_every_label_ignored_is_zero_with_one_warning():
         logits.grad = None
         loss.backward()
         assert not logits.grad.data.any()
+
+
+def test_the_gradient_of_no_leaf_is_asked_for():
+    w = mt.ones(2, requires_grad=True)
+    scaled = w * 0.1
+    scaled.sum().backward()
+    with pytest.warns(UserWarning, match="no leaf but the result of Mul.*retain_grad"):
+        assert scaled.grad is None
+
+
+def test_targets_of_another_dtype():
+    p = mt.tensor([0.2, 0.7])
+    for target in (ids(0, 1), mt.tensor([False, True])):
+        for loss_of in (F.binary_cross_entropy, F.binary_cross_entropy_with_logits):
+            assert loss_of(p, target).dtype == f32 and loss_of(p, target).item() == loss_of(p, target.float()).item()

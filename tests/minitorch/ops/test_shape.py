@@ -149,7 +149,7 @@ def test_expanded_tensors_are_not_writable():
     (lambda x: mt.cat([]), ValueError, "cat: expected at least one tensor"),
     (lambda x: mt.cat([x, x[:1, :2]]), RuntimeError, r"tensor 1 has \(1, 2\)"),
     (lambda x: mt.cat(x), TypeError, "cat: expected a list of tensors"),
-    (lambda x: mt.cat([x, 1]), TypeError, "cat: expected tensors, got int at position 1"),
+    (lambda x: mt.cat([x, 1]), TypeError, "cat: expected tensors; at position 1: got int"),
     (lambda x: mt.stack([x, x[0]]), RuntimeError, "stack: all tensors need one shape"),
     (lambda x: x.split([1, 2]), RuntimeError, "split: the sizes"),
     (lambda x: x.split(-1), RuntimeError, "split: split_size"),
