@@ -254,11 +254,11 @@ def normal(mean=0.0, std=1.0, size=None, *, generator: Generator | None = None, 
     return _leaf(np.asarray(array).astype(_float_or(dtype)), device, False)
 
 
-def bernoulli(p: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with probability p, else 0, element by element."""
-    if p.data.size and not ((p.data >= 0) & (p.data <= 1)).all():
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that stands there, else 0, element by element."""
+    if input.data.size and not ((input.data >= 0) & (input.data <= 1)).all():
         raise RuntimeError("bernoulli: every probability must be in [0, 1]")
-    return _wrap((numpy_generator(generator).random(p.shape) < p.data).astype(p.dtype))
+    return _wrap((numpy_generator(generator).random(input.shape) < input.data).astype(input.dtype))
 
 
 def rand_like(input: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:

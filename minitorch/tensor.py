@@ -14,6 +14,7 @@ import numpy as np
 from minitorch import _printing, autograd, ops
 from minitorch.autograd import Variable, is_grad_enabled
 from minitorch.errors import DTypeError, ShapeError
+from minitorch.random import numpy_generator
 
 __all__ = ["RemovableHandle", "Size", "Tensor", "device", "is_tensor", "numel"]
 
@@ -513,6 +514,14 @@ class Tensor(Variable):
     def zero_(self) -> Tensor:
         """Write zeros everywhere, as in ``w.grad.zero_()``."""
         return self.fill_(0)
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator=None) -> Tensor:
+        """Write normal random numbers everywhere."""
+        return self.copy_(numpy_generator(generator).normal(mean, std, self.shape))
+
+    def uniform_(self, low: float = 0.0, high: float = 1.0, *, generator=None) -> Tensor:
+        """Write uniform random numbers everywhere, from low up to high."""
+        return self.copy_(numpy_generator(generator).uniform(low, high, self.shape))
 
     def copy_(self, source) -> Tensor:
         """Write another tensor's values into this one."""

@@ -444,7 +444,7 @@ def _scaled(op, x, y, alpha):
     x, y = promote(x, y)
     if isinstance(alpha, float) and "f" not in (kind_of(x), kind_of(y)):
         raise RuntimeError(f"{op}: alpha={alpha} is a float, the tensors are integers. Use x.float().")
-    return x, mul(y, alpha) if isinstance(y, Variable) else y * alpha
+    return x, to_dtype(mul(y, alpha), y.data.dtype) if isinstance(y, Variable) else type(y)(y * alpha)
 
 
 multiply, subtract, divide, true_divide = mul, sub, div, div  # PyTorch's second names

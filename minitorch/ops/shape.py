@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError, ShapeError, got
+from minitorch.errors import DTypeError, RangeError, ShapeError, got
 from minitorch.ops.dtype import promote
 
 if TYPE_CHECKING:
@@ -1101,7 +1101,7 @@ def _listed(op, tensors):
 
 def _refuse_scalar(op, x):
     if not x.data.ndim:
-        raise RuntimeError(f"{op}: a 0-d tensor has no axis. Use x.reshape(1) first.")
+        raise RangeError(f"{op}: a 0-d tensor has no axis. Use x.reshape(1) first.")
 
 
 def _refuse_vector(op, x):

@@ -261,6 +261,8 @@ def test_writing():
     x[x > 2] = -1
     assert x.fill_(4).sum().item() == 16 and x.zero_().sum().item() == 0
     assert x.copy_(mt.ones(2)).tolist() == [[1, 1], [1, 1]]
+    assert abs(mt.empty(9999).normal_(3, 0.1).mean().item() - 3) < 0.01
+    assert -1 <= mt.empty(99).uniform_(-1, 1).min() < 0
     with pytest.raises(RuntimeError):
         x[0] = mt.ones(3)
 
