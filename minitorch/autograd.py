@@ -16,8 +16,9 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from contextlib import ContextDecorator
+from functools import wraps
 from importlib import import_module
+from inspect import isgeneratorfunction
 from itertools import count
 from typing import Any
 
@@ -273,8 +274,17 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
     """True if backward made this array and nothing else holds it: the walk may then add to it in place."""
     if gradient.base is not None or not gradient.flags.writeable:
         return False
-    holders = [*dys, *gradients, *fn.__dict__.values()]
+    holders = [*dys, *gradients, *[value for _, value in _saved(fn)]]
     return sum(held is gradient for held in holders) == 1
+
+
+def _saved(fn):
+    """What a node holds, with its name; the entries of a tuple or list one by one."""
+    for name, value in fn.__dict__.items():
+        if isinstance(value, (tuple, list)):
+            yield from ((name, entry) for entry in value)
+        else:
+            yield name, value
 
 
 def _run_hooks(fn, slot, dy):
@@ -338,7 +348,7 @@ def _memory(array):
 
 
 def _refuse_overwritten(fn) -> None:
-    for name, value in fn.__dict__.items():
+    for name, value in _saved(fn):
         if hasattr(value, "base") and hasattr(value, "shape"):
             writes, _, where = _written.get(id(_memory(value)), (0, None, ""))
             if writes > fn.writes:
@@ -361,7 +371,7 @@ def is_grad_enabled() -> bool:
     return _mode.enabled
 
 
-class _GradMode(ContextDecorator):
+class _GradMode:
     """Usable with ``with`` and as a decorator, nested and re-entered."""
 
     def __init__(self, enabled: bool):
@@ -375,6 +385,27 @@ class _GradMode(ContextDecorator):
 
     def __exit__(self, *_):
         _mode.enabled = self.before.pop()
+
+    def __call__(self, function):
+        enabled = self.enabled  # each call gets a mode of its own: calls from several threads must not share one
+
+        @wraps(function)
+        def in_mode(*inputs, **settings):
+            with _GradMode(enabled):
+                return function(*inputs, **settings)
+
+        @wraps(function)
+        def in_mode_between_yields(*inputs, **settings):
+            steps, sent = function(*inputs, **settings), None
+            while True:
+                with _GradMode(enabled):
+                    try:
+                        value = steps.send(sent)
+                    except StopIteration as end:
+                        return end.value
+                sent = yield value
+
+        return in_mode_between_yields if isgeneratorfunction(function) else in_mode
 
 
 def no_grad(func=None):
@@ -402,6 +433,10 @@ class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)
 
     def __enter__(self):
         return self
+
+    def __call__(self, function):
+        _mode.enabled = self.before.pop()  # as a decorator it concerns the function alone
+        return super().__call__(function)
 
 
 def __getattr__(name):

@@ -163,6 +163,7 @@ class Tensor(Variable):
         return CPU
 
     is_cuda = False
+    _stays = False  # is it a parameter, which `+=` updates where it stands, frozen or not?
     is_sparse = False
 
     @property
@@ -281,7 +282,13 @@ class Tensor(Variable):
 
         def on_arrays(gradient):  # must not hold self: a node that holds its own output would never be freed
             replacement = hook(_wrap(gradient))
-            return None if replacement is None else replacement.data
+            if replacement is None:
+                return None
+            if not isinstance(replacement, Tensor) or replacement.shape != gradient.shape:
+                given = f"shape {replacement.shape}" if isinstance(replacement, Tensor) else type(replacement).__name__
+                raise RuntimeError(f"register_hook: the hook returned {given}; it should return None, or a Tensor of the "
+                                   f"gradient's shape {gradient.shape}")
+            return replacement._data.astype(gradient.dtype, copy=False)
 
         hooks = self._hooks_of_place()
         retain = hooks.pop("retain", None)
@@ -584,9 +591,11 @@ class Tensor(Variable):
     __itruediv__ = lambda self, other: self._update("/=", ops.div(self, other))
 
     def _update(self, op, result):
-        if not self._requires_grad or self.fn is not None:
+        if self.fn is not None or not (self._requires_grad or self._stays):
             return result
         self._check_writable(f"t {op} v")
+        if result._requires_grad:  # a frozen parameter plus something that learns
+            return result
         if result.shape != self.shape:
             raise ShapeError(f"t {op} v: the result has shape {result.shape}, t has {self.shape}")
         self._data[...] = result._data

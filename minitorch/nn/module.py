@@ -379,6 +379,8 @@ class Module:
                 arrays[name] = array = _array(name, state_dict[name])
                 if array.shape != mine[name].shape:
                     errors.append(_shape_error(name, array.shape, mine[name].shape))
+                if not mine[name].data.flags.writeable:
+                    errors.append(f"{name} stands in read-only memory. Make it of a copy: nn.Parameter(t.clone()).")
         if errors:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
         arrays = {name: array.astype(mine[name].dtype) for name, array in arrays.items()}

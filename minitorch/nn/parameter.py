@@ -20,6 +20,13 @@ class Parameter(Tensor):
     tensor([1., 2.], requires_grad=True)
     """
 
+    _stays = True
+
     def __init__(self, data=None, requires_grad: bool = True):
         self._data = np.empty(0, np.float32) if data is None else as_tensor(data).data
         self.requires_grad_(requires_grad)
+
+    def __deepcopy__(self, memo):
+        copy = super().__deepcopy__(memo)
+        copy._grad = None  # a copy begins without a gradient, as in PyTorch
+        return copy

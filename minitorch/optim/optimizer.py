@@ -68,6 +68,9 @@ class Optimizer:
             if param.fn is not None:
                 raise ValueError("can't optimize a non-leaf Tensor: it is the result of an op, and is computed anew "
                                  "from the leaves it came from. Optimize those.")
+            if not param.data.flags.writeable:
+                raise ValueError(f"can't optimize a parameter of shape {param.shape} in read-only memory: it comes from "
+                                 "expand, or from a read-only array. Make it of a copy: nn.Parameter(t.clone()).")
             if id(param) in seen:
                 raise ValueError("some parameters appear in more than one parameter group, or twice in one: a "
                                  f"parameter of shape {param.shape}")

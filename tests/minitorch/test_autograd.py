@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 import weakref
 
 import numpy as np
@@ -440,3 +441,75 @@ def test_observers_are_told_of_both_directions():
         mt.autograd.observers.remove(log)
     assert log.lines == [("forward", "Mul", [9.0]), ("forward", "Sum", 9.0),
                          ("backward", "Sum", [1.0]), ("backward", "Mul", [3.0])]
+
+
+def test_a_value_in_a_tuple_that_was_overwritten_is_noticed():
+    x, w = leaf(1.0, 2.0), mt.ones(2, dtype=mt.float64)
+    y = mt.einsum("i,i->", x, w)
+    w.fill_(5.0)
+    with pytest.raises(RuntimeError, match="Einsum saved operands .* changed in place"):
+        y.backward()
+
+
+@pytest.mark.parametrize("wrong", [mt.ones(3), 2.0, np.ones(2)])
+def test_a_hook_that_returns_no_gradient(wrong):
+    x = leaf(1.0, 2.0)
+    x.register_hook(lambda gradient: wrong)
+    with pytest.raises(RuntimeError, match=r"register_hook: the hook returned .* shape \(2,\)"):
+        x.sum().backward()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# modes as decorators
+
+def test_a_generator_keeps_its_mode_between_yields():
+    @mt.no_grad()
+    def words(n):
+        heard = []
+        for _ in range(n):
+            assert not mt.is_grad_enabled()
+            heard.append((yield len(heard)))
+        return heard
+
+    steps = words(2)
+    assert next(steps) == 0 and mt.is_grad_enabled()
+    assert steps.send("a") == 1 and mt.is_grad_enabled()
+    with pytest.raises(StopIteration) as end:
+        steps.send("b")
+    assert end.value.value == ["a", "b"] and mt.is_grad_enabled()
+
+
+def test_a_decorated_function_in_several_threads():
+    inside, leave = threading.Barrier(2), threading.Event()
+
+    @mt.no_grad()
+    def wait(done):
+        inside.wait(10)
+        assert done is None or done.wait(10)
+
+    after = {}
+
+    def first():
+        wait(None)
+        after["first"] = mt.is_grad_enabled()
+        leave.set()
+
+    def second():
+        with mt.no_grad():
+            wait(leave)
+            after["second"] = mt.is_grad_enabled()
+
+    threads = [threading.Thread(target=f) for f in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert after == {"first": True, "second": False}
+
+
+def test_set_grad_enabled_as_a_decorator_changes_nothing_outside():
+    @mt.set_grad_enabled(False)
+    def inside():
+        return mt.is_grad_enabled()
+
+    assert mt.is_grad_enabled() and not inside() and mt.is_grad_enabled()

@@ -341,3 +341,32 @@ def test_every_public_name_is_listed():
     assert all(hasattr(nn, name) for name in nn.__all__)
     public = {name for name, value in vars(nn).items() if isinstance(value, type) and issubclass(value, (nn.Module,))}
     assert {name for name in public if not name.startswith("_")} <= set(nn.__all__)
+
+
+def test_a_copy_begins_without_gradients():
+    model = nn.Linear(2, 2)
+    model(minitorch.ones(1, 2)).sum().backward()
+    copied = copy.deepcopy(model)
+    assert copied.weight.grad is None and model.weight.grad is not None
+
+
+def test_a_frozen_parameter_is_updated_where_it_stands():
+    average, model = nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2)
+    expected = 0.9 * average.weight.numpy() + 0.1 * model.weight.detach().numpy()
+    with minitorch.no_grad():
+        for mean, p in zip(average.parameters(), model.parameters(), strict=True):
+            mean *= 0.9
+            mean += 0.1 * p
+    np.testing.assert_allclose(average.weight.numpy(), expected, rtol=1e-6)
+    weight = average.weight
+    weight += model.weight
+    assert weight.requires_grad and weight is not average.weight
+
+
+def test_read_only_memory_is_named():
+    model = nn.Linear(2, 2)
+    model.weight = nn.Parameter(minitorch.ones(1).expand(2, 2))
+    with pytest.raises(RuntimeError, match=r"weight stands in read-only memory.*nn\.Parameter\(t\.clone\(\)\)"):
+        model.load_state_dict(nn.Linear(2, 2).state_dict())
+    with pytest.raises(ValueError, match=r"in read-only memory.*nn\.Parameter\(t\.clone\(\)\)"):
+        minitorch.optim.SGD(model.parameters())
