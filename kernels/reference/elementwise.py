@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from .activation import _wide
 from .arithmetic import _complex, _larger, _like, _smaller
 
 __all__ = [
