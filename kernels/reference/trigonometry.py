@@ -27,7 +27,7 @@ def sinh_backward(dy, x):
 
 @_quiet
 def cosh_forward(x):
-    return np.asarray(np.cosh(x))
+    return np.asarray(np.cosh(_wide(x))).astype(x.dtype, copy=False)
 
 
 @_quiet

@@ -744,3 +744,19 @@ def test_result_dtypes(torch, op):
             if ours != theirs and not isinstance(theirs, Exception):
                 wrong.append((getattr(a, "dtype", a), np.shape(a), getattr(b, "dtype", b), np.shape(b), ours, theirs))
     assert not wrong
+
+
+@pytest.mark.parametrize("name", [
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan",
+    "sinh", "cosh", "asinh", "acosh", "atanh", "tanh", "sigmoid", "erf", "erfc"])
+def test_float32_is_as_exact_as_pytorch(torch, name):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=5000), rng.normal(size=5000) * 10, rng.random(5000)]).astype(np.float32)
+    truth = getattr(torch, name)(torch.tensor(x).double()).numpy()
+    kept = np.isfinite(truth) & (np.abs(truth) > 1e-30)
+
+    def units(y):
+        return (np.abs(y[kept] - truth[kept]) / np.abs(truth[kept])).max() / np.finfo(np.float32).eps
+
+    ours, theirs = getattr(mt, name)(mt.tensor(x)).numpy(), getattr(torch, name)(torch.tensor(x)).numpy()
+    assert units(ours) <= units(theirs) + 1
