@@ -203,18 +203,14 @@ import minitorch as mt
 x = mt.tensor([1.0], requires_grad=True)
 y = x
 for _ in range(100_000):
-    y = y + x * 0
-y.backward()
-assert x.grad.item() == 1.0
-y = x
-for _ in range(100_000):
-    y = y * 1.0
-del y
-y = x
-for _ in range(100_000):
-    y = y * 1.0
+    y = y + x          # each link holds on to the one before it and to x
 y.backward(retain_graph=True)
-del y
+assert x.grad.item() == 100_001.0
+del y                  # walked, but kept: freed here, all at once
+y = x
+for _ in range(100_000):
+    y = y * 1.0
+del y                  # never walked
 print("done")
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
