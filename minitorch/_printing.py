@@ -34,8 +34,8 @@ def tensor(t) -> str:
             suffixes.append(f"size={tuple(array.shape)}")
     else:
         short = array.size > _options["threshold"]
-        body = _values(array, len("tensor("), short, _format_of(_edges(array) if short else array))
-    if array.dtype.name not in ("float32", "int64", "bool") or (array.size == 0 and array.dtype.name == "int64"):
+        body = _values(array, len("tensor("), short, *_format_of(_edges(array) if short else array))
+    if array.dtype.name not in (("float32", "int64", "bool") if array.size else ("float32",)):
         suffixes.append(f"dtype={array.dtype.name}")
     if t.fn is not None:
         suffixes.append(f"grad_fn=<{type(t.fn).__name__}>")
@@ -52,46 +52,41 @@ def tensor(t) -> str:
     return prefix + body + ")"
 
 
-def _values(array, indent, short, form):
-    if array.ndim == 0:
-        return form(array.item()).strip() if array.dtype.kind != "f" else form(array.item())
+def _values(array, indent, short, width, form):
     edge = _options["edgeitems"]
-    cut = short and len(array) > 2 * edge
+    cut = short and array.ndim and len(array) > 2 * edge
+    if array.ndim == 0:
+        return form(array.item()).rjust(width)
     if array.ndim == 1:
-        items = array.tolist()
-        texts = [form(v) for v in items[:edge]] + [" ..."] + [form(v) for v in items[-edge:]] if cut else \
-                [form(v) for v in items]
-        width = max(map(len, texts)) if texts else 1
+        texts = [form(v).rjust(width) for v in (np.concatenate([array[:edge], array[-edge:]]) if cut else array).tolist()]
+        texts[edge:edge] = [" ..."] if cut else []
         per_line = max(1, (_options["linewidth"] - indent) // (width + 2))
         lines = [texts[i:i + per_line] for i in range(0, len(texts), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(", ".join(line) for line in lines) + "]"
     rows = [*array[:edge], None, *array[-edge:]] if cut else list(array)
-    texts = ["..." if row is None else _values(row, indent + 1, short, form) for row in rows]
+    texts = ["..." if row is None else _values(row, indent + 1, short, width, form) for row in rows]
     return "[" + ("," + "\n" * (array.ndim - 1) + " " * (indent + 1)).join(texts) + "]"
 
 
 def _format_of(array):
-    """One formatter for all values, so that columns line up."""
+    """The width of a column, and one formatter for all values; zeros, NaN and infinities do not count for the width."""
     if array.dtype.kind != "f":
-        width = max(len(str(v)) for v in array.ravel().tolist())
-        return lambda v: str(v).rjust(width)
-    values = np.abs(array[np.isfinite(array) & (array != 0)].astype(np.float64))
+        return max(len(str(v)) for v in array.ravel().tolist()), str
+    values = array[np.isfinite(array) & (array != 0)].astype(np.float64)
     precision, scientific = _options["precision"], _options["sci_mode"]
-    whole = values.size == 0 or bool((values == np.ceil(values)).all())
-    low, high = (values.min(), values.max()) if values.size else (1.0, 1.0)
-    if scientific is None:
-        scientific = bool(high / low > 1000 or high > 1e8 or low < 1e-4) if not whole else bool(
-            high / low > 1000 and high > 1e8 or high > 1e8)
+    whole = bool((values == np.ceil(values)).all())
+    if scientific is None and values.size:
+        low, high = np.abs(values).min(), np.abs(values).max()
+        scientific = bool(high > 1000 * low or high > 1e8 or low < 1e-4)
 
     def text(v):
-        if scientific:
+        if scientific and values.size:
             return f"{v:.{precision}e}"
-        if not math.isfinite(v):
-            return str(v)
-        return f"{v:.0f}." if whole else f"{v:.{precision}f}"
+        if whole:
+            return f"{v:.0f}." if math.isfinite(v) else str(v)
+        return f"{v:.{precision}f}"
 
-    width = max(len(text(v)) for v in array.ravel().tolist()) if array.ndim else 0
-    return lambda v: text(v).rjust(width)
+    return max((len(text(v)) for v in values.tolist()), default=1), text
 
 
 def _edges(array):

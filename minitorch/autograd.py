@@ -116,7 +116,8 @@ class Function:
             raise TypeError(f"{cls.__name__.lower()}: expected a Tensor, {got(inputs[0]) if inputs else 'got nothing'}")
         fn.k = kernels.backend(first.data)
         fn.needs = tuple(needs)
-        result = fn.forward(*arrays, **settings)
+        with kernels.quiet():
+            result = fn.forward(*arrays, **settings)
         several = isinstance(result, (tuple, list))
         outputs = [first.like(array) for array in (result if several else (result,))]
         if True in needs:
@@ -169,12 +170,14 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
             continue
         if fn.writes != _writes:
             _refuse_overwritten(fn)
-        gradients = _backward_of(fn, dys)
+        with kernels.quiet():
+            gradients = _backward_of(fn, dys)
         for observer in observers:
             observer.backward(fn, dys, gradients)
-        for parent, gradient in zip(fn.parents, gradients):
-            if gradient is not None:
-                arriving.add(parent.place, gradient, _is_fresh(gradient, fn, dys, gradients))
+        with kernels.quiet():
+            for parent, gradient in zip(fn.parents, gradients):
+                if gradient is not None:
+                    arriving.add(parent.place, gradient, _is_fresh(gradient, fn, dys, gradients))
         if not retain_graph:
             fn.release(where)
 

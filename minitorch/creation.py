@@ -154,11 +154,12 @@ def eye(n: int, m: int | None = None, *, dtype=None, device=None, requires_grad:
     tensor([[1., 0.],
             [0., 1.]])
     """
+    _shape("eye", (n, n if m is None else m))
     return _leaf(np.eye(n, m, dtype=_float_or(dtype)), device, requires_grad)
 
 
-def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
-    """Numbers from start (0) up to, but without, end, in steps.
+def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """Numbers from start up to, but without, end, in steps; a single number is the end, and 0 the start.
 
     >>> minitorch.arange(5)
     tensor([0, 1, 2, 3, 4])
@@ -182,6 +183,7 @@ def linspace(start, end, steps: int, *, dtype=None, device=None, requires_grad: 
     >>> minitorch.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
+    _shape("linspace", (steps,))
     return _leaf(np.linspace(float(start), float(end), steps).astype(_float_or(dtype)), device, requires_grad)
 
 
@@ -223,7 +225,7 @@ def randn(*size, generator: Generator | None = None, dtype=None, device=None, re
     return _leaf(array, device, requires_grad)
 
 
-def randint(low, high=None, size=None, *, generator: Generator | None = None, dtype=None, device=None,
+def randint(low=0, high=None, size=None, *, generator: Generator | None = None, dtype=None, device=None,
             requires_grad: bool = False) -> Tensor:
     """Random integers from low (0) up to, but without, high: ``randint(10, (3,))`` or ``randint(5, 10, (3,))``."""
     if size is None:
@@ -238,6 +240,7 @@ def randint(low, high=None, size=None, *, generator: Generator | None = None, dt
 
 def randperm(n: int, *, generator: Generator | None = None, dtype=None, device=None) -> Tensor:
     """The numbers 0 … n − 1 in random order."""
+    _shape("randperm", (n,))
     return _leaf(numpy_generator(generator).permutation(n).astype(as_dtype(dtype or np.int64)), device, False)
 
 
@@ -251,11 +254,11 @@ def normal(mean=0.0, std=1.0, size=None, *, generator: Generator | None = None, 
     return _leaf(np.asarray(array).astype(_float_or(dtype)), device, False)
 
 
-def bernoulli(p: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with probability p, else 0, element by element."""
-    if p.data.size and not ((p.data >= 0) & (p.data <= 1)).all():
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that stands there, else 0, element by element."""
+    if input.data.size and not ((input.data >= 0) & (input.data <= 1)).all():
         raise RuntimeError("bernoulli: every probability must be in [0, 1]")
-    return _wrap((numpy_generator(generator).random(p.shape) < p.data).astype(p.dtype))
+    return _wrap((numpy_generator(generator).random(input.shape) < input.data).astype(input.dtype))
 
 
 def rand_like(input: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
@@ -284,6 +287,7 @@ def _array_of(op, data, dtype) -> np.ndarray:
     elif isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__array__"):
         array = np.asarray(data)
     else:
+        holds_numpy = _holds_numpy(data)
         data = _without_tensors(data)
         try:
             array = np.asarray(data)
@@ -291,7 +295,7 @@ def _array_of(op, data, dtype) -> np.ndarray:
             raise ShapeError(f"{op}: nested lists must have equal lengths at every depth") from None
         if array.size == 0 and dtype is None:
             array = array.astype(get_default_dtype())
-        if array.dtype == np.float64 and dtype is None and not _holds_numpy(data):
+        if array.dtype == np.float64 and dtype is None and not holds_numpy:
             array = array.astype(get_default_dtype())
     if array.dtype.kind not in "buif":
         kind = "complex numbers are" if array.dtype.kind == "c" else f"{array.dtype} data is"

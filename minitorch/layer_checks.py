@@ -15,10 +15,10 @@ import numpy as np
 from minitorch import kernels, nn
 from minitorch.autograd import is_grad_enabled, run_backward
 from minitorch.gradcheck import InputReport, Report, check
+from minitorch.ops.activation import GELU, SiLU
 from minitorch.ops.attention import Attention, AttentionWeights
 from minitorch.ops.cross_entropy import CrossEntropy
 from minitorch.ops.dropout import Dropout
-from minitorch.ops.elementwise import GELU, SiLU
 from minitorch.ops.embedding import Embedding
 from minitorch.ops.ffn import FeedForward
 from minitorch.ops.layernorm import LayerNorm, RMSNorm

@@ -14,6 +14,7 @@ import numpy as np
 from minitorch import _printing, autograd, ops
 from minitorch.autograd import Variable, is_grad_enabled
 from minitorch.errors import DTypeError, ShapeError
+from minitorch.random import numpy_generator
 
 __all__ = ["RemovableHandle", "Size", "Tensor", "device", "is_tensor", "numel"]
 
@@ -188,6 +189,8 @@ class Tensor(Variable):
     @property
     def mT(self) -> Tensor:
         """The last two axes swapped."""
+        if self.ndim < 2:
+            raise ShapeError(f"mT: expected a matrix or a batch of them, got shape {self.shape}")
         return ops.transpose(self, -2, -1)
 
     def dim(self) -> int:
@@ -308,7 +311,7 @@ class Tensor(Variable):
     def item(self) -> bool | int | float:
         """The value of a tensor that has just one, as a Python number."""
         if self._data.size != 1:
-            raise RuntimeError(f"item: a tensor of shape {self.shape} has {self._data.size} values, not one. "
+            raise ShapeError(f"item: a tensor of shape {self.shape} has {self._data.size} values, not one. "
                                "Use .tolist(), or reduce it first.")
         return self._data.item()
 
@@ -519,6 +522,14 @@ class Tensor(Variable):
         """Write zeros everywhere, as in ``w.grad.zero_()``."""
         return self.fill_(0)
 
+    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator=None) -> Tensor:
+        """Write normal random numbers everywhere."""
+        return self.copy_(numpy_generator(generator).normal(mean, std, self.shape))
+
+    def uniform_(self, low: float = 0.0, high: float = 1.0, *, generator=None) -> Tensor:
+        """Write uniform random numbers everywhere, from low up to high."""
+        return self.copy_(numpy_generator(generator).uniform(low, high, self.shape))
+
     def copy_(self, source) -> Tensor:
         """Write another tensor's values into this one."""
         self[...] = source
@@ -567,8 +578,8 @@ class Tensor(Variable):
     __and__ = __rand__ = ops.bitwise_and
     __or__ = __ror__ = ops.bitwise_or
     __xor__ = __rxor__ = ops.bitwise_xor
-    __eq__ = ops.eq  # type: ignore[assignment]
-    __ne__ = ops.ne  # type: ignore[assignment]
+    __eq__ = lambda self, other: ops.eq(self, other) if _is_operand(other) else NotImplemented  # type: ignore
+    __ne__ = lambda self, other: ops.ne(self, other) if _is_operand(other) else NotImplemented  # type: ignore
     __lt__ = ops.lt
     __le__ = ops.le
     __gt__ = ops.gt
@@ -794,6 +805,11 @@ def _wrap(array) -> Tensor:
     y = Tensor.__new__(Tensor)
     y._data = array if type(array) is np.ndarray else np.asarray(array)
     return y
+
+
+def _is_operand(x) -> bool:
+    """False for None, strings and other things that no element can be equal to."""
+    return isinstance(x, (Tensor, bool, int, float, np.ndarray, np.generic))
 
 
 def is_tensor(obj) -> bool:

@@ -1,7 +1,10 @@
 """Plain NumPy: what every kernel means. Each forward also accepts complex input, for complex-step checks."""
 
+from .activation import *
+from .arithmetic import *
 from .attention import *
 from .binary_cross_entropy import *
+from .compare import *
 from .cross_entropy import *
 from .dropout import *
 from .einsum import *

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .elementwise import sum_to
+from .arithmetic import sum_to
 
 __all__ = ["einsum_backward", "einsum_forward"]
 

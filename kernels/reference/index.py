@@ -193,7 +193,8 @@ def one_hot(x, classes):
 
 def bincount(x, weights, minlength):
     """x (n,) → how often each number from 0 up occurs, or the sum of its weights."""
-    return np.bincount(x, weights, minlength)
+    counts = np.bincount(x, weights, minlength)
+    return counts if weights is None or weights.dtype != np.float32 else counts.astype(np.float32)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ Shapes: x (…)    dy, dx (…)    x, y of atan2 broadcast
 
 import numpy as np
 
-from .elementwise import _complex, _like, _quiet
+from .elementwise import _complex, _like, _quiet, _wide
 
 __all__ = [
     "acos_backward", "acos_forward", "acosh_backward", "acosh_forward", "asin_backward", "asin_forward",
     "asinh_backward", "asinh_forward", "atan2_backward", "atan2_forward", "atan_backward", "atan_forward",
-    "atanh_backward", "atanh_forward", "cosh_backward", "cosh_forward", "sinh_backward", "sinh_forward",
+    "atanh_backward", "atanh_forward", "cos_backward", "cos_forward", "cosh_backward", "cosh_forward", "sin_backward",
+    "sin_forward", "sinh_backward", "sinh_forward", "tan_backward", "tan_forward", "tanh_backward", "tanh_forward",
 ]
 
 
@@ -36,7 +37,7 @@ def cosh_backward(dy, x):
 
 @_quiet
 def asin_forward(x):
-    return np.asarray(np.arcsin(x))
+    return np.asarray(np.arcsin(_wide(x))).astype(x.dtype, copy=False)  # NumPy's float32 arcsin is off by 3 units
 
 
 @_quiet
@@ -108,3 +109,43 @@ def atan2_backward(dz, y, x, needs=(True, True)):
     square = np.asarray(x * x + y * y)
     share = np.divide(dz, square, out=np.zeros_like(dz), where=square != 0)
     return _like(share * x, y) if needs[0] else None, _like(-share * y, x) if needs[1] else None
+
+
+@_quiet
+def sin_forward(x):
+    return np.asarray(np.sin(x))
+
+
+@_quiet
+def sin_backward(dy, x):
+    return np.asarray(dy * np.cos(x))
+
+
+@_quiet
+def cos_forward(x):
+    return np.asarray(np.cos(x))
+
+
+@_quiet
+def cos_backward(dy, x):
+    return np.asarray(-dy * np.sin(x))
+
+
+@_quiet
+def tan_forward(x):
+    return np.asarray(np.tan(x))
+
+
+@_quiet
+def tan_backward(dy, y):
+    return np.asarray(dy * (1 + y * y))
+
+
+@_quiet
+def tanh_forward(x):
+    return np.asarray(np.tanh(x))
+
+
+@_quiet
+def tanh_backward(dy, y):
+    return np.asarray(dy * (1 - y * y))

@@ -254,9 +254,9 @@ class Transformer(Module):
         """The causal mask, to be added: −∞ for later positions, 0 elsewhere.
 
         >>> minitorch.nn.Transformer.generate_square_subsequent_mask(3)
-        tensor([[  0., -inf, -inf],
-                [  0.,   0., -inf],
-                [  0.,   0.,   0.]])
+        tensor([[0., -inf, -inf],
+                [0., 0., -inf],
+                [0., 0., 0.]])
         """
         _check_device(device)
         dtype = get_default_dtype() if dtype is None else as_dtype(dtype)

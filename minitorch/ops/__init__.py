@@ -1,6 +1,9 @@
 """Ops: one file per family. A class describes an op forward and backward; the function under it is what people call."""
 
+from .activation import *
+from .arithmetic import *
 from .attention import *
+from .compare import *
 from .cross_entropy import *
 from .dropout import *
 from .dtype import *

@@ -10,7 +10,8 @@ import numpy as np
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError, got
-from minitorch.ops.elementwise import div, mul, neg
+from minitorch.ops.arithmetic import div, mul
+from minitorch.ops.elementwise import neg
 from minitorch.ops.index import gather
 from minitorch.ops.reduce import sum as sum_
 from minitorch.ops.shape import movedim, reshape

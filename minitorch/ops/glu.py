@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minitorch.errors import ShapeError
-from minitorch.ops.elementwise import mul, sigmoid
+from minitorch.ops.activation import sigmoid
+from minitorch.ops.arithmetic import mul
 from minitorch.ops.shape import chunk
 
 if TYPE_CHECKING:

@@ -124,7 +124,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     dim, ids = _ids("index_select", input, dim, index)
     if ids.ndim > 1:
-        raise ShapeError(f"index_select: index must have one axis, got shape {ids.shape}. For more, use x[index].")
+        raise IndexError(f"index_select: index must have one axis, got shape {ids.shape}. For more, use x[index].")
     ids = ids.reshape(-1)
     if not input.data.ndim:
         return input
@@ -208,7 +208,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         return take_along_dim(flatten(input), flatten(indices), 0)
     if input.data.ndim != indices.data.ndim:
         raise ShapeError(f"take_along_dim: x {input.data.shape} and indices {indices.data.shape} need as many axes")
-    dim, ids = _ids("take_along_dim", input, dim, indices)
+    dim, ids = _ids("take_along_dim", input, dim, indices, wraps=True)
     rest = [tuple(1 if i == dim else n for i, n in enumerate(a.shape)) for a in (input.data, ids)]
     try:
         shape = np.broadcast_shapes(*rest)
@@ -600,6 +600,9 @@ def _plain_item(item):
     if isinstance(item, (list, tuple, range)):
         item = np.array([i.data if isinstance(i, Variable) else i for i in item])
         item = item.astype(np.int64) if not item.size else item
+    if isinstance(item, np.ndarray) and item.dtype == np.uint8:
+        raise IndexError("t[...]: a uint8 tensor is a mask in PyTorch's old code and ids elsewhere. Say which: "
+                         "index.bool() or index.long().")
     if isinstance(item, np.ndarray) and item.dtype.kind in "bui":
         return int(item) if not item.ndim and item.dtype.kind != "b" else item
     if isinstance(item, np.ndarray):
@@ -670,16 +673,17 @@ def _check_range(op, ids, size, axis, shape, wraps=False):
     raise RangeError(f"{op}: index {value}{at} {allowed}{of}.{hint}")
 
 
-def _ids(op, x, dim, index):
-    """The axis, and the index as an array of integers that are in its range."""
+def _ids(op, x, dim, index, wraps=False):
+    """The axis, and the index as an array of integers that are in its range; negative ones only where they may wrap."""
     dim = as_dim(op, dim, x.data.ndim)
     if not isinstance(index, Variable):
         raise TypeError(f"{op}: index must be a Tensor of integers, {got(index)}")
     if index.data.dtype.kind not in "iu":
         raise DTypeError(f"{op}: index must hold integers, got {index.data.dtype}. Use index.long().")
     shape = x.data.shape
-    _check_range(op, index.data, shape[dim] if shape else 1, dim, shape)
-    return dim, index.data
+    size = shape[dim] if shape else 1
+    _check_range(op, index.data, size, dim, shape, wraps)
+    return dim, np.where(index.data < 0, index.data + size, index.data) if wraps else index.data
 
 
 def _covering(op, x, dim, ids, src=None):

@@ -9,7 +9,7 @@ import numpy as np
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, ShapeError, casts, got
-from minitorch.ops.elementwise import add, mul
+from minitorch.ops.arithmetic import add, mul
 from minitorch.ops.shape import reshape
 
 if TYPE_CHECKING:

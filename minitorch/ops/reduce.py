@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError
+from minitorch.ops.arithmetic import maximum, minimum, sub
+from minitorch.ops.compare import logical_xor
 from minitorch.ops.dtype import to_dtype, to_floating
-from minitorch.ops.elementwise import logical_xor, maximum, minimum, sub
 from minitorch.ops.shape import as_dim, as_dims, narrow, numpy_names
 
 if TYPE_CHECKING:
@@ -447,6 +448,8 @@ def median(input: Tensor, dim=None, keepdim: bool = False) -> Any:
     """
     if dim is not None:
         return Selected(*Median.apply(input, dim=_one("median", dim, input), keepdim=keepdim))
+    if not input.data.size and input.data.dtype.kind == "f":
+        return mean(input)
     if not input.data.size:
         raise RuntimeError(f"median: shape {input.data.shape} has no elements, so none is in the middle")
     return MedianOfAll.apply(input)
@@ -608,7 +611,7 @@ def norm(input: Tensor, p="fro", dim=None, keepdim: bool = False, dtype=None) ->
     tensor(5.)
     """
     if p == "nuc" or not (p in ("fro", None) or isinstance(p, numbers.Real)):
-        raise ValueError(f"norm: p must be a number, inf, -inf or 'fro', got {p!r}")
+        raise RangeError(f"norm: p must be a number, inf, -inf or 'fro', got {p!r}")
     return _norm("norm", input, 2 if p in ("fro", None) else p, dim, keepdim, dtype)
 
 
@@ -676,6 +679,6 @@ def _norm(op, x, p, dim, keepdim, dtype):
     x = _cast(x, dtype)
     _refuse_integers(op, x)
     dims = _dims(op, dim, x)
-    if p == -builtins.float("inf"):
+    if builtins.abs(p) == builtins.float("inf") and not x.data.size:
         _some(op, dims, x)
     return Norm.apply(x, p=builtins.float(p), dim=dims, keepdim=keepdim)

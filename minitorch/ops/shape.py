@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minitorch.autograd import Function, Variable
-from minitorch.errors import DTypeError, ShapeError, got
+from minitorch.errors import DTypeError, RangeError, ShapeError, got
 from minitorch.ops.dtype import promote
 
 if TYPE_CHECKING:
@@ -396,7 +396,9 @@ def meshgrid(*tensors, indexing: str | None = None) -> tuple[Tensor, ...]:
     tensor([[0, 0, 0],
             [1, 1, 1]])
     """
-    axes = [flatten(x) for x in _given("meshgrid", tensors)]
+    axes = [atleast_1d(x) for x in _given("meshgrid", tensors)]
+    if any(x.data.ndim > 1 for x in axes):
+        raise ShapeError(f"meshgrid: expected vectors, got shapes {[x.data.shape for x in axes]}")
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
     shape = tuple(x.data.size for x in axes)
@@ -1090,7 +1092,7 @@ def _listed(op, tensors):
         raise TypeError(f"{op}: expected a list of tensors, got one Tensor. Write {op}([a, b]).")
     tensors = list(tensors)
     if not tensors:
-        raise ValueError(f"{op}: expected at least one tensor, got an empty list")
+        raise ShapeError(f"{op}: expected at least one tensor, got an empty list")
     for i, x in enumerate(tensors):
         if not isinstance(x, Variable):
             raise TypeError(f"{op}: expected tensors; at position {i}: {got(x)}")
@@ -1099,7 +1101,7 @@ def _listed(op, tensors):
 
 def _refuse_scalar(op, x):
     if not x.data.ndim:
-        raise RuntimeError(f"{op}: a 0-d tensor has no axis. Use x.reshape(1) first.")
+        raise RangeError(f"{op}: a 0-d tensor has no axis. Use x.reshape(1) first.")
 
 
 def _refuse_vector(op, x):

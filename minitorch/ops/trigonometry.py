@@ -1,6 +1,6 @@
-"""Angles and their hyperbolic relatives: sinh, cosh, and the ways back from sine, cosine and tangent.
+"""Angles: sine, cosine, tangent, their hyperbolic relatives, and the ways back.
 
-sin, cos, tan and tanh stand in elementwise.py. Each class is a node of the tape; the function under it is what people call.
+Each class is a node of the tape; the function under it is what people call.
 """
 
 from __future__ import annotations
@@ -9,14 +9,123 @@ from typing import TYPE_CHECKING
 
 from minitorch.autograd import Function
 from minitorch.ops.dtype import promote, result_type, to_floating
-from minitorch.ops.elementwise import _binary
+from minitorch.ops.operands import binary
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "acos", "acosh", "arccos", "arcsin", "arctan", "arctan2", "asin", "asinh", "atan", "atan2", "atanh", "cosh", "sinh",
+    "acos", "acosh", "arccos", "arcsin", "arctan", "arctan2", "asin", "asinh", "atan", "atan2", "atanh", "cos",
+    "cosh", "sin", "sinh", "tan", "tanh",
 ]
+
+
+class Sin(Function):
+    """The sine of an angle in radians.
+
+    Forward    y = sin x
+    Backward   dx = dy · cos x
+    Saved      x
+    Shapes     x, y (…)
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x):
+        self.x = x
+        return self.k.sin_forward(x)
+
+    def backward(self, dy):
+        return self.k.sin_backward(dy, self.x)
+
+
+def sin(input: Tensor) -> Tensor:
+    """The sine of an angle in radians.
+
+    >>> minitorch.sin(minitorch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.8415])
+    """
+    return Sin.apply(to_floating(input))
+
+
+class Cos(Function):
+    """The cosine of an angle in radians.
+
+    Forward    y = cos x
+    Backward   dx = −dy · sin x
+    Saved      x
+    Shapes     x, y (…)
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x):
+        self.x = x
+        return self.k.cos_forward(x)
+
+    def backward(self, dy):
+        return self.k.cos_backward(dy, self.x)
+
+
+def cos(input: Tensor) -> Tensor:
+    """The cosine of an angle in radians.
+
+    >>> minitorch.cos(minitorch.tensor([0.0, 1.0]))
+    tensor([1.0000, 0.5403])
+    """
+    return Cos.apply(to_floating(input))
+
+
+class Tan(Function):
+    """The tangent of an angle in radians.
+
+    Forward    y = tan x
+    Backward   dx = dy · (1 + y²)
+    Saved      y
+    Shapes     x, y (…)
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x):
+        self.y = self.k.tan_forward(x)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.tan_backward(dy, self.y)
+
+
+def tan(input: Tensor) -> Tensor:
+    """The tangent of an angle in radians.
+
+    >>> minitorch.tan(minitorch.tensor([0.0, 1.0]))
+    tensor([0.0000, 1.5574])
+    """
+    return Tan.apply(to_floating(input))
+
+
+class Tanh(Function):
+    """The hyperbolic tangent: squashes to (−1, 1).
+
+    Forward    y = tanh x
+    Backward   dx = dy · (1 − y²)
+    Saved      y
+    Shapes     x, y (…)
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x):
+        self.y = self.k.tanh_forward(x)
+        return self.y
+
+    def backward(self, dy):
+        return self.k.tanh_backward(dy, self.y)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent: squashes to (−1, 1).
+
+    >>> minitorch.tanh(minitorch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7616])
+    """
+    return Tanh.apply(to_floating(input))
 
 
 class Sinh(Function):
@@ -261,7 +370,7 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
     """
     if result_type(input, other).kind != "f":
         input, other = (to_floating(v) for v in promote(input, other))
-    return _binary("atan2", ATan2, input, other)
+    return binary("atan2", ATan2, input, other)
 
 
 arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2  # PyTorch's second names

@@ -650,3 +650,97 @@ COMPARISONS = [(c, d, l) for c, d, l in itertools.product(CASES, ("float32", "fl
 @pytest.mark.parametrize(("case", "dtype", "layout"), COMPARISONS)
 def test_same_as_pytorch(torch, case, dtype, layout):
     compare(torch, case, dtype, layout)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# shapes that are easily forgotten: no axes, no elements, one element
+
+SHAPES = [(), (0,), (1,), (0, 3), (3, 0), (1, 1), (2, 1, 3)]
+ON_ANY_SHAPE = {
+    "exp": lambda m, x: x.exp(), "relu": lambda m, x: x.relu(), "gelu": lambda m, x: F(m).gelu(x),
+    "sort": lambda m, x: x.sort(), "sigmoid": lambda m, x: x.sigmoid(), "x * x": lambda m, x: x * x,
+    "sum": lambda m, x: x.sum(), "sum 0": lambda m, x: x.sum(0), "sum -1": lambda m, x: x.sum(-1, keepdim=True),
+    "mean": lambda m, x: x.mean(), "mean 0": lambda m, x: x.mean(0), "prod": lambda m, x: x.prod(),
+    "prod 0": lambda m, x: x.prod(0), "amax": lambda m, x: x.amax(), "amin 0": lambda m, x: x.amin(0),
+    "max": lambda m, x: x.max(), "max 0": lambda m, x: x.max(0), "min -1": lambda m, x: x.min(-1),
+    "argmax": lambda m, x: x.argmax(), "argmin 0": lambda m, x: x.argmin(0), "all": lambda m, x: x.all(),
+    "any 0": lambda m, x: x.any(0), "norm": lambda m, x: x.norm(), "norm 0": lambda m, x: x.norm(dim=0),
+    "logsumexp": lambda m, x: x.logsumexp(0), "cumsum": lambda m, x: x.cumsum(0), "cumprod": lambda m, x: x.cumprod(-1),
+    "softmax": lambda m, x: x.softmax(0), "log_softmax": lambda m, x: x.log_softmax(-1),
+    "var": lambda m, x: x.var(correction=0), "std 0": lambda m, x: x.std(0, unbiased=False),
+    "median": lambda m, x: x.median(), "reshape": lambda m, x: x.reshape(-1), "view": lambda m, x: x.view(x.shape),
+    "flatten": lambda m, x: x.flatten(), "squeeze": lambda m, x: x.squeeze(), "squeeze 0": lambda m, x: x.squeeze(0),
+    "unsqueeze": lambda m, x: x.unsqueeze(-1), "T": lambda m, x: x.transpose(0, -1),
+    "mT": lambda m, x: x.mT if x.ndim else x, "t": lambda m, x: x.t(), "flip": lambda m, x: x.flip(0),
+    "roll": lambda m, x: x.roll(1), "repeat": lambda m, x: x.repeat(2, 2, 2), "tile": lambda m, x: x.tile(2),
+    "cat": lambda m, x: m.cat([x, x]), "stack": lambda m, x: m.stack([x, x]), "split": lambda m, x: x.split(1),
+    "chunk": lambda m, x: x.chunk(2), "unbind": lambda m, x: x.unbind(0), "expand": lambda m, x: x.expand(2, 2, 1, 3),
+    "x[0]": lambda m, x: x[0], "x[None]": lambda m, x: x[None], "x[...]": lambda m, x: x[...],
+    "x[:1]": lambda m, x: x[:1], "x[mask]": lambda m, x: x[x > 0], "x[[]]": lambda m, x: x[m.tensor([], dtype=m.int64)],
+    "topk": lambda m, x: x.topk(1), "masked_fill": lambda m, x: x.masked_fill(x > 0, 1.0),
+    "where": lambda m, x: m.where(x > 0, x, -x), "diff": lambda m, x: x.diff(), "nonzero": lambda m, x: x.nonzero(),
+    "tril": lambda m, x: x.tril(), "diagonal": lambda m, x: x.diagonal(), "x @ xT": lambda m, x: x @ x.mT,
+    "outer": lambda m, x: m.outer(x, x), "x + x[0]": lambda m, x: x + x[:1], "pad": lambda m, x: F(m).pad(x, (1, 1)),
+    "mse": lambda m, x: F(m).mse_loss(x, x * 0), "movedim": lambda m, x: x.movedim(0, -1),
+    "l1 none": lambda m, x: F(m).l1_loss(x, x * 0, reduction="none"),
+    "normalize": lambda m, x: F(m).normalize(x, dim=0), "layer_norm": lambda m, x: F(m).layer_norm(x, x.shape[-1:]),
+    "linear": lambda m, x: F(m).linear(x, m.ones(2, 3)), "index_select": lambda m, x: x.index_select(0, m.tensor([0])),
+    "repeat_interleave": lambda m, x: x.repeat_interleave(2), "clone": lambda m, x: x.clone(),
+    "double": lambda m, x: x.double(), "item": lambda m, x: x.item(), "len": lambda m, x: len(x),
+}
+
+
+def outcome(m, function, array):
+    x = m.from_numpy(array.copy()).requires_grad_()
+    try:
+        return run(m, function, [x])
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        return error
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ON_ANY_SHAPE)
+def test_odd_shapes(torch, name, shape):
+    array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    ours, theirs = (outcome(m, ON_ANY_SHAPE[name], array) for m in (mt, torch))
+    if isinstance(theirs, Exception):
+        assert isinstance(ours, type(theirs)), f"{name} {shape}: PyTorch raises {theirs!r}, ours {ours!r}"
+        return
+    assert not isinstance(ours, Exception), f"{name} {shape}: {ours!r}"
+    for a, b in zip([*ours[0], *ours[1]], [*theirs[0], *theirs[1]], strict=True):
+        if b is None or not hasattr(b, "shape"):
+            assert a == b
+            continue
+        a, b = plain(a), plain(b)
+        assert (a.shape, a.dtype) == (b.shape, b.dtype), f"{name} {shape}"
+        np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-6)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the dtype of a result
+
+OPERANDS = [*[np.ones(3, d) for d in ("float32", "float64", "int64", "int32", "uint8", "bool")],
+            *[np.ones((), d) for d in ("float32", "float64", "int64", "bool")], 2, 2.5, True]
+PAIRS = ["add", "sub", "mul", "div", "floor_divide", "remainder", "pow", "eq", "lt", "where", "maximum", "cat", "clamp",
+         "addalpha"]
+
+
+def combine(m, op, a, b):
+    a, b = (m.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v for v in (a, b))
+    try:
+        y = (m.where(m.tensor([True, False, True]), a, b) if op == "where" else m.cat([a, b]) if op == "cat" else
+             m.clamp(a, min=b) if op == "clamp" else m.add(a, b, alpha=2) if op == "addalpha" else getattr(m, op)(a, b))
+        return str(y.dtype).replace("torch.", ""), tuple(y.shape)
+    except (RuntimeError, TypeError) as error:
+        return error
+
+
+@pytest.mark.parametrize("op", PAIRS)
+def test_result_dtypes(torch, op):
+    wrong = []
+    for a, b in itertools.product(OPERANDS, OPERANDS):
+        if isinstance(a, np.ndarray) and not (op == "pow" and a.dtype == bool):
+            ours, theirs = combine(mt, op, a, b), combine(torch, op, a, b)
+            if ours != theirs and not isinstance(theirs, Exception):
+                wrong.append((getattr(a, "dtype", a), np.shape(a), getattr(b, "dtype", b), np.shape(b), ours, theirs))
+    assert not wrong

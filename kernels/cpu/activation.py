@@ -1,0 +1,172 @@
+"""Activations, compiled: NumPy has no loop that does one in a single pass. Formulas: kernels/scalar.py."""
+
+import numpy as np
+
+from ..reference import activation as _reference
+from ..reference.activation import *
+from ._jit import chunk, parallel, prange, ready, scalars
+
+__all__ = _reference.__all__
+
+_erf, _erfc, _sigmoid = scalars.erf, scalars.erfc, scalars.sigmoid
+_silu, _silu_slope = scalars.silu, scalars.silu_slope
+_gelu, _gelu_slope = scalars.gelu, scalars.gelu_slope
+_gelu_tanh, _gelu_tanh_slope = scalars.gelu_tanh, scalars.gelu_tanh_slope
+_softplus, _softplus_slope = scalars.softplus, scalars.softplus_slope
+_elu, _elu_slope = scalars.elu, scalars.elu_slope
+
+
+def erf_forward(x):
+    return _map(_erf_forward, x)
+
+
+def erfc_forward(x):
+    return _map(_erfc_forward, x)
+
+
+def sigmoid_forward(x):
+    return _map(_sigmoid_forward, x)
+
+
+def silu_forward(x):
+    return _map(_silu_forward, x)
+
+
+def silu_backward(dy, x):
+    return _map(_silu_backward, x, dy)
+
+
+def gelu_forward(x, approximate):
+    return _map(_gelu_tanh_forward if approximate == "tanh" else _gelu_forward, x)
+
+
+def gelu_backward(dy, x, approximate):
+    return _map(_gelu_tanh_backward if approximate == "tanh" else _gelu_backward, x, dy)
+
+
+def softplus_forward(x, beta, threshold):
+    return _map(_softplus_forward, x, float(beta), float(threshold))
+
+
+def softplus_backward(dy, x, beta, threshold):
+    return _map(_softplus_backward, x, dy, float(beta), float(threshold))
+
+
+def elu_forward(x, alpha):
+    return _map(_elu_forward, x, float(alpha))
+
+
+def elu_backward(dy, x, alpha):
+    return _map(_elu_backward, x, dy, float(alpha))
+
+
+def _map(loop, x, *others):
+    """Run a loop over all elements, whatever the shape. dy, where there is one, comes in the dtype of x."""
+    y = np.empty(x.shape, x.dtype)
+    others = [ready(a, x.dtype).reshape(-1) if isinstance(a, np.ndarray) else a for a in others]
+    loop(ready(x).reshape(-1), *others, chunk(x.size), y.reshape(-1))
+    return y
+
+
+@parallel
+def _erf_forward(x, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = _erf(np.float64(x[i]))
+
+
+@parallel
+def _erfc_forward(x, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = _erfc(np.float64(x[i]))
+
+
+@parallel
+def _sigmoid_forward(x, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = _sigmoid(np.float64(x[i]))
+
+
+@parallel
+def _silu_forward(x, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = _silu(np.float64(x[i]))
+
+
+@parallel
+def _silu_backward(x, dy, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = dy[i] * _silu_slope(np.float64(x[i]))
+
+
+@parallel
+def _gelu_forward(x, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = _gelu(np.float64(x[i]))
+
+
+@parallel
+def _gelu_backward(x, dy, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = dy[i] * _gelu_slope(np.float64(x[i]))
+
+
+@parallel
+def _gelu_tanh_forward(x, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = _gelu_tanh(np.float64(x[i]))
+
+
+@parallel
+def _gelu_tanh_backward(x, dy, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = dy[i] * _gelu_tanh_slope(np.float64(x[i]))
+
+
+@parallel
+def _softplus_forward(x, beta, threshold, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = _softplus(np.float64(x[i]), beta, threshold)
+
+
+@parallel
+def _softplus_backward(x, dy, beta, threshold, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = dy[i] * _softplus_slope(np.float64(x[i]), beta, threshold)
+
+
+@parallel
+def _elu_forward(x, alpha, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = _elu(np.float64(x[i]), alpha)
+
+
+@parallel
+def _elu_backward(x, dy, alpha, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, x.size)):
+            y[i] = dy[i] * _elu_slope(np.float64(x[i]), alpha)
