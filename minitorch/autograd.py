@@ -274,17 +274,13 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
     """True if backward made this array and nothing else holds it: the walk may then add to it in place."""
     if gradient.base is not None or not gradient.flags.writeable:
         return False
-    holders = [*dys, *gradients, *[value for _, value in _saved(fn)]]
-    return sum(held is gradient for held in holders) == 1
-
-
-def _saved(fn):
-    """What a node holds, with its name; the entries of a tuple or list one by one."""
-    for name, value in fn.__dict__.items():
-        if isinstance(value, (tuple, list)):
-            yield from ((name, entry) for entry in value)
+    holders = [*dys, *gradients]
+    for value in fn.__dict__.values():
+        if type(value) in (tuple, list):
+            holders.extend(value)
         else:
-            yield name, value
+            holders.append(value)
+    return sum([held is gradient for held in holders]) == 1
 
 
 def _run_hooks(fn, slot, dy):
@@ -348,12 +344,13 @@ def _memory(array):
 
 
 def _refuse_overwritten(fn) -> None:
-    for name, value in _saved(fn):
-        if hasattr(value, "base") and hasattr(value, "shape"):
-            writes, _, where = _written.get(id(_memory(value)), (0, None, ""))
-            if writes > fn.writes:
-                raise RuntimeError(f"backward: {type(fn).__name__} saved {name} {value.shape}, and it was changed in "
-                                   f"place at {where} afterwards. Make a new tensor instead of writing into this one.")
+    for name, saved in fn.__dict__.items():
+        for value in saved if type(saved) in (tuple, list) else (saved,):
+            if hasattr(value, "base") and hasattr(value, "shape"):
+                writes, _, where = _written.get(id(_memory(value)), (0, None, ""))
+                if writes > fn.writes:
+                    raise RuntimeError(f"backward: {type(fn).__name__} saved {name} {value.shape}, and it was changed in "
+                                       f"place at {where} afterwards. Make a new tensor instead of writing into this one.")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1043,6 +1043,375 @@ def self_attention_from_articles(torch, nn, F):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# further afield
+
+@program
+def polynomial(torch, nn, F):
+    """The sine by a polynomial of third order: by autograd on 0-d tensors, then with modules and `weight[:, 0]`."""
+    dtype, device = torch.float, torch.device("cpu")
+    x = torch.linspace(-math.pi, math.pi, 200, device=device, dtype=dtype)
+    y = torch.sin(x)
+    a, b, c, d = (torch.full((), v, device=device, dtype=dtype, requires_grad=True) for v in (0.3, -0.2, 0.1, 0.05))
+    p = torch.tensor([1, 2, 3])
+    xx = x.unsqueeze(-1).pow(p)
+    model = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0, 1))
+    loss_fn = nn.MSELoss(reduction="sum")
+
+    def train():
+        losses = []
+        for _ in range(20):
+            y_pred = a + b * x + c * x ** 2 + d * x ** 3
+            loss = (y_pred - y).pow(2).sum()
+            loss.backward()
+            with torch.no_grad():
+                for t in (a, b, c, d):
+                    t -= 1e-6 * t.grad
+                    t.grad = None
+            loss2 = loss_fn(model(xx), y)
+            model.zero_grad()
+            loss2.backward()
+            with torch.no_grad():
+                for param in model.parameters():
+                    param -= 1e-6 * param.grad
+            losses.append(loss.item() + loss2.item())
+        linear_layer = model[0]
+        return losses, [linear_layer.bias.item(), linear_layer.weight[:, 0].item(), a.item(), d.item()]
+
+    return model, train
+
+
+@program
+def variational_autoencoder(torch, nn, F):
+    """Reparameterisation and the KL term; `chunk`, `mu.pow(2)`, a sum that is divided by the batch."""
+    class VAE(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2 = nn.Linear(10, 8), nn.Linear(8, 6)
+            self.fc3, self.fc4 = nn.Linear(3, 8), nn.Linear(8, 10)
+
+        def reparameterize(self, mu, logvar, eps):
+            std = torch.exp(0.5 * logvar)
+            return mu + eps * std
+
+        def forward(self, x, eps):
+            mu, logvar = self.fc2(F.relu(self.fc1(x.view(-1, 10)))).chunk(2, dim=-1)
+            z = self.reparameterize(mu, logvar, eps)
+            return torch.sigmoid(self.fc4(F.relu(self.fc3(z)))), mu, logvar
+
+    model = VAE()
+    x, eps = torch.sigmoid(torch.tensor(numbers(1, 16, 2, 5))), torch.tensor(numbers(2, 16, 3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+
+    def train():
+        assert torch.randn_like(eps).shape == eps.shape
+        losses = []
+        for _ in range(15):
+            recon, mu, logvar = model(x, eps)
+            bce = F.binary_cross_entropy(recon, x.view(-1, 10), reduction="sum")
+            kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+            loss = (bce + kld) / len(x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses, recon
+
+    return model, train
+
+
+@program
+def gan(torch, nn, F):
+    """Two models, two optimisers, `detach` between them."""
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.G = nn.Sequential(nn.Linear(4, 8), nn.LeakyReLU(0.2), nn.Linear(8, 2), nn.Tanh())
+            self.D = nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+
+    model = Both()
+    optimizer_G = torch.optim.Adam(model.G.parameters(), lr=0.01, betas=(0.5, 0.999))
+    optimizer_D = torch.optim.Adam(model.D.parameters(), lr=0.01, betas=(0.5, 0.999))
+    criterion = nn.BCEWithLogitsLoss()
+    real_data = torch.tensor(numbers(1, 12, 2)) * 0.1 + 0.5
+
+    def train():
+        losses = []
+        for step in range(8):
+            noise = torch.tensor(numbers(step, 12, 4))
+            ones, zeros = torch.ones(12, 1), torch.zeros(12, 1)
+            fake = model.G(noise)
+            optimizer_D.zero_grad()
+            d_loss = criterion(model.D(real_data), ones * 0.9) + criterion(model.D(fake.detach()), zeros)
+            d_loss.backward()
+            optimizer_D.step()
+            optimizer_G.zero_grad()
+            g_loss = criterion(model.D(fake), ones)
+            g_loss.backward()
+            optimizer_G.step()
+            losses += [d_loss.item(), g_loss.item()]
+        return losses, fake
+
+    return model, train
+
+
+@program
+def llama(torch, nn, F):
+    """RMSNorm, rotary positions by halves, SwiGLU, fewer key heads, a cache that agrees with the full pass."""
+    class RMSNorm(nn.Module):
+        def __init__(self, dim, eps=1e-6):
+            super().__init__()
+            self.eps = eps
+            self.weight = nn.Parameter(torch.ones(dim))
+
+        def _norm(self, x):
+            return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)
+
+        def forward(self, x):
+            return self._norm(x.float()).type_as(x) * self.weight
+
+    def rotate_half(x):
+        x1, x2 = x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2:]
+        return torch.cat((-x2, x1), dim=-1)
+
+    def repeat_kv(x, n_rep):
+        bs, n_kv, slen, hd = x.shape
+        return x[:, :, None, :, :].expand(bs, n_kv, n_rep, slen, hd).reshape(bs, n_kv * n_rep, slen, hd)
+
+    class Attention(nn.Module):
+        def __init__(self, dim=16, heads=4, kv=2):
+            super().__init__()
+            self.heads, self.kv, self.hd = heads, kv, dim // heads
+            self.wq, self.wk = nn.Linear(dim, dim, bias=False), nn.Linear(dim, kv * self.hd, bias=False)
+            self.wv, self.wo = nn.Linear(dim, kv * self.hd, bias=False), nn.Linear(dim, dim, bias=False)
+            inv_freq = 1.0 / (10000 ** (torch.arange(0, self.hd, 2).float() / self.hd))
+            freqs = torch.outer(torch.arange(12).float(), inv_freq)
+            emb = torch.cat((freqs, freqs), dim=-1)
+            self.register_buffer("cos", emb.cos(), persistent=False)
+            self.register_buffer("sin", emb.sin(), persistent=False)
+            self.cache = None
+
+        def forward(self, x, start=0, use_cache=False):
+            b, t, _ = x.shape
+            q = self.wq(x).view(b, t, self.heads, self.hd).transpose(1, 2)
+            k = self.wk(x).view(b, t, self.kv, self.hd).transpose(1, 2)
+            v = self.wv(x).view(b, t, self.kv, self.hd).transpose(1, 2)
+            cos, sin = self.cos[start:start + t], self.sin[start:start + t]
+            q, k = q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
+            if use_cache:
+                if self.cache is not None:
+                    k, v = torch.cat([self.cache[0], k], dim=2), torch.cat([self.cache[1], v], dim=2)
+                self.cache = (k, v)
+            k, v = repeat_kv(k, self.heads // self.kv), repeat_kv(v, self.heads // self.kv)
+            scores = torch.matmul(q, k.transpose(2, 3)) / math.sqrt(self.hd)
+            if t > 1:
+                mask = torch.full((t, t), float("-inf"), device=x.device)
+                mask = torch.triu(mask, diagonal=1)
+                scores = scores + mask
+            scores = F.softmax(scores.float(), dim=-1).type_as(q)
+            out = torch.matmul(scores, v).transpose(1, 2).contiguous().view(b, t, -1)
+            return self.wo(out)
+
+    class Block(nn.Module):
+        def __init__(self, dim=16, hidden=24):
+            super().__init__()
+            self.attention, self.norm1, self.norm2 = Attention(dim), RMSNorm(dim), RMSNorm(dim)
+            self.w1, self.w2 = nn.Linear(dim, hidden, bias=False), nn.Linear(hidden, dim, bias=False)
+            self.w3 = nn.Linear(dim, hidden, bias=False)
+
+        def forward(self, x, **kw):
+            h = x + self.attention(self.norm1(x), **kw)
+            y = self.norm2(h)
+            return h + self.w2(F.silu(self.w1(y)) * self.w3(y))
+
+    class Llama(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tok = nn.Embedding(20, 16)
+            self.layers = nn.ModuleList()
+            for _ in range(2):
+                self.layers.append(Block())
+            self.norm, self.output = RMSNorm(16), nn.Linear(16, 20, bias=False)
+
+        def forward(self, tokens, **kw):
+            h = self.tok(tokens)
+            for layer in self.layers:
+                h = layer(h, **kw)
+            return self.output(self.norm(h)).float()
+
+    model = Llama()
+    tokens = torch.from_numpy(integers(5, 20, 3, 9))
+
+    def train():
+        optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.1)
+        losses = []
+        for _ in range(6):
+            logits = model(tokens[:, :-1])
+            loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        model.eval()
+        with torch.inference_mode():
+            whole = model(tokens)
+            steps = [model(tokens[:, i:i + 1], start=i, use_cache=True) for i in range(tokens.shape[1])]
+            assert torch.allclose(torch.cat(steps, dim=1), whole, atol=1e-5)
+            logits = whole[:, -1] / 0.8
+            probs_sort, probs_idx = torch.sort(torch.softmax(logits, dim=-1), dim=-1, descending=True)
+            probs_sum = torch.cumsum(probs_sort, dim=-1)
+            probs_sort[probs_sum - probs_sort > 0.7] = 0.0
+            probs_sort /= probs_sort.sum(dim=-1, keepdim=True)
+            next_token = torch.gather(probs_idx, -1, torch.multinomial(probs_sort, num_samples=1))
+            assert next_token.shape == (3, 1)
+            return losses, whole
+
+    return model, train
+
+
+@program
+def recurrent_net_with_attention(torch, nn, F):
+    """An RNN cell in a Python loop, outputs stacked, additive attention, teacher forcing from a seeded coin."""
+    class Net(nn.Module):
+        def __init__(self, vocab=12, hidden=10):
+            super().__init__()
+            self.hidden_size = hidden
+            self.embedding = nn.Embedding(vocab, hidden)
+            self.i2h, self.h2h = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
+            self.Wa, self.Ua, self.Va = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 1)
+            self.out = nn.Linear(2 * hidden, vocab)
+
+        def step(self, x, h):
+            return torch.tanh(self.i2h(x) + self.h2h(h))
+
+        def forward(self, src, tgt):
+            h = torch.zeros(src.size(0), self.hidden_size)
+            states = []
+            for x in self.embedding(src).unbind(1):
+                h = self.step(x, h)
+                states.append(h)
+            keys = torch.stack(states, dim=1)
+            outputs = []
+            for i in range(tgt.size(1)):
+                h = self.step(self.embedding(tgt[:, i]), h)
+                scores = self.Va(torch.tanh(self.Wa(h.unsqueeze(1)) + self.Ua(keys))).squeeze(2).unsqueeze(1)
+                weights = F.softmax(scores, dim=-1)
+                context = torch.bmm(weights, keys).squeeze(1)
+                outputs.append(F.log_softmax(self.out(torch.cat((context, h), 1)), dim=-1))
+            return torch.stack(outputs, 1), weights
+
+    model = Net()
+    src, tgt = torch.tensor(integers(1, 12, 4, 6)), torch.tensor(integers(2, 12, 4, 5))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    criterion = nn.NLLLoss()
+
+    def train():
+        losses = []
+        for _ in range(8):
+            logp, weights = model(src, tgt[:, :-1])
+            loss = criterion(logp.permute(0, 2, 1), tgt[:, 1:])
+            optimizer.zero_grad()
+            loss.backward()
+            total_norm = 0
+            for p in model.parameters():
+                total_norm += p.grad.detach().norm(2).item() ** 2
+            nn.utils.clip_grad_value_(model.parameters(), 0.3)
+            optimizer.step()
+            losses += [loss.item(), total_norm ** 0.5]
+        return losses, weights
+
+    return model, train
+
+
+@program
+def contrastive(torch, nn, F):
+    """Pairs that belong together: normalised embeddings, a learnt temperature, labels on the diagonal; and skip-gram."""
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.image, self.text = nn.Linear(6, 5, bias=False), nn.Linear(7, 5, bias=False)
+            self.logit_scale = nn.Parameter(torch.ones([]) * np.log(1 / 0.07))
+            self.center, self.context = nn.Embedding(9, 4), nn.Embedding(9, 4)
+            nn.init.uniform_(self.center.weight, -0.1, 0.1)
+
+        def forward(self, images, texts):
+            a, b = F.normalize(self.image(images), dim=-1), self.text(texts)
+            b = b / b.norm(dim=-1, keepdim=True)
+            logits = self.logit_scale.exp() * a @ b.t()
+            labels = torch.arange(len(logits), device=logits.device)
+            return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+        def skip_gram(self, center, positive, negative):
+            v = self.center(center)
+            positive = (v * self.context(positive)).sum(1)
+            negative = torch.bmm(self.context(negative), v.unsqueeze(2)).squeeze(2)
+            return -(F.logsigmoid(positive) + F.logsigmoid(-negative).sum(1)).mean()
+
+    model = Net()
+    images, texts = torch.tensor(numbers(1, 8, 6)), torch.tensor(numbers(2, 8, 7))
+    center, positive, negative = (torch.tensor(integers(i, 9, *s)) for i, s in enumerate([(8,), (8,), (8, 3)]))
+    optimizer = torch.optim.Adam([{"params": [model.logit_scale], "lr": 1e-3}, {"params": model.image.parameters()},
+                                  {"params": [*model.text.parameters(), *model.center.parameters()]},
+                                  {"params": model.context.parameters(), "weight_decay": 0.01}], lr=0.02)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.9)
+
+    def train():
+        losses = []
+        for _ in range(10):
+            loss = model(images, texts) + model.skip_gram(center, positive, negative)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            losses += [loss.item(), scheduler.get_last_lr()[-1]]
+        with torch.no_grad():
+            distances = 1 - F.cosine_similarity(images[:, None, :], images[None, :, :], dim=-1)
+        return losses, distances
+
+    return model, train
+
+
+@program
+def mixture_of_experts(torch, nn, F):
+    """A router picks two experts for each token; results are collected by index_add and weighed."""
+    class MoE(nn.Module):
+        def __init__(self, d=6, experts=4, k=2):
+            super().__init__()
+            self.k = k
+            self.gate = nn.Linear(d, experts, bias=False)
+            self.experts = nn.ModuleList([nn.Sequential(nn.Linear(d, 8), nn.GELU(approximate="tanh"), nn.Linear(8, d))
+                                          for _ in range(experts)])
+
+        def forward(self, x):
+            b, t, d = x.shape
+            flat = x.reshape(-1, d)
+            weights, chosen = torch.topk(self.gate(flat).softmax(dim=-1), self.k, dim=-1)
+            weights = weights / weights.sum(dim=-1, keepdim=True)
+            y = torch.zeros_like(flat)
+            for i, expert in enumerate(self.experts):
+                rows, nth = torch.where(chosen == i)
+                y = y.index_add(0, rows, weights[rows, nth, None] * expert(flat[rows]))
+            load = F.one_hot(chosen, len(self.experts)).sum(dim=1).float().mean(dim=0)
+            return y.view(b, t, d), load
+
+    model = MoE()
+    x, target = torch.tensor(numbers(1, 2, 7, 6)), torch.tensor(numbers(2, 2, 7, 6))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+
+    def train():
+        losses = []
+        for _ in range(8):
+            y, load = model(x)
+            loss = F.huber_loss(y, target) + 0.01 * load.var()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses, load
+
+    return model, train
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # the programs, run
 
 def numbers_of(result):
