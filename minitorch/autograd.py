@@ -150,7 +150,7 @@ class Gradients(dict):
         elif place in self.owned:
             held += gradient
         else:
-            self[place] = held + gradient
+            self[place] = kernels.backend(held).add_forward(held, gradient)  # an array also where it is 0-d
             self.owned.add(place)
 
 

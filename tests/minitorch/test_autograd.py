@@ -43,6 +43,17 @@ def test_reuse_at_different_depths():
     np.testing.assert_allclose(x.grad.data, 3 * v**2 + 4 * v**3 + 1, rtol=1e-15)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
+def test_many_uses_of_one_tensor(shape):
+    x = mt.full(shape, 2.0, requires_grad=True)
+    (x + x + x + x + x).backward(mt.ones(shape))
+    assert (x.grad.data == 5).all()
+    x.grad = None
+    y = x * 1
+    (y + y + y * 3 + y + y - y).backward(mt.ones(shape))
+    assert (x.grad.data == 6).all() and isinstance(x.grad.data, np.ndarray)
+
+
 def test_gradients_accumulate_over_backwards():
     x = leaf(2.0)
     (x * 3).sum().backward()
