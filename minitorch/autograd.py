@@ -271,8 +271,11 @@ def _backward_of(fn, dys):
 
 
 def _is_fresh(gradient, fn, dys, gradients) -> bool:
-    """True if backward made this array and nothing else holds it: the walk may then add to it in place."""
-    if gradient.base is not None or not gradient.flags.writeable:
+    """True if backward made this array and nothing else holds it: the walk may then add to it in place.
+
+    A user's backward may return an array that it keeps in a place nobody can see, so only our own ops are trusted.
+    """
+    if gradient.base is not None or not gradient.flags.writeable or not type(fn).__module__.startswith("minitorch."):
         return False
     holders = [*dys, *gradients]
     for value in fn.__dict__.values():

@@ -145,6 +145,21 @@ def test_wrong_backwards_are_refused(wrong, message):
         Broken.apply(leaf(1.0, 2.0)).sum().backward()
 
 
+def test_an_array_that_a_backward_keeps_is_not_added_to():
+    constant = np.array([3.0, 3.0])
+
+    class Triple(Function):
+        def forward(self, x):
+            return x * 3
+
+        def backward(self, dy):
+            return constant
+
+    x = leaf(1.0, 2.0)
+    (Triple.apply(x) + Triple.apply(x) + Triple.apply(x) + x).sum().backward()
+    assert constant.tolist() == [3.0, 3.0] and x.grad.tolist() == [10.0, 10.0]
+
+
 def test_function_without_a_tensor():
     with pytest.raises(TypeError, match="expected a Tensor, got float.*minitorch.tensor"):
         mt.exp(3.0)
