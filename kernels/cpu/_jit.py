@@ -20,13 +20,24 @@ from numba import config, njit, prange
 
 from .. import scalar
 
-__all__ = ["CHUNKS", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of", "scalars"]
+__all__ = ["CHUNKS", "allowed_threads", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of", "scalars"]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 CHUNKS = 32  # parallel work is cut by shape into at most this many pieces, never by thread count: same bits everywhere
 SMALL = 8192  # elements: fewer are done by one thread, which is done before a second has woken
+
+
+def allowed_threads():
+    """How many threads the user's environment allows. Numba sees to its own variable; the two others mean us, too."""
+    asked = [os.environ.get(name, "").partition(",")[0] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")]
+    if "NUMBA_NUM_THREADS" in os.environ:
+        return config.NUMBA_NUM_THREADS
+    return min([int(n) for n in asked if n.isdigit() and int(n) > 0], default=config.NUMBA_NUM_THREADS)
+
+
+THREADS = allowed_threads()
 
 
 def jit(function):
@@ -42,10 +53,12 @@ def parallel(function):
 
     @wraps(function)
     def launch(*args):
-        if any(isinstance(a, np.ndarray) and a.size > SMALL for a in args):
-            return loop(*args)
         threads = numba.get_num_threads()
-        numba.set_num_threads(1)
+        big = any(isinstance(a, np.ndarray) and a.size > SMALL for a in args)
+        wanted = min(threads, THREADS) if big else 1
+        if wanted == threads:
+            return loop(*args)
+        numba.set_num_threads(wanted)
         try:
             return loop(*args)
         finally:
