@@ -21,7 +21,8 @@ from numba import config, njit, prange
 from .. import scalar
 
 __all__ = [
-    "CHUNKS", "allowed_threads", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of", "scalars",
+    "CHUNKS", "allowed_threads", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of",
+    "scalars",
 ]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.

@@ -6,8 +6,8 @@ import numpy as np
 
 from ._blas import product
 from ._drop import drop, settings
+from ._exp import fast_exp
 from ._jit import CHUNKS, jit, parallel, prange
-from .attention import fast_exp
 from .matmul import _rows, column_sums
 
 __all__ = ["ffn_backward", "ffn_forward"]

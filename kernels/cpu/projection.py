@@ -4,8 +4,8 @@ import numpy as np
 
 from ..reference.projection import _chunks
 from ._blas import product
+from ._exp import fast_exp
 from ._jit import jit, parallel, prange, ready
-from .attention import fast_exp
 from .matmul import column_sums
 
 __all__ = ["projection_backward", "projection_forward"]
