@@ -107,8 +107,9 @@ class Report:
 
 
 def gradcheck(func, inputs, *, eps=None, atol=None, rtol=None, raise_exception=True, nondet_tol=0.0,
-              check_undefined_grad=True, check_grad_dtypes=False, check_batched_grad=False, fast_mode=False, masked=None,
-              seed=0) -> bool:
+              check_undefined_grad=True, check_grad_dtypes=False, check_batched_grad=False,
+              check_batched_forward_grad=False, check_forward_ad=False, check_backward_ad=True, fast_mode=False,
+              masked=None, seed=0) -> bool:
     """Check the backward pass of a function against measured slopes.
 
     The signature is PyTorch's. Three things differ. Inputs may be float32: the function is called with float64 copies.
@@ -134,8 +135,10 @@ def gradcheck(func, inputs, *, eps=None, atol=None, rtol=None, raise_exception=T
         Also run backward with the gradients of some outputs undefined (None).
     fast_mode : bool
         Random directions only, however small the input.
-    check_grad_dtypes, check_batched_grad, masked
-        Accepted for PyTorch's sake. Every backward's dtypes are always checked; batched gradients do not exist here.
+    check_grad_dtypes, masked
+        Accepted for PyTorch's sake: every backward's dtypes are always checked.
+    check_batched_grad, check_batched_forward_grad, check_forward_ad, check_backward_ad
+        PyTorch's other kinds of differentiation, which do not exist here: only their defaults are accepted.
 
     Examples
     --------
@@ -143,8 +146,12 @@ def gradcheck(func, inputs, *, eps=None, atol=None, rtol=None, raise_exception=T
     >>> gradcheck(lambda x: (x * x).sum(), x)
     True
     """
-    if check_batched_grad:
-        raise NotImplementedError("gradcheck: check_batched_grad=True: there are no batched gradients (vmap) here.")
+    for option, wanted in (("check_batched_grad=True", check_batched_grad), ("check_forward_ad=True", check_forward_ad),
+                           ("check_batched_forward_grad=True", check_batched_forward_grad),
+                           ("check_backward_ad=False", not check_backward_ad)):
+        if wanted:
+            raise NotImplementedError(f"gradcheck: {option} is not supported: there is only backward differentiation here, "
+                                      "one gradient at a time. Leave the option out.")
     report = check(func, inputs, eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, seed=seed,
                    check_undefined_grad=check_undefined_grad, fast_mode=fast_mode)
     if not report and raise_exception:

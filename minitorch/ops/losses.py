@@ -28,24 +28,26 @@ __all__ = [
 ]
 
 
-def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
-    """The mean of (input − target)².
+def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
+             weight: Tensor | None = None) -> Tensor:
+    """The mean of (input − target)², each element counted by its weight.
 
     >>> minitorch.nn.functional.mse_loss(minitorch.tensor([1.0, 2.0]), minitorch.tensor([1.0, 4.0]))
     tensor(2.)
     """
     input, target = _pair("mse_loss", input, target, reduction, size_average, reduce)
-    return _reduce(square(sub(input, target)), reduction)
+    return _weighted("mse_loss", square(sub(input, target)), weight, reduction)
 
 
-def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
-    """The mean of |input − target|.
+def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
+            weight: Tensor | None = None) -> Tensor:
+    """The mean of |input − target|, each element counted by its weight.
 
     >>> minitorch.nn.functional.l1_loss(minitorch.tensor([1.0, 2.0]), minitorch.tensor([1.0, 4.0]))
     tensor(1.)
     """
     input, target = _pair("l1_loss", input, target, reduction, size_average, reduce)
-    return _reduce(abs_(sub(input, target)), reduction)
+    return _weighted("l1_loss", abs_(sub(input, target)), weight, reduction)
 
 
 def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
@@ -70,10 +72,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     d = sub(input, target)
     far = abs_(d)
     losses = where(far <= delta, mul(square(d), 0.5), mul(sub(far, 0.5 * delta), delta))
-    if weight is None:
-        return _reduce(losses, reduction)
-    losses = mul(losses, weight)
-    return div(sum_(losses), sum_(weight)) if reduction == "mean" else _reduce(losses, reduction)
+    return _reduce(losses, reduction) if weight is None else _reduce(_times("huber_loss", losses, weight), reduction)
 
 
 def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
@@ -198,6 +197,20 @@ def _same_dtype(op, input, target):
     if not isinstance(target, Variable):
         raise TypeError(f"{op}: target must be a Tensor, {got(target)}")
     return promote(input, target, op=op)
+
+
+def _times(op, losses, weight):
+    if weight.shape != losses.shape:
+        raise ShapeError(f"{op}: weight has shape {weight.shape}, the losses have {losses.shape}; they must be equal")
+    return mul(losses, weight)
+
+
+def _weighted(op, losses, weight, reduction):
+    """Reduce losses, each counted by its weight; a mean divides by the sum of the weights."""
+    if weight is None:
+        return _reduce(losses, reduction)
+    losses = _times(op, losses, weight)
+    return div(sum_(losses), sum_(weight)) if reduction == "mean" else _reduce(losses, reduction)
 
 
 def _reduce(losses, reduction):
