@@ -151,7 +151,7 @@ def gradcheck(func, inputs, *, eps=None, atol=None, rtol=None, raise_exception=T
                            ("check_backward_ad=False", not check_backward_ad)):
         if wanted:
             raise NotImplementedError(f"gradcheck: {option} is not supported: there is only backward differentiation here, "
-                                      "one gradient at a time. Leave the option out.")
+                                      "one gradient at a time (no vmap). Leave the option out.")
     report = check(func, inputs, eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, seed=seed,
                    check_undefined_grad=check_undefined_grad, fast_mode=fast_mode)
     if not report and raise_exception:
