@@ -18,20 +18,19 @@ import llvmlite.binding
 import numpy as np
 from numba import types
 from numba.extending import overload
+from numpy._core import _multiarray_umath as _numpy
 
 from ._jit import CHUNKS, inline, parallel, prange, ready
 
 __all__ = ["AVAILABLE", "gemm", "one_thread", "product"]
 
-try:
-    from numpy._core import _multiarray_umath as _numpy
-except ImportError:  # NumPy 1
-    from numpy.core import _multiarray_umath as _numpy
-
 
 def _find():
     """Addresses of sgemm and dgemm, and the two functions that read and set the number of OpenBLAS's threads."""
-    library = ctypes.CDLL(_numpy.__file__)
+    try:
+        library = ctypes.CDLL(_numpy.__file__)
+    except OSError:
+        return None, None, None, None
     for prefix in "scipy_", "":
         try:
             found = [getattr(library, prefix + name + "64_") for name in (

@@ -140,3 +140,36 @@ def test_threads_of_openblas_are_given_back():
     with pytest.raises(ZeroDivisionError), _blas.one_thread():
         raise ZeroDivisionError
     assert _blas._get_threads() == before
+
+
+def test_without_numpys_openblas(tmp_path):
+    """Where NumPy has another BLAS the same kernels run on np.matmul and plain loops, and agree."""
+    script = """
+import ctypes
+import numba                                     # it needs the real one
+import numpy as np
+
+class Blind:
+    def __getattr__(self, name):
+        raise AttributeError(name)
+
+ctypes.CDLL = lambda *a, **k: Blind()
+from minitorch.kernels import cpu, reference
+from minitorch.kernels.cpu import _blas
+assert not _blas.AVAILABLE
+rng = np.random.default_rng(0)
+x, w, dy = rng.normal(size=(300, 70)), rng.normal(size=(90, 70)), rng.normal(size=(300, 90))
+for a, b in zip(cpu.linear_backward(dy, x, w), reference.linear_backward(dy, x, w)):
+    np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+q, k, v = (rng.normal(size=(2, 3, 37, 8)) for _ in range(3))
+y, lse = cpu.attention_forward(q, k, v, None, True, 0.3, 0.0, 0)
+np.testing.assert_allclose(y, reference.attention_forward(q, k, v, None, True, 0.3, 0.0, 0)[0], rtol=1e-10, atol=1e-12)
+mine = cpu.attention_backward(y, q, k, v, None, y, lse, True, 0.3, 0.0, 0)
+want = reference.attention_backward(y, q, k, v, None, y, lse, True, 0.3, 0.0, 0)
+for a, b in zip(mine[:3], want[:3]):
+    np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+print("agree")
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300,
+                            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)})
+    assert result.stdout.strip() == "agree", result.stderr
