@@ -14,7 +14,7 @@ from minitorch.ops.arithmetic import add, div, mul, rsub, sub, where
 from minitorch.ops.cross_entropy import _check_loss
 from minitorch.ops.dtype import promote
 from minitorch.ops.elementwise import abs as abs_
-from minitorch.ops.elementwise import clamp_min, exp, log, neg, square
+from minitorch.ops.elementwise import clamp, clamp_min, exp, log, neg, square
 from minitorch.ops.reduce import mean, norm
 from minitorch.ops.reduce import sum as sum_
 from minitorch.ops.shape import broadcast_tensors
@@ -58,9 +58,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
     input, target = _pair("smooth_l1_loss", input, target, reduction, size_average, reduce)
-    d = sub(input, target)
-    far = abs_(d)
-    return _reduce(where(far < beta, mul(square(d), 0.5 / beta), sub(far, 0.5 * beta)), reduction)
+    return _reduce(div(_square_then_straight(sub(input, target), beta), beta), reduction)
 
 
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
@@ -69,9 +67,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     if delta <= 0:
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
     input, target = _pair("huber_loss", input, target, reduction)
-    d = sub(input, target)
-    far = abs_(d)
-    losses = where(far <= delta, mul(square(d), 0.5), mul(sub(far, 0.5 * delta), delta))
+    losses = _square_then_straight(sub(input, target), delta)
     return _reduce(losses, reduction) if weight is None else _reduce(_times("huber_loss", losses, weight), reduction)
 
 
@@ -197,6 +193,13 @@ def _same_dtype(op, input, target):
     if not isinstance(target, Variable):
         raise TypeError(f"{op}: target must be a Tensor, {got(target)}")
     return promote(input, target, op=op)
+
+
+def _square_then_straight(d, edge):
+    """½ d² up to the edge, edge · (|d| − ½ edge) beyond it."""
+    far = abs_(d)
+    near = clamp(d, -edge, edge)  # an infinite d, squared in the branch not taken, would make its gradient 0 · inf
+    return where(far <= edge, mul(square(near), 0.5), mul(sub(far, 0.5 * edge), edge))
 
 
 def _times(op, losses, weight):
