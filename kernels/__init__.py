@@ -20,7 +20,8 @@ The calling convention, true everywhere:
    signatures.
 6. ``with minitorch.kernels.use("reference"):`` switches the host backend, so that any op can be stepped into with pdb.
 
-Inputs and ``dy`` are never written to. Results have the dtype of the first input.
+Inputs and ``dy`` are never written to. Results have the dtype of the first input. Kernels do not silence NumPy: whoever
+calls them does, with ``quiet``.
 """
 
 from contextlib import contextmanager

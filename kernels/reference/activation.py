@@ -2,7 +2,7 @@
 
 y = f(x)       dx = dy · f′      from the saved x, or from y where f′ is a formula in y (sigmoid′ = y (1 − y)); relu′(0) = 0
 
-Forwards accept complex numbers for the tests' complex step: comparisons look at the real part. Nothing warns.
+Forwards accept complex numbers for the tests' complex step: comparisons look at the real part.
 """
 
 import math
@@ -17,45 +17,35 @@ __all__ = [
     "sigmoid_forward", "silu_backward", "silu_forward", "softplus_backward", "softplus_forward",
 ]
 
-_quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
 
-
-@_quiet
 def erf_forward(x):
     return np.asarray(_erf(x))
 
 
-@_quiet
 def erf_backward(dy, x):
     return np.asarray(dy * (2 / math.sqrt(math.pi) * np.exp(-x * x)))
 
 
-@_quiet
 def erfc_forward(x):
     return np.asarray(_erfc(x))
 
 
-@_quiet
 def erfc_backward(dy, x):
     return np.asarray(-dy * (2 / math.sqrt(math.pi) * np.exp(-x * x)))
 
 
-@_quiet
 def sigmoid_forward(x):
     return np.asarray(_sigmoid(x))
 
 
-@_quiet
 def sigmoid_backward(dy, y):
     return np.asarray(dy * y * (1 - y))
 
 
-@_quiet
 def silu_forward(x):
     return np.asarray(x * _sigmoid(x))
 
 
-@_quiet
 def silu_backward(dy, x):
     return np.asarray(dy * (_sigmoid(x) * (1 + x * _sigmoid(-x))))
 
@@ -68,7 +58,6 @@ def relu_backward(dy, y):
     return np.asarray(np.where(y <= 0, dy.dtype.type(0), dy))
 
 
-@_quiet
 def gelu_forward(x, approximate):
     """x · Φ(x); "tanh" stands for the approximation ½ x (1 + tanh u), which is x · σ(2u)."""
     if approximate == "tanh":
@@ -78,7 +67,6 @@ def gelu_forward(x, approximate):
     return np.asarray(y).astype(x.dtype, copy=False)
 
 
-@_quiet
 def gelu_backward(dy, x, approximate):
     x = _wide(x)
     if approximate == "tanh":
@@ -90,7 +78,6 @@ def gelu_backward(dy, x, approximate):
     return np.asarray(dy * slope).astype(dy.dtype, copy=False)
 
 
-@_quiet
 def softplus_forward(x, beta, threshold):
     """log(1 + e^(βx)) / β; x itself where βx is above the threshold."""
     v = x * beta
@@ -98,27 +85,22 @@ def softplus_forward(x, beta, threshold):
     return np.where(v.real > threshold, x, (up + np.log1p(np.exp(down))) / beta)
 
 
-@_quiet
 def softplus_backward(dy, x, beta, threshold):
     return np.where(x * beta > threshold, dy, dy * _sigmoid(x * beta))
 
 
-@_quiet
 def elu_forward(x, alpha):
     return np.where(x.real > 0, x, alpha * np.expm1(x))
 
 
-@_quiet
 def elu_backward(dy, x, alpha):
     return np.where(x <= 0, dy * (alpha * np.exp(x)), dy)
 
 
-@_quiet
 def leaky_relu_forward(x, slope):
     return np.where(x.real > 0, x, x * slope)
 
 
-@_quiet
 def leaky_relu_backward(dy, x, slope):
     return np.where(x > 0, dy, dy * slope)
 

@@ -1,7 +1,7 @@
 """Two operands or three, with NumPy's broadcasting: an input that was repeated gets its gradients summed.
 
 z = f(x, y)    dx, dy in the shapes of x and y; an input may be a Python number, which has no gradient. Equal arguments of
-maximum share the gradient. Forwards accept complex numbers: comparisons look at the real part. Nothing warns: 0/0 is NaN.
+maximum share the gradient. Forwards accept complex numbers: comparisons look at the real part. 0/0 is NaN.
 """
 
 import numpy as np
@@ -16,10 +16,7 @@ __all__ = [
     "where_backward", "where_forward",
 ]
 
-_quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
 
-
-@_quiet
 def sum_to(x, shape):
     """Undo broadcasting: sum x over every axis along which `shape` was repeated; float32 is summed in float64."""
     if x.shape == tuple(shape):
@@ -35,52 +32,42 @@ def _like(gradient, x):
     return sum_to(np.asarray(gradient), x.shape).astype(x.dtype, copy=False)
 
 
-@_quiet
 def add_forward(x, y):
     return np.asarray(x + y)
 
 
-@_quiet
 def add_backward(dy, x_shape, y_shape, needs=(True, True)):
     return sum_to(dy, x_shape) if needs[0] else None, sum_to(dy, y_shape) if needs[1] else None
 
 
-@_quiet
 def sub_forward(x, y):
     return np.asarray(x - y)
 
 
-@_quiet
 def sub_backward(dy, x_shape, y_shape, needs=(True, True)):
     return sum_to(dy, x_shape) if needs[0] else None, sum_to(-dy, y_shape) if needs[1] else None
 
 
-@_quiet
 def mul_forward(x, y):
     return np.asarray(x * y)
 
 
-@_quiet
 def mul_backward(dy, x, y, needs=(True, True)):
     return _like(dy * y, x) if needs[0] else None, _like(dy * x, y) if needs[1] else None
 
 
-@_quiet
 def div_forward(x, y):
     return np.asarray(x / y)
 
 
-@_quiet
 def div_backward(dy, x, y, needs=(True, True)):
     return _like(dy / y, x) if needs[0] else None, _like(-dy * ((x / y) / y), y) if needs[1] else None
 
 
-@_quiet
 def pow_forward(x, y):
     return np.asarray(x ** y)
 
 
-@_quiet
 def pow_backward(dy, x, y, needs=(True, True)):
     """dx is 0 where the exponent is 0; the exponent's gradient is 0 where x is 0 and the exponent is not negative."""
     dx = dexponent = None
@@ -92,12 +79,10 @@ def pow_backward(dy, x, y, needs=(True, True)):
     return dx, dexponent
 
 
-@_quiet
 def maximum_forward(x, y):
     return np.asarray(_larger(x, y))
 
 
-@_quiet
 def maximum_backward(dy, x, y, needs=(True, True)):
     shared = np.where(np.equal(x, y), dy / 2, dy)
     zero = dy.dtype.type(0)
@@ -105,12 +90,10 @@ def maximum_backward(dy, x, y, needs=(True, True)):
             _like(np.where(np.greater(x, y), zero, shared), y) if needs[1] else None)
 
 
-@_quiet
 def minimum_forward(x, y):
     return np.asarray(_smaller(x, y))
 
 
-@_quiet
 def minimum_backward(dy, x, y, needs=(True, True)):
     shared = np.where(np.equal(x, y), dy / 2, dy)
     zero = dy.dtype.type(0)
@@ -118,7 +101,6 @@ def minimum_backward(dy, x, y, needs=(True, True)):
             _like(np.where(np.less(x, y), zero, shared), y) if needs[1] else None)
 
 
-@_quiet
 def remainder_forward(x, y):
     """x − y · floor(x / y): the sign of y, as in Python."""
     if _complex(x, y):
@@ -126,12 +108,10 @@ def remainder_forward(x, y):
     return np.asarray(np.remainder(x, y))
 
 
-@_quiet
 def remainder_backward(dy, x, y, needs=(True, True)):
     return _like(dy, x) if needs[0] else None, _like(-dy * np.floor_divide(x, y), y) if needs[1] else None
 
 
-@_quiet
 def fmod_forward(x, y):
     """x − y · trunc(x / y): the sign of x, as in C."""
     if _complex(x, y):
@@ -139,25 +119,21 @@ def fmod_forward(x, y):
     return np.asarray(np.fmod(x, y))
 
 
-@_quiet
 def fmod_backward(dy, x, y, needs=(True, True)):
     return (_like(dy, x) if needs[0] else None,
             _like(-dy * np.trunc(np.divide(x, y, dtype=dy.dtype)), y) if needs[1] else None)
 
 
-@_quiet
 def hypot_forward(x, y):
     if _complex(x, y):
         return np.asarray(np.sqrt(x * x + y * y))
     return np.asarray(np.hypot(x, y))
 
 
-@_quiet
 def hypot_backward(dy, x, y, z, needs=(True, True)):
     return (_like(dy * (x / z), x) if needs[0] else None, _like(dy * (y / z), y) if needs[1] else None)
 
 
-@_quiet
 def logaddexp_forward(x, y):
     """ln(eˣ + eʸ), from the larger one, which cannot overflow."""
     if _complex(x, y):
@@ -166,7 +142,6 @@ def logaddexp_forward(x, y):
     return np.asarray(np.logaddexp(x, y))
 
 
-@_quiet
 def logaddexp_backward(dy, x, y, z, needs=(True, True)):
     return (_like(dy * _sigmoid(np.subtract(x, y)), x) if needs[0] else None,
             _like(dy * _sigmoid(np.subtract(y, x)), y) if needs[1] else None)
@@ -183,19 +158,16 @@ def where_backward(dy, condition, x_shape, y_shape, needs=(True, True)):
             sum_to(np.where(condition, zero, dy), y_shape) if needs[1] else None)
 
 
-@_quiet
 def lerp_forward(x, y, w):
     """x + w · (y − x)"""
     return np.asarray(x + w * (y - x))
 
 
-@_quiet
 def lerp_backward(dy, x, y, w, needs=(True, True, True)):
     return (_like(dy * (1 - w), x) if needs[0] else None, _like(dy * w, y) if needs[1] else None,
             _like(dy * (y - x), w) if needs[2] else None)
 
 
-@_quiet
 def floor_divide(x, y):
     return np.asarray(np.floor_divide(x, y))
 

@@ -1,4 +1,4 @@
-"""Questions and whole numbers: no derivative. Two operands are broadcast; nothing warns."""
+"""Questions and whole numbers: no derivative. Two operands are broadcast."""
 
 import numpy as np
 
@@ -6,8 +6,6 @@ __all__ = [
     "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "eq", "ge", "gt", "isclose", "isfinite", "isinf",
     "isnan", "le", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "ne",
 ]
-
-_quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
 
 
 def eq(x, y):
@@ -78,6 +76,5 @@ def isfinite(x):
     return np.asarray(np.isfinite(x))
 
 
-@_quiet
 def isclose(x, y, rtol, atol, equal_nan):
     return np.asarray(np.isclose(x, y, rtol, atol, equal_nan))

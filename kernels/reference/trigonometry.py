@@ -5,7 +5,7 @@ Shapes: x (…)    dy, dx (…)    x, y of atan2 broadcast
 
 import numpy as np
 
-from .elementwise import _complex, _like, _quiet, _wide
+from .elementwise import _complex, _like, _wide
 
 __all__ = [
     "acos_backward", "acos_forward", "acosh_backward", "acosh_forward", "asin_backward", "asin_forward",
@@ -15,87 +15,70 @@ __all__ = [
 ]
 
 
-@_quiet
 def sinh_forward(x):
     return np.asarray(np.sinh(x))
 
 
-@_quiet
 def sinh_backward(dy, x):
     return np.asarray(dy * np.cosh(x))
 
 
-@_quiet
 def cosh_forward(x):
     return np.asarray(np.cosh(_wide(x))).astype(x.dtype, copy=False)
 
 
-@_quiet
 def cosh_backward(dy, x):
     return np.asarray(dy * np.sinh(x))
 
 
-@_quiet
 def asin_forward(x):
     return np.asarray(np.arcsin(_wide(x))).astype(x.dtype, copy=False)  # NumPy's float32 arcsin is off by 3 units
 
 
-@_quiet
 def asin_backward(dy, x):
     return np.asarray(dy / np.sqrt((1 - x) * (1 + x)))
 
 
-@_quiet
 def acos_forward(x):
     return np.asarray(np.arccos(x))
 
 
-@_quiet
 def acos_backward(dy, x):
     return np.asarray(-dy / np.sqrt((1 - x) * (1 + x)))
 
 
-@_quiet
 def atan_forward(x):
     return np.asarray(np.arctan(x))
 
 
-@_quiet
 def atan_backward(dy, x):
     return np.asarray(dy / (1 + x * x))
 
 
-@_quiet
 def asinh_forward(x):
     return np.asarray(np.arcsinh(x))
 
 
-@_quiet
 def asinh_backward(dy, x):
     return np.asarray(dy / np.sqrt(x * x + 1))
 
 
-@_quiet
 def acosh_forward(x):
     return np.asarray(np.arccosh(x))
 
 
-@_quiet
 def acosh_backward(dy, x):
     return np.asarray(dy / np.sqrt((x - 1) * (x + 1) + 0.0))  # + 0: the root of −0 is −0
 
 
-@_quiet
 def atanh_forward(x):
     return np.asarray(np.arctanh(x))
 
 
-@_quiet
 def atanh_backward(dy, x):
     return np.asarray(dy / ((1 - x) * (1 + x)))
 
 
-@_quiet
 def atan2_forward(y, x):
     if _complex(y, x):  # a step to the side turns the angle by its part across the radius
         angle = np.arctan2(np.real(y), np.real(x))
@@ -104,48 +87,39 @@ def atan2_forward(y, x):
     return np.asarray(np.arctan2(y, x))
 
 
-@_quiet
 def atan2_backward(dz, y, x, needs=(True, True)):
     square = np.asarray(x * x + y * y)
     share = np.divide(dz, square, out=np.zeros_like(dz), where=square != 0)
     return _like(share * x, y) if needs[0] else None, _like(-share * y, x) if needs[1] else None
 
 
-@_quiet
 def sin_forward(x):
     return np.asarray(np.sin(x))
 
 
-@_quiet
 def sin_backward(dy, x):
     return np.asarray(dy * np.cos(x))
 
 
-@_quiet
 def cos_forward(x):
     return np.asarray(np.cos(x))
 
 
-@_quiet
 def cos_backward(dy, x):
     return np.asarray(-dy * np.sin(x))
 
 
-@_quiet
 def tan_forward(x):
     return np.asarray(np.tan(x))
 
 
-@_quiet
 def tan_backward(dy, y):
     return np.asarray(dy * (1 + y * y))
 
 
-@_quiet
 def tanh_forward(x):
     return np.asarray(np.tanh(x))
 
 
-@_quiet
 def tanh_backward(dy, y):
     return np.asarray(dy * (1 - y * y))
