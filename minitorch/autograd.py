@@ -30,7 +30,7 @@ __all__ = [
     "inference_mode", "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward", "set_grad_enabled",
 ]
 
-observers: list[Any] = []  # objects with .forward(fn, inputs, outputs) and .backward(fn, dys, gradients)
+observers: list[Any] = []  # objects with .forward(fn, inputs, settings, outputs) and .backward(fn, dys, gradients)
 _orders = count()          # nodes are numbered as they are made: an input's node always has the smaller number
 
 
@@ -127,7 +127,7 @@ class Function:
                 if y.data.dtype.kind == "f":
                     y._requires_grad, y.fn, y.slot = True, fn, slot
         for observer in observers:
-            observer.forward(fn, inputs, outputs)
+            observer.forward(fn, inputs, settings, outputs)
         return tuple(outputs) if several else outputs[0]
 
     def release(self, where: str) -> None:

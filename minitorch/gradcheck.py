@@ -579,7 +579,7 @@ class _Tape:
     def __init__(self):
         self.nodes, self.dys = [], {}
 
-    def forward(self, fn, inputs, outputs):
+    def forward(self, fn, inputs, settings, outputs):
         self.nodes.append(fn)
 
     def backward(self, fn, dys, gradients):
@@ -592,7 +592,7 @@ class _Nudge:
     def __init__(self, i, slot, move):
         self.left, self.slot, self.move = i, slot, move
 
-    def forward(self, fn, inputs, outputs):
+    def forward(self, fn, inputs, settings, outputs):
         if self.left == 0:
             outputs[self.slot].data = outputs[self.slot].data + self.move
         self.left -= 1

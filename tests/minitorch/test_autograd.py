@@ -448,7 +448,7 @@ def test_observers_are_told_of_both_directions():
         def __init__(self):
             self.lines = []
 
-        def forward(self, fn, inputs, outputs):
+        def forward(self, fn, inputs, settings, outputs):
             self.lines.append(("forward", type(fn).__name__, outputs[0].tolist()))
 
         def backward(self, fn, dys, gradients):

@@ -10,7 +10,7 @@ import pytest
 import minitorch
 from minitorch.cli import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MINE = """
 import numpy as np
 import minitorch

@@ -1,58 +1,24 @@
-"""The ``minitorch`` command: a table of subcommands, each a function here that loads what it needs when it runs.
-
-Exit codes: 0 all is well, 1 something was checked and is wrong, 2 the command could not be understood.
-"""
+"""``minitorch gradcheck``: are the backward passes right? Of every layer, or of your own function."""
 
 from __future__ import annotations
 
-import argparse
+import importlib
+import importlib.util
+import inspect
 import sys
 from difflib import get_close_matches
+from pathlib import Path
+from time import perf_counter
 
-__all__ = ["main"]
+import numpy as np
+from tqdm import tqdm
 
+import minitorch
+from minitorch.cli import Usage
+from minitorch.gradcheck import Report, check
+from minitorch.layer_checks import LAYERS, check_layer, modules
 
-class Usage(Exception):
-    """The command cannot be carried out as it was given; the text says what to write instead."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; return the exit code.
-
-    >>> main(["gradcheck", "--layer", "softmax, first axis", "--backend", "reference"])  # doctest: +ELLIPSIS
-    Kernels are compiled on first use...
-    """
-    parser = _parser()
-    argv = sys.argv[1:] if argv is None else list(argv)
-    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
-        near = get_close_matches(argv[0], COMMANDS, 1)
-        hint = f"Did you mean 'minitorch {near[0]}'?" if near else f"There are: {', '.join(COMMANDS)}."
-        print(f"minitorch: there is no command {argv[0]!r}. {hint}", file=sys.stderr)
-        return 2
-    args = parser.parse_args(argv)
-    if args.command is None:
-        parser.print_help()
-        return 0
-    try:
-        return COMMANDS[args.command][2](args)
-    except Usage as error:
-        print(f"minitorch {args.command}: {error}", file=sys.stderr)
-        return 2
-
-
-def _parser():
-    from minitorch import __version__
-
-    parser = argparse.ArgumentParser("minitorch", description="A small deep-learning engine whose gradients are checked.")
-    parser.add_argument("--version", action="version", version=f"minitorch {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, (summary, arguments, _) in COMMANDS.items():
-        arguments(commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter))
-    return parser
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# minitorch gradcheck
+__all__ = ["arguments", "run"]
 
 EXAMPLES = """\
 Check that backward passes are right.
@@ -65,7 +31,8 @@ Check that backward passes are right.
 """
 
 
-def _gradcheck_arguments(parser):
+def arguments(parser):
+    """Describe the command line."""
     parser.description = EXAMPLES
     parser.add_argument("target", nargs="?", metavar="FILE.py:NAME", help="or package.module:NAME; none: all layers")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=3,4",
@@ -80,18 +47,12 @@ def _gradcheck_arguments(parser):
     parser.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
 
 
-def _gradcheck(args) -> int:
+def run(args) -> int:
+    """Check; return the exit code."""
     return _check_layers(args) if args.target is None else _check_target(args)
 
 
 def _check_layers(args) -> int:
-    from time import perf_counter
-
-    from tqdm import tqdm
-
-    from minitorch.gradcheck import Report
-    from minitorch.layer_checks import LAYERS, check_layer, modules
-
     if args.shape or args.ints:
         raise Usage("--shape and --int describe inputs of your own function: add FILE.py:NAME")
     layers = LAYERS if args.quick else LAYERS + modules()
@@ -145,9 +106,6 @@ def _rows_of(layer, backend, reports):
 
 
 def _check_target(args) -> int:
-    import minitorch
-    from minitorch.gradcheck import check
-
     func, name = _load(args.target)
     if isinstance(func, type) and issubclass(func, minitorch.nn.Module):
         try:
@@ -174,10 +132,6 @@ def _check_target(args) -> int:
 
 def _load(target):
     """The object that FILE.py:NAME or package.module:NAME names."""
-    import importlib
-    import importlib.util
-    from pathlib import Path
-
     place, colon, name = target.rpartition(":")
     if not colon or not name:
         place, name = target.rstrip(":"), ""
@@ -218,12 +172,6 @@ def _load(target):
 
 def _inputs(func, name, args):
     """Inputs by --shape and --int, by the parameters' defaults, or by a guess that runs."""
-    import inspect
-
-    import numpy as np
-
-    import minitorch
-
     rng = np.random.default_rng(args.seed)
     is_op = isinstance(func, type)
     target = func.forward if is_op or isinstance(func, minitorch.nn.Module) else func
@@ -315,8 +263,3 @@ def _numbers(text, option, known):
 
 def _text(annotation) -> str:
     return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-
-
-COMMANDS = {
-    "gradcheck": ("check gradients, of every layer or of your own function", _gradcheck_arguments, _gradcheck),
-}

@@ -1,0 +1,58 @@
+"""The ``minitorch`` command: a table of subcommands, each a module here, loaded when it is asked for.
+
+A command's module has ``arguments(parser)``, which describes its command line, and ``run(args)``, which returns the exit
+code: 0 all is well, 1 something was checked and is wrong, 2 the command could not be understood (raise ``Usage``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+
+__all__ = ["COMMANDS", "Usage", "main"]
+
+COMMANDS = {
+    "gradcheck": "check gradients, of every layer or of your own function",
+}
+
+
+class Usage(Exception):
+    """The command cannot be carried out as it was given; the text says what to write instead."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code.
+
+    >>> main(["gradcheck", "--layer", "softmax, first axis", "--backend", "reference"])  # doctest: +ELLIPSIS
+    Kernels are compiled on first use...
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    name = argv[0] if argv else "--help"
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        print(f"minitorch {import_module('minitorch').__version__}")
+        return 0
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1)
+        hint = f"Did you mean 'minitorch {near[0]}'?" if near else f"There are: {', '.join(COMMANDS)}."
+        print(f"minitorch: there is no command {name!r}. {hint}", file=sys.stderr)
+        return 2
+    command = import_module(f"minitorch.cli.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(f"minitorch {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.arguments(parser)
+    try:
+        return command.run(parser.parse_args(argv[1:]))
+    except Usage as error:
+        print(f"minitorch {name}: {error}", file=sys.stderr)
+        return 2
+
+
+def _help() -> str:
+    rows = "\n".join(f"  {name:<12} {summary}" for name, summary in COMMANDS.items())
+    return ("usage: minitorch COMMAND ...\n\nA small deep-learning engine that shows its gradients, and whose gradients "
+            f"are checked.\n\ncommands:\n{rows}\n\n'minitorch COMMAND --help' says more about one; "
+            "--version prints the version.")
