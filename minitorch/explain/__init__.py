@@ -3,7 +3,13 @@
 >>> from minitorch import explain
 """
 
+from .into import Line, into
+from .probe import Probe, probe
 from .recorder import record
 from .trace import Arrival, Place, Step, Summary, Trace, Value
+from .why import Part, Why, why
 
-__all__ = ["Arrival", "Place", "Step", "Summary", "Trace", "Value", "record"]
+__all__ = [
+    "Arrival", "Line", "Part", "Place", "Probe", "Step", "Summary", "Trace", "Value", "Why",
+    "into", "probe", "record", "why",
+]
