@@ -90,7 +90,7 @@ def probe(trace: Trace, name: str, index: tuple[int, ...] | int = ()) -> Probe:
         if apart <= max(1e-6 * abs(slope), noise):
             break
         eps /= 8
-    _, eps, slope, low, high = best
+    _, eps, slope, low, high = map(float, best)
     target = " and ".join(dict.fromkeys(y.name for y, _ in roots))
     smallest = max(noise, 10 * float(np.finfo(grad.dtype).eps) * float(np.abs(grad).max()))
     return Probe(name, index, base[index].item(), eps, target, (low, at(0.0), high), slope, grad[index].item(), smallest)

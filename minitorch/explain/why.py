@@ -134,8 +134,7 @@ def _why_value(trace, value, index) -> Why:
         for k in chosen:
             for place in zip(*np.nonzero(slopes[k])):
                 factors = [(element(step.inputs[k].name, _plain(place)), arrays[k][place].item())]
-                if slopes[k][place] != 1:
-                    factors.append(_slope_label(step, k, slopes[k][place].item(), arrays))
+                factors += _slope_factor(step, k, slopes[k][place].item(), arrays)
                 found.parts.append(Part(factors, step.op, step))
     elif step.settings.get("reduction") in ("mean", "sum") and (rows := _rows_of_loss(trace, step, y)) is not None:
         for place, loss, share in rows:
@@ -198,14 +197,14 @@ def _close(a, b, arrays, slopes, subset) -> bool:
     return bool(abs(a - b) <= 1e-11 * scale)
 
 
-def _slope_label(step, k, slope, arrays):
-    """A slope is often an element of another input: then it is called by that name."""
+def _slope_factor(step, k, slope, arrays) -> list[tuple[str, float]]:
+    """A slope is often an element of another input: then it is called by that name. A slope of 1 goes without saying."""
     for other, array in arrays.items():
         if other != k:
             places = np.argwhere(array == slope)
             if len(places) == 1:
-                return element(step.inputs[other].name, _plain(places[0])), slope
-    return _SLOPES.get((step.op, k), "slope"), slope
+                return [(element(step.inputs[other].name, _plain(places[0])), slope)]
+    return [] if slope == 1 else [(_SLOPES.get((step.op, k), "slope"), slope)]
 
 
 def _rows_of_loss(trace, step, y):
@@ -244,10 +243,9 @@ def _why_gradient(trace, value, index) -> Why:
         for dy, slot, place, slope, by_difference in _slopes_of(trace, step, arrival.input, index):
             if dy * slope:
                 factors = [(element(f"{step.outputs[slot].name}.grad", place), dy)]
-                if slope != 1:
-                    floats = {k: x.array for k, x in enumerate(step.inputs)
-                              if isinstance(x, Value) and x.kept and x.array.dtype.kind == "f"}
-                    factors.append(_slope_label(step, arrival.input, slope, floats))
+                floats = {k: x.array for k, x in enumerate(step.inputs)
+                          if isinstance(x, Value) and x.kept and x.array.dtype.kind == "f"}
+                factors += _slope_factor(step, arrival.input, slope, floats)
                 found.parts.append(Part(factors, step.op, step))
                 measured += [step.op] * by_difference
     if measured:
