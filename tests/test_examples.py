@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
-# What each example must print: a line, with single spaces; or a pattern and what must hold of the numbers it finds.
+# What each example must print: whole lines, with single spaces; or a pattern and what must hold of the numbers it finds.
 PRINTED = {
     "01_chain_rule_by_hand": [
         "loss = (2 · 3 + 1 − 5)² = 4",
@@ -66,6 +66,89 @@ PRINTED = {
         "residual gradient after 20 layers 6.7 by hand 1.1^20 = 6.7",
         "x = x + x gradient after 20 layers 1e-14 by hand 0.2^20 = 1e-14",
     ],
+    "07_deep_stacks": [
+        "plain 50688 parameters = 48 · (32 · 32 + 32)",
+        "residual 50688 parameters = 48 · (32 · 32 + 32)",
+        (r"^plain gradient .* ratio 10\^(\S+)$", lambda ratio: -12 < ratio < -10),            # 47 · log10(1/√3) = −11.2
+        (r"^residual gradient .* ratio 10\^(\S+)$", lambda ratio: -0.5 < ratio < 0.5),
+        (r"measured (\S+) theory 1/√3 = (\S+)", lambda each: abs(each[0] - each[1]) < 0.02 and each[1] == 0.577),
+        (r"^plain loss after 30 steps (\S+) best constant answer (\S+)", lambda each: each[0] > each[1] - 0.01),
+        (r"^residual loss after 30 steps (\S+) best constant answer (\S+)", lambda each: each[0] < 0.6 * each[1]),
+    ],
+    "08_pre_norm_and_post_norm": [
+        "pre-norm of the gradient, 1.00000 arrives on the direct path",
+        (r"^post-norm of the gradient, (\S+) arrives", lambda share: abs(share / 2 ** -12 - 1) < 0.1),
+        "by hand: (1/√2)^24 = 0.00024",
+        (r"^pre-norm loss at first \S+ after 60 steps (\S+)", lambda loss: loss < 1.5),
+        (r"^post-norm loss at first \S+ after 60 steps (\S+)", lambda loss: loss > 2.2),
+    ],
+    "09_attention_and_masks": [
+        "weights word 0: 0.401 0.198 0.401",                                # e^0.707 = 2.028, 1, 2.028 out of 5.056
+        "output word 0: 20.000",
+        "in one op word 0: 20.000",
+        "causal: weights word 0: 1.000 0.000 0.000",
+        "causal: output word 0: 10.000",
+        "padding: output word 0: 13.302",
+        "−10⁹: weights word 0: 0.333 0.333 0.333",
+        "ours: output word 0: 0.000",
+        "gradient of the row that may look nowhere: [0.0, 0.0]",
+        (r"^q · k standard deviation (\S+) largest weight (\S+)", lambda each: 7 < each[0] < 9 and each[1] > 0.75),
+        (r"^q · k / √64 standard deviation (\S+) largest weight (\S+)", lambda each: 0.9 < each[0] < 1.1 and each[1] < 0.3),
+    ],
+    "10_multi_head": [
+        "right (2, 3, 2) wrong (2, 3, 2)",
+        "right, head 0: [[0, 1], [10, 11], [20, 21]] features 0 and 1 of every word",
+        "wrong, head 0: [[0, 1], [2, 3], [10, 11]] all of word 0, half of word 1",
+        "right:\nword 0 sees [0]\nword 1 sees [0, 1]\nword 2 sees [0, 1, 2]",
+        "no transpose in front and behind:\nword 0 sees [0]\nword 1 sees [0, 1]\nword 2 sees [1, 2]",
+        "no transpose behind:\nword 0 sees [0, 1]\nword 1 sees [0, 1, 2]\nword 2 sees [0, 1, 2]",
+        *(f"heads {h} features of each {8 // h} parameters 288" for h in (1, 2, 4, 8)),
+        "one head word 0: 0.978 word 1: 0.011 word 2: 0.011",                           # 18/√4 against 9/√4
+        "head 0 of two word 0: 0.500 word 1: 0.500 word 2: 0.001",
+        "head 1 of two word 0: 0.500 word 1: 0.001 word 2: 0.500",
+    ],
+    "11_feed_forward": [
+        (r"between two layers and one: (\S+)", lambda difference: difference < 1e-5),
+        "numbers in two layers: 512 in the one: 64",
+        "0 0 0 -1 0 0 0",
+        "0 1 1 0 1 0 1",
+        "1 0 1 0 1 0 1",
+        "1 1 2 1 2 1 0",
+        "one linear layer, trained: [0.5, 0.5, 0.5, 0.5]",
+        "gradient of W₁ from input [1, 0]: [[1.0, 0.0], [0.0, 0.0]]",
+        "parameters: 552 = 288 + 264",
+        "shuffled words, shuffled outputs: True",
+    ],
+    "12_softmax_projection": [
+        "you 0.693 2.0 0.10",
+        "cats 2.773 16.0 0.80",
+        "dogs 0.000 1.0 0.05",
+        "(rest) 0.000 1.0 0.05",
+        "the sum 20.0 1.00",
+        "greedy choice: cats",
+        "p − y: [0.1, -0.2, 0.05, 0.05]",
+        "db: [0.1, -0.2, 0.05, 0.05]",
+        "dW: [[0.069, 0.1], [-0.139, -0.2], [0.035, 0.05], [0.035, 0.05]] (p − y) times [0.693, 1]",
+        "dx: [-0.7, 0.0] 0.1 · 1 − 0.2 · 4 = −0.7",
+        (r"^gradient from projection \[ ?(\S+)", lambda first: first == 0.032),
+        (r"^gradient from embedding \[ ?(\S+)", lambda first: first == -0.221),
+        (r"^gradient from both \[ ?(\S+)", lambda first: first == -0.189),
+        "numbers saved by tying 50,000 words with 512 features: 25,600,000",
+        (r"loss (\S+) gradient norm (\S+) memory (\S+) MB",
+         lambda whole, chunked: whole[:2] == chunked[:2] and chunked[2] < 100 < 262 <= whole[2]),   # 131 MB, twice
+    ],
+    "13_batch_norm_or_layer_norm": [
+        "BatchNorm: columns have mean 0 [ -1.22 -1.22 1.02] [ 0.00 1.22 0.34] [ 1.22 0.00 -1.36]",
+        "LayerNorm: rows have mean 0 [ -1.22 0.00 1.22] [ -1.22 1.22 0.00] [ 0.00 1.22 -1.22]",
+        "BatchNorm of word 0, after [ -0.74 -0.78 1.02]",
+        "LayerNorm of word 0, after [ -1.22 0.00 1.22]",
+        "BatchNorm: gradient of output [0, 0] [ 0.20 0.00 0.00] [ -0.41 0.00 0.00] [ 0.20 0.00 0.00]",
+        "LayerNorm: gradient of output [0, 0] [ 0.07 -0.14 0.07] [ 0.00 0.00 0.00] [ 0.00 0.00 0.00]",
+        "BatchNorm, 1 filling words [ -0.45 -0.17 1.30] [ 0.45 1.18 0.65] [ 1.34 0.51 -0.97]",
+        "LayerNorm, 5 filling words [ -1.22 0.00 1.22] [ -1.22 1.22 0.00] [ 0.00 1.22 -1.22]",
+        "BatchNorm of a single word [ 0.00 0.00 0.00]",
+        "LayerNorm of a single word [ -1.22 0.00 1.22]",
+    ],
 }
 
 
@@ -82,7 +165,7 @@ def test_example_prints_the_right_numbers(path, tmp_path):
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     for expected in PRINTED[path.stem]:
         if isinstance(expected, str):
-            assert expected in lines, f"not printed: {expected}\n\n{result.stdout}"
+            assert f"\n{expected}\n" in "\n".join(["", *lines, ""]), f"not printed: {expected}\n\n{result.stdout}"
         else:
             pattern, holds = expected
             found = [match for line in lines for match in re.findall(pattern, line)]
