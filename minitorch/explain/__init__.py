@@ -3,4 +3,7 @@
 >>> from minitorch import explain
 """
 
-__all__: list[str] = []
+from .recorder import record
+from .trace import Arrival, Place, Step, Summary, Trace, Value
+
+__all__ = ["Arrival", "Place", "Step", "Summary", "Trace", "Value", "record"]
