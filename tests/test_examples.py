@@ -149,6 +149,16 @@ PRINTED = {
         "BatchNorm of a single word [ 0.00 0.00 0.00]",
         "LayerNorm of a single word [ -1.22 0.00 1.22]",
     ],
+    "14_a_whole_block": [
+        "Square got 0.1768\n0.3006 for y",                                              # √32 / 32
+        "Add block got 0.3006\n0.3006 for a\n0.3006 for feed_forward",
+        "Add block got 0.3073\n0.3073 for x\n0.3073 for attended",
+        "Attention block.attn got 0.1948\n0.0834 for q\n0.0859 for k\n0.1952 for v",
+        (r"^Linear block.attn got (\S+)$", lambda got: got == round(np.hypot(np.hypot(0.0834, 0.0859), 0.1952), 4)),
+        (r"^(?:from Add|from LayerNorm|their sum|x.grad) (\S+) (\S+)",
+         lambda around, through, total, grad: total == grad and np.allclose(np.add(around, through), total, atol=1.01e-4)),
+        "13 of 13 recorded gradients equal .grad exactly",
+    ],
 }
 
 
