@@ -3,4 +3,6 @@
 >>> from minitorch import explain
 """
 
-__all__: list[str] = []
+from .finite import NotFiniteError, nan_watch
+
+__all__ = ["NotFiniteError", "nan_watch"]
