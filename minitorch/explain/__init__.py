@@ -3,6 +3,7 @@
 >>> from minitorch import explain
 """
 
+from .finite import NotFiniteError, nan_watch
 from .into import Line, into
 from .probe import Probe, probe
 from .recorder import record
@@ -10,6 +11,6 @@ from .trace import Arrival, Place, Step, Summary, Trace, Value
 from .why import Part, Why, why
 
 __all__ = [
-    "Arrival", "Line", "Part", "Place", "Probe", "Step", "Summary", "Trace", "Value", "Why",
-    "into", "probe", "record", "why",
+    "Arrival", "Line", "NotFiniteError", "Part", "Place", "Probe", "Step", "Summary", "Trace", "Value", "Why", "into",
+    "nan_watch", "probe", "record", "why",
 ]
