@@ -4,6 +4,11 @@
 """
 
 from .recorder import record
+from .script import PROGRAMS, program, record_script
 from .trace import Arrival, Place, Step, Summary, Trace, Value
 
-__all__ = ["Arrival", "Place", "Step", "Summary", "Trace", "Value", "record"]
+__all__ = [
+    "Arrival", "Place", "Step", "Summary", "Trace", "Value",
+    "record",
+    "PROGRAMS", "program", "record_script",
+]
