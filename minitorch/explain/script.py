@@ -43,12 +43,12 @@ def record_script(file: str, args: Sequence[str] = (), *, keep: int = 65_536) ->
     Its output goes where it goes; an exception ends it and is returned, with all that was recorded until then. ``keep`` is
     the recorder's.
 
-    >>> trace, error = record_script(program("neuron")[0])
-    loss 1.4337; after one step 0.2510
-    >>> trace["w"].grad
-    array([-1.0943..., -0.5471...,  1.0943...], dtype=float32)
+    >>> trace, error = record_script(program("residual")[0])
+    x.grad [[1.5, 2.2..., 2.9...]]
+    >>> trace
+    <Trace: 5 ops forward, 5 backward, 8 values>
     """
-    error = None
+    error: BaseException | None = None
     argv, path, main = sys.argv, sys.path[:], sys.modules["__main__"]
     sys.argv = [file, *args]
     sys.path.insert(0, os.path.dirname(os.path.abspath(file)))

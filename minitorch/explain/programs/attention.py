@@ -15,5 +15,5 @@ y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
 loss = (y * torch.tensor([[1.0, -1.0], [0.5, 1.0], [1.0, 2.0]])).sum()
 loss.backward()
 
-print("y", y[0, 0].tolist())
-print("q.grad", q.grad[0, 0].tolist())           # the first row is 0: with one word to choose from, nothing is chosen
+print("y", y.tolist()[0][0])
+print("q.grad", q.grad.tolist()[0][0])          # the first row is 0: with one word to look at, there is no choice

@@ -16,4 +16,4 @@ loss.backward()
 
 # Adding a constant to all of x changes nothing in y, so the gradient of x adds up to 0.
 print("y", y.tolist())
-print("x.grad", x.grad.tolist(), "sum", x.grad.sum().item())
+print("x.grad", x.grad.tolist(), "sum", sum(x.grad.tolist()))

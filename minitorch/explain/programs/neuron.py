@@ -14,8 +14,5 @@ loss = error * error            # error is used twice: its gradient arrives in t
 
 loss.backward()
 
-# One step downhill: against the gradient.
-with torch.no_grad():
-    w_new, b_new = w - 0.1 * w.grad, b - 0.1 * b.grad
-    loss_new = (torch.tanh(w_new @ x + b_new) - target) ** 2
-print(f"loss {loss.item():.4f}; after one step {loss_new.item():.4f}")
+print(f"loss {loss.item():.4f}")
+print("the gradient of w", w.grad.tolist(), "says: to lower the loss, raise the first weight, and lower the last")

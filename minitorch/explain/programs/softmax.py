@@ -19,5 +19,5 @@ loss = F.cross_entropy(logits, right)
 (0.5 * surprise + 0.5 * loss).backward()
 
 print("loss", surprise.item(), "and", loss.item())
-for word, probability, gradient in zip(words, p[0].tolist(), logits.grad[0].tolist()):
+for word, probability, gradient in zip(words, p.tolist()[0], logits.grad.tolist()[0]):
     print(f"{word:5} p = {probability:.4f}   gradient = {gradient:+.4f}")
