@@ -15,6 +15,7 @@ __all__ = ["COMMANDS", "Usage", "main"]
 
 COMMANDS = {
     "gradcheck": "check gradients, of every layer or of your own function",
+    "warmup": "compile every kernel now, instead of when it is first used",
 }
 
 
