@@ -3,4 +3,6 @@
 >>> from minitorch import explain
 """
 
-__all__: list[str] = []
+from minitorch.explain.flow import Flow, Layer, gradient_flow, plot_gradient_flow
+
+__all__: list[str] = ["Flow", "Layer", "gradient_flow", "plot_gradient_flow"]
