@@ -54,7 +54,7 @@ class Layer:
     out_grad_norm        norm of the loss's gradient with respect to that output
     weight_norm          norm of all the layer's parameters together
     grad_…               of the loss's gradient with respect to them: norm, mean |g|, fraction of exact zeros
-    update_ratio         norm of the next update / weight_norm; about 1e-3 is healthy
+    update_ratio         norm of the next update / weight_norm; 1e-3 is a usual size
     ===================  =============================================================================
     """
 
@@ -202,15 +202,15 @@ def gradient_flow(model: Module, loss: Tensor | Callable[[], Tensor], *, layers:
     gradients = {name: arrived.get(p) for name, p in params.items()}
     updates = {name: _update_norm(p, gradients[name], lr, optimizer) for name, p in params.items()}
 
-    def measure(name, kind, names, ys=()):
+    each = {name: _of_parameter(name, p.data, gradients[name], updates[name]) for name, p in params.items()}
+    rows = []
+    for name in names:
+        ys = outputs.get(name, ())
         dys = [arrived[y.place] for y in ys if y.place in arrived]
-        return _measure(name, kind, [params[n].data for n in names], [gradients[n] for n in names],
-                        [updates[n] for n in names], [y.data for y in ys], dys)
-
-    rows = [measure(name or "(model)", type(chosen[name]).__name__, owned[name], outputs.get(name, ())) for name in names]
-    each = [measure(name, str(tuple(p.shape)), [name]) for name, p in params.items()]
+        rows.append(Layer(name or "(model)", type(chosen[name]).__name__, **_of_outputs([y.data for y in ys], dys),
+                          **_together([each[n] for n in owned[name]], [updates[n] for n in owned[name]])))
     dtypes = ", ".join(sorted({str(p.dtype) for p in params.values()}))
-    return Flow(rows, each, float(at.data.reshape(())), dtypes, _problems(at, params, gradients, outputs))
+    return Flow(rows, each.values(), float(at.data.reshape(())), dtypes, _problems(at, params, gradients, outputs))
 
 
 def _chosen(model, layers) -> dict[str, Module]:
@@ -304,57 +304,69 @@ def _update_norm(p, gradient, lr, optimizer) -> float | None:
     if gradient is None:
         return 0.0
     if optimizer is None:
-        return abs(lr) * _norm([gradient])
+        return abs(lr) * _norm(gradient)
     for group in optimizer.param_groups:
         if any(p is other for other in group["params"]):
             moved = Parameter(p.like(p.data.copy()))
             with autograd.no_grad():
                 optimizer._update(moved, p.like(gradient.copy()), copy.deepcopy(optimizer.state.get(p, {})), group)
-            return _norm([moved.data.astype(np.float64) - p.data])
+            return _norm(moved.data.astype(np.float64) - p.data)
     return 0.0
 
 
-def _measure(name, kind, weights, gradients, updates, ys, dys) -> Layer:
-    weight_norm = _norm(weights) if weights else None
-    reached = [g for g in gradients if g is not None]
-    ratio = None
-    if weight_norm is not None and None not in updates:
-        with np.errstate(all="ignore"):
-            ratio = float(np.float64(math.hypot(*updates)) / np.float64(weight_norm))
-    return Layer(
-        name, kind, sum(w.size for w in weights),
-        out_norm=_norm(ys) if ys else None, out_mean=_mean(ys), out_std=_std(ys), out_zeros=_zeros(ys),
-        out_grad_norm=_norm(dys) if dys else None, weight_norm=weight_norm,
-        grad_norm=_norm(reached) if reached else None, grad_mean_abs=_mean([np.abs(g) for g in reached]),
-        grad_zeros=_zeros(reached), update_ratio=ratio)
-
-
-def _norm(arrays) -> float:
-    """√Σ a², in float64 and scaled by the largest, so that the squares of tiny numbers are not lost."""
-    largest = max((float(np.abs(a).max(initial=0)) for a in arrays), default=0.0)
-    if any(np.isnan(a).any() for a in arrays):
-        return math.nan
-    if largest in (0.0, math.inf):
-        return largest
-    return largest * math.sqrt(sum(float(np.square(a / np.float64(largest)).sum()) for a in arrays))
-
-
-def _mean(arrays) -> float | None:
-    count = sum(a.size for a in arrays)
+def _of_outputs(ys, dys) -> dict[str, float | None]:
+    if not ys:
+        return {}
+    y = np.concatenate([y.ravel() for y in ys])
     with np.errstate(all="ignore"):
-        return float(sum(a.sum(dtype=np.float64) for a in arrays)) / count if count else None
+        mean, std = (float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64))) if y.size else (None, None)
+    return {"out_norm": _norm(y), "out_mean": mean, "out_std": std, "out_zeros": _zeros(y),
+            "out_grad_norm": math.hypot(*[_norm(dy) for dy in dys]) if dys else None}
 
 
-def _std(arrays) -> float | None:
-    if not sum(a.size for a in arrays):
-        return None
+def _of_parameter(name, w, g, moved) -> Layer:
+    found: dict[str, float | None] = {"weight_norm": _norm(w)}
+    if g is not None:
+        mean = float(np.abs(g).sum(dtype=np.float64) / g.size) if g.size else None
+        found |= {"grad_norm": _norm(g), "grad_mean_abs": mean, "grad_zeros": _zeros(g)}
+    if moved is not None:
+        found["update_ratio"] = _ratio(moved, _norm(w))
+    return Layer(name, str(w.shape), w.size, **found)
+
+
+def _together(each, moved) -> dict[str, Any]:
+    """What is known of a layer, from its parameters' records."""
+    found: dict[str, Any] = {"parameters": sum(p.parameters for p in each)}
+    reached = [p for p in each if p.grad_norm is not None]
+    if each:
+        found["weight_norm"] = math.hypot(*[p.weight_norm for p in each])
+        if None not in moved:
+            found["update_ratio"] = _ratio(math.hypot(*moved), found["weight_norm"])
+    if reached:
+        found["grad_norm"] = math.hypot(*[p.grad_norm for p in reached])
+        for name in ("grad_mean_abs", "grad_zeros"):
+            parts = [(getattr(p, name), p.parameters) for p in reached if p.parameters]
+            found[name] = sum(value * n for value, n in parts) / sum(n for _, n in parts) if parts else None
+    return found
+
+
+def _ratio(moved, weight_norm) -> float:
+    return moved / weight_norm if weight_norm else math.inf if moved > 0 else math.nan
+
+
+def _norm(a) -> float:
+    """√Σ a² in float64; where the squares would be lost or overflow, scaled by the largest."""
+    a = a.ravel().astype(np.float64)
     with np.errstate(all="ignore"):
-        return float(np.concatenate([a.ravel() for a in arrays]).std(dtype=np.float64))
+        norm = math.sqrt(a @ a)
+        if 1e-140 < norm < 1e140 or not a.size:
+            return norm
+        largest = float(np.abs(a).max())
+        return largest if largest == 0 or largest == math.inf else largest * float(np.linalg.norm(a / largest))
 
 
-def _zeros(arrays) -> float | None:
-    count = sum(a.size for a in arrays)
-    return sum(a.size - int(np.count_nonzero(a)) for a in arrays) / count if count else None
+def _zeros(a) -> float | None:
+    return (a.size - int(np.count_nonzero(a))) / a.size if a.size else None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
