@@ -3,6 +3,7 @@
 >>> from minitorch import explain
 """
 
+from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
 
-__all__ = ["NotFiniteError", "nan_watch"]
+__all__ = ["CausalReport", "NotFiniteError", "check_causal", "nan_watch"]
