@@ -5,5 +5,6 @@
 
 from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
+from .reach import GradsReport, check_grads
 
-__all__ = ["CausalReport", "NotFiniteError", "check_causal", "nan_watch"]
+__all__ = ["CausalReport", "GradsReport", "NotFiniteError", "check_causal", "check_grads", "nan_watch"]
