@@ -3,15 +3,18 @@
 >>> from minitorch import explain
 """
 
+from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
 from .into import Line, into
 from .probe import Probe, probe
+from .reach import GradsReport, check_grads
 from .recorder import record
 from .script import PROGRAMS, program, record_script
 from .trace import Arrival, Place, Step, Summary, Trace, Value
 from .why import Part, Why, why
 
 __all__ = [
-    "Arrival", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place", "Probe", "Step", "Summary", "Trace", "Value",
-    "Why", "into", "nan_watch", "probe", "program", "record", "record_script", "why",
+    "Arrival", "CausalReport", "GradsReport", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place", "Probe", "Step",
+    "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "into", "nan_watch", "probe", "program",
+    "record", "record_script", "why",
 ]
