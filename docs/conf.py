@@ -19,7 +19,6 @@ suppress_warnings = ["config.cache"]
 
 # Code blocks without a language hold formulas.
 highlight_language = "text"
-pygments_style = "friendly"
 myst_heading_anchors = 3
 
 autosummary_generate = False
@@ -52,6 +51,8 @@ html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {"index": [], "architecture": [], "coming-from-pytorch": [], "contributing": []}
 html_theme_options = {
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "header_links_before_dropdown": 8,
     "navigation_with_keys": False,
@@ -59,6 +60,6 @@ html_theme_options = {
     "footer_start": [],
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
-    "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "a11y-high-contrast-dark",
+    "pygments_light_style": "github-light-colorblind",
+    "pygments_dark_style": "github-dark-colorblind",
 }

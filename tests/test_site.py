@@ -34,6 +34,7 @@ def offline_pages(monkeypatch):
     ("so:\n\n    y = x*\n\nthen x*", "so:\n\n::\n\n    y = x*\n\nthen x\\*"),
     ("so:\n    y = x*\nthen", "so:\n\n::\n\n    y = x*\n\nthen"),
     (">>> x * y\n6\n\na*", ">>> x * y\n6\n\na\\*"),
+    ("a\n\n==  ==\nx_  y\n==  ==\n\nb_", "a\n\n::\n\n    ==  ==\n    x_  y\n    ==  ==\n\nb\\_"),
     ("both:\n- a*\n  b\n- c", "both:\n\n- a\\*\n  b\n- c"),
     ("Parameters\n----------\nx : *float*", "Parameters\n----------\nx : *float*"),
 ])

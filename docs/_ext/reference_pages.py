@@ -49,39 +49,37 @@ def quick(gallery_conf, script_vars):
 # a docstring as reStructuredText
 
 def as_rst(text: str) -> str:
-    """Plain text with ``code``, - lists, >>> examples and indented formulas, so that reST shows what is written.
-
-    >>> as_rst("|x| is *big*:\\n\\n    y = x_\\n")
-    '\\\\|x\\\\| is \\\\*big\\\\*:\\n\\n::\\n\\n    y = x\\\\_\\n'
-    """
+    """Plain text with ``code``, - lists, >>> examples, tables and indented formulas, as reST that shows what is written."""
     if re.search(r"^-{3,}$|^:\w+", text, re.M):  # NumPy's sections: it is reST already
         return text
     lines: list[str] = []
-    kind = "text"  # what the paragraph is: text, list, example or formula
+    before = "text"
     for line in text.split("\n"):
-        blank, indented = not line.strip(), line.startswith(" ")
-        after_blank = not lines or not lines[-1].strip()
-        if blank:
-            kind = kind if kind == "formula" else "list" if kind == "list" else "text"
+        new = not lines or not lines[-1]  # a paragraph begins here
+        kind = _kind(line, before)
+        if kind in ("formula", "table") and kind != before:
+            lines += [*([] if new else [""]), "::", ""]
+        elif kind != before and not new and line:
             lines.append("")
-            continue
-        if line.startswith(">>>"):
-            kind = "example"
-        elif kind == "example":
-            pass
-        elif line.startswith(("- ", "1. ")) or re.match(r"\d+\. ", line):
-            if kind != "list" and not after_blank:
-                lines.append("")
-            kind = "list"
-        elif not indented:
-            if kind == "formula" and not after_blank:
-                lines.append("")
-            kind = "text"
-        elif kind == "text":
-            lines += ([] if after_blank else [""]) + ["::", ""]
-            kind = "formula"
-        lines.append(line if kind in ("example", "formula") else _escaped(line))
+        shown = _escaped(line) if kind in ("text", "list") else line
+        lines.append("    " + line if kind == "table" and line else shown)
+        before = kind
     return "\n".join(lines)
+
+
+def _kind(line, before):
+    """What a line of a docstring belongs to: text, list, example, formula or table."""
+    if not line:
+        return before if before in ("list", "formula") else "text"
+    if line.startswith(">>>") or before == "example":
+        return "example"
+    if re.fullmatch(r"=+( +=+)+", line) or before == "table":
+        return "table"
+    if re.match(r"- |\d+\. ", line):
+        return "list"
+    if line.startswith(" "):
+        return before if before in ("list", "formula") else "formula"
+    return "text"
 
 
 def _escaped(line):
