@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "minitorch"
 author = "the minitorch authors"
 release = version = minitorch.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon",
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary",
               "sphinx_gallery.gen_gallery", "inline_svg", "offline_pages", "reference_pages"]
 default_role = "code"
 exclude_patterns = ["_build"]
@@ -24,7 +24,7 @@ myst_heading_anchors = 3
 autosummary_generate = False
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
-maximum_signature_line_length = 80
+maximum_signature_line_length = 100
 toc_object_entries = False
 
 sphinx_gallery_conf = {
