@@ -38,6 +38,9 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "min_reported_time": 1000,
     "write_computation_times": False,
+    "default_thumb_file": str(Path(__file__).parent / "_static" / "numbers.svg"),
+    "notebook_extensions": set(),
+    "show_signature": False,
     "download_all_examples": False,
 }
 
