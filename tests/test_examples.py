@@ -1,21 +1,208 @@
-"""Every example runs alone, as a reader would run it."""
+"""Every example runs alone, as a reader would run it, and prints the numbers that can be worked out by hand."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.image
+import numpy as np
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+# What each example must print: whole lines, with single spaces; or a pattern and what must hold of the numbers it finds.
+PRINTED = {
+    "01_chain_rule_by_hand": [
+        "loss = (2 · 3 + 1 − 5)² = 4",
+        "d(loss)/d(w) by hand 12.0 by machine 12.0",
+        "d(loss)/d(x) by hand 8.0 by machine 8.0",
+        "d(loss)/d(b) by hand 4.0 by machine 4.0",
+        "w grows by 0.001: the loss grows by 0.012009, about 12 · 0.001",
+    ],
+    "02_your_own_op": [
+        "gradcheck: WrongSwoosh: the gradient of 'x' is wrong (WrongSwoosh.backward)",
+        "The right one: True",
+        "2 · swoosh(1) = 1.5232 its slope 2.3631",
+    ],
+    "03_broadcasting": [
+        "dx = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]] dy itself",
+        "drow = [5.0, 7.0, 9.0] dy added over the 2 rows: 1+4, 2+5, 3+6",
+        "dcolumn = [[6.0], [15.0]] dy added over the 3 columns: 1+2+3, 4+5+6",
+        "product: drow = [17.0, 29.0, 45.0] dy · x over the rows: 1·1+4·4, 2·2+5·5, 3·3+6·6",
+        "the engine: ForgetfulAdd.backward: the gradient of input 1 has shape (2, 3), the input has (3,). "
+        "A gradient has its input's shape; sum over broadcast axes.",
+        "wrong: (3, 3) errors, mean square 1.333",
+        "right: (3,) errors, mean square 0.000",
+    ],
+    "04_softmax_and_cross_entropy": [
+        "probabilities p 0.6652 0.2447 0.0900",
+        "loss = −ln 0.6652 = 0.4076",
+        "gradient of z -0.3348 0.2447 0.0900",
+        "p − y -0.3348 0.2447 0.0900",
+        "softmax, then log loss inf gradient [nan, nan, nan]",
+        "F.cross_entropy loss 200.0 gradient [-1.0, 1.0, 0.0]",
+        "no idea among 10: loss 2.3026 ln 10 = 2.3026",
+    ],
+    "05_layer_norm": [
+        "mean 116.67 std 62.36",
+        "LayerNorm by hand -0.267 1.336 -1.069",
+        "nn.LayerNorm(3) -0.267 1.336 -1.069",
+        "x distance 3rd to 1st 50.000 1st to 2nd 100.000 ratio 0.50",
+        "the texts' result distance 3rd to 1st 0.000 1st to 2nd 2.100 ratio 0.00",
+        "LN of [100, 200, 100] -0.707 1.414 -0.707",
+        "LN of [120, 210, 55] -0.131 1.285 -1.154",
+        "dx by hand, times 1000 10.309 -3.436 -6.872",
+        "dx by backward() 10.309 -3.436 -6.872",
+    ],
+    "06_residual_connection": [
+        "x + f(x) 0.30 0.30 -0.20",
+        "around the layer: dy 1.00 2.00 3.00",
+        "through the layer: 0.5 · dy 0.50 1.00 1.50",
+        "both: 1.5 · dy 1.50 3.00 4.50",
+        "plain gradient after 20 layers 1e-20 by hand 0.1^20 = 1e-20",
+        "residual gradient after 20 layers 6.7 by hand 1.1^20 = 6.7",
+        "x = x + x gradient after 20 layers 1e-14 by hand 0.2^20 = 1e-14",
+    ],
+    "07_deep_stacks": [
+        "plain 50688 parameters = 48 · (32 · 32 + 32)",
+        "residual 50688 parameters = 48 · (32 · 32 + 32)",
+        (r"^plain gradient .* ratio 10\^(\S+)$", lambda ratio: -12 < ratio < -10),            # 47 · log10(1/√3) = −11.2
+        (r"^residual gradient .* ratio 10\^(\S+)$", lambda ratio: -0.5 < ratio < 0.5),
+        (r"measured (\S+) theory 1/√3 = (\S+)", lambda each: abs(each[0] - each[1]) < 0.02 and each[1] == 0.577),
+        (r"^plain loss after 30 steps (\S+) best constant answer (\S+)", lambda each: each[0] > each[1] - 0.01),
+        (r"^residual loss after 30 steps (\S+) best constant answer (\S+)", lambda each: each[0] < 0.6 * each[1]),
+    ],
+    "08_pre_norm_and_post_norm": [
+        "pre-norm of the gradient, 1.00000 arrives on the direct path",
+        (r"^post-norm of the gradient, (\S+) arrives", lambda share: abs(share / 2 ** -12 - 1) < 0.1),
+        "by hand: (1/√2)^24 = 0.00024",
+        (r"^pre-norm loss at first \S+ after 60 steps (\S+)", lambda loss: loss < 1.5),
+        (r"^post-norm loss at first \S+ after 60 steps (\S+)", lambda loss: loss > 2.2),
+    ],
+    "09_attention_and_masks": [
+        "weights word 0: 0.401 0.198 0.401",                                # e^0.707 = 2.028, 1, 2.028 out of 5.056
+        "output word 0: 20.000",
+        "in one op word 0: 20.000",
+        "causal: weights word 0: 1.000 0.000 0.000",
+        "causal: output word 0: 10.000",
+        "padding: output word 0: 13.302",
+        "−10⁹: weights word 0: 0.333 0.333 0.333",
+        "ours: output word 0: 0.000",
+        "gradient of the row that may look nowhere: [0.0, 0.0]",
+        (r"^q · k standard deviation (\S+) largest weight (\S+)", lambda each: 7 < each[0] < 9 and each[1] > 0.75),
+        (r"^q · k / √64 standard deviation (\S+) largest weight (\S+)", lambda each: 0.9 < each[0] < 1.1 and each[1] < 0.3),
+    ],
+    "10_multi_head": [
+        "right (2, 3, 2) wrong (2, 3, 2)",
+        "right, head 0: [[0, 1], [10, 11], [20, 21]] features 0 and 1 of every word",
+        "wrong, head 0: [[0, 1], [2, 3], [10, 11]] all of word 0, half of word 1",
+        "right:\nword 0 sees [0]\nword 1 sees [0, 1]\nword 2 sees [0, 1, 2]",
+        "no transpose in front and behind:\nword 0 sees [0]\nword 1 sees [0, 1]\nword 2 sees [1, 2]",
+        "no transpose behind:\nword 0 sees [0, 1]\nword 1 sees [0, 1, 2]\nword 2 sees [0, 1, 2]",
+        *(f"heads {h} features of each {8 // h} parameters 288" for h in (1, 2, 4, 8)),
+        "one head word 0: 0.978 word 1: 0.011 word 2: 0.011",                           # 18/√4 against 9/√4
+        "head 0 of two word 0: 0.500 word 1: 0.500 word 2: 0.001",
+        "head 1 of two word 0: 0.500 word 1: 0.001 word 2: 0.500",
+    ],
+    "11_feed_forward": [
+        (r"between two layers and one: (\S+)", lambda difference: difference < 1e-5),
+        "numbers in two layers: 512 in the one: 64",
+        "0 0 0 -1 0 0 0",
+        "0 1 1 0 1 0 1",
+        "1 0 1 0 1 0 1",
+        "1 1 2 1 2 1 0",
+        "one linear layer, trained: [0.5, 0.5, 0.5, 0.5]",
+        "gradient of W₁ from input [1, 0]: [[1.0, 0.0], [0.0, 0.0]]",
+        "parameters: 552 = 288 + 264",
+        "shuffled words, shuffled outputs: True",
+    ],
+    "12_softmax_projection": [
+        "you 0.693 2.0 0.10",
+        "cats 2.773 16.0 0.80",
+        "dogs 0.000 1.0 0.05",
+        "(rest) 0.000 1.0 0.05",
+        "the sum 20.0 1.00",
+        "greedy choice: cats",
+        "p − y: [0.1, -0.2, 0.05, 0.05]",
+        "db: [0.1, -0.2, 0.05, 0.05]",
+        "dW: [[0.069, 0.1], [-0.139, -0.2], [0.035, 0.05], [0.035, 0.05]] (p − y) times [0.693, 1]",
+        "dx: [-0.7, 0.0] 0.1 · 1 − 0.2 · 4 = −0.7",
+        (r"^gradient from projection \[ ?(\S+)", lambda first: first == 0.032),
+        (r"^gradient from embedding \[ ?(\S+)", lambda first: first == -0.221),
+        (r"^gradient from both \[ ?(\S+)", lambda first: first == -0.189),
+        "numbers saved by tying 50,000 words with 512 features: 25,600,000",
+        (r"loss (\S+) gradient norm (\S+) memory (\S+) MB",
+         lambda whole, chunked: whole[:2] == chunked[:2] and chunked[2] < 100 < 262 <= whole[2]),   # 131 MB, twice
+    ],
+    "13_batch_norm_or_layer_norm": [
+        "BatchNorm: columns have mean 0 [ -1.22 -1.22 1.02] [ 0.00 1.22 0.34] [ 1.22 0.00 -1.36]",
+        "LayerNorm: rows have mean 0 [ -1.22 0.00 1.22] [ -1.22 1.22 0.00] [ 0.00 1.22 -1.22]",
+        "BatchNorm of word 0, after [ -0.74 -0.78 1.02]",
+        "LayerNorm of word 0, after [ -1.22 0.00 1.22]",
+        "BatchNorm: gradient of output [0, 0] [ 0.20 0.00 0.00] [ -0.41 0.00 0.00] [ 0.20 0.00 0.00]",
+        "LayerNorm: gradient of output [0, 0] [ 0.07 -0.14 0.07] [ 0.00 0.00 0.00] [ 0.00 0.00 0.00]",
+        "BatchNorm, 1 filling words [ -0.45 -0.17 1.30] [ 0.45 1.18 0.65] [ 1.34 0.51 -0.97]",
+        "LayerNorm, 5 filling words [ -1.22 0.00 1.22] [ -1.22 1.22 0.00] [ 0.00 1.22 -1.22]",
+        "BatchNorm of a single word [ 0.00 0.00 0.00]",
+        "LayerNorm of a single word [ -1.22 0.00 1.22]",
+    ],
+    "14_a_whole_block": [
+        "Square got 0.1768\n0.3006 for y",                                              # √32 / 32
+        "Add block got 0.3006\n0.3006 for a\n0.3006 for feed_forward",
+        "Add block got 0.3073\n0.3073 for x\n0.3073 for attended",
+        "Attention block.attn got 0.1948\n0.0834 for q\n0.0859 for k\n0.1952 for v",
+        (r"^Linear block.attn got (\S+)$", lambda got: got == round(np.hypot(np.hypot(0.0834, 0.0859), 0.1952), 4)),
+        (r"^(?:from Add|from LayerNorm|their sum|x.grad) (\S+) (\S+)",
+         lambda around, through, total, grad: total == grad and np.allclose(np.add(around, through), total, atol=1.01e-4)),
+        "13 of 13 recorded gradients equal .grad exactly",
+    ],
+}
+
+
+def run(path, folder, *options):
+    return subprocess.run([sys.executable, "-W", "error", str(path), "--quick", *options], cwd=folder, capture_output=True,
+                          text=True, timeout=300)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
-def test_example(path, tmp_path):
-    run = subprocess.run([sys.executable, "-W", "error", str(path), "--quick"], cwd=tmp_path, capture_output=True, text=True,
-                         timeout=300)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip(), "an example ends in numbers or a picture"
+def test_example_prints_the_right_numbers(path, tmp_path):
+    draws = "--save" in path.read_text(encoding="utf-8")
+    result = run(path, tmp_path, *(["--save", "picture.png"] if draws else []))
+    assert result.returncode == 0, result.stderr
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    for expected in PRINTED[path.stem]:
+        if isinstance(expected, str):
+            assert f"\n{expected}\n" in "\n".join(["", *lines, ""]), f"not printed: {expected}\n\n{result.stdout}"
+        else:
+            pattern, holds = expected
+            found = [match for line in lines for match in re.findall(pattern, line)]
+            assert found, f"nothing printed looks like {pattern}\n\n{result.stdout}"
+            numbers = [tuple(map(float, each)) if isinstance(each, tuple) else float(each) for each in found]
+            assert holds(*numbers), f"{pattern} found {numbers}"
+    assert [p.name for p in tmp_path.iterdir()] == ["picture.png"] * draws
+    if draws:
+        picture = matplotlib.image.imread(tmp_path / "picture.png")
+        drawn = (picture[..., :3] != 1).any(-1)
+        assert 0.01 < np.mean(drawn) < 0.9 and len(np.unique(picture[..., :3].reshape(-1, 3), axis=0)) > 50
 
 
-def test_there_are_examples():
-    assert EXAMPLES
+def test_every_example_is_numbered_and_has_its_numbers():
+    assert [int(path.name[:2]) for path in EXAMPLES] == list(range(1, len(EXAMPLES) + 1))
+    assert list(PRINTED) == [path.stem for path in EXAMPLES]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_example_is_a_page_of_the_gallery(path):
+    text = path.read_text(encoding="utf-8")
+    title, line, empty, *_ = ast.get_docstring(ast.parse(text)).split("\n")
+    assert line == "=" * len(title) and not empty
+    assert f"Run it: ``python examples/{path.name}``" in text
+    *_, last = text.split("\n# %%\n")
+    assert last.startswith("# **Try this:** ") and "# **Read on:** " in last
+    pages = re.findall(r":doc:`(?:[^`<]*<)?([^`>]+)>?`", last)
+    assert pages, "name a page to read on"
+    for page in pages:
+        assert (ROOT / "docs" / f"{page.lstrip('/')}.md").exists(), page

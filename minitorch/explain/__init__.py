@@ -3,12 +3,15 @@
 >>> from minitorch import explain
 """
 
+from .finite import NotFiniteError, nan_watch
+from .into import Line, into
+from .probe import Probe, probe
 from .recorder import record
 from .script import PROGRAMS, program, record_script
 from .trace import Arrival, Place, Step, Summary, Trace, Value
+from .why import Part, Why, why
 
 __all__ = [
-    "Arrival", "Place", "Step", "Summary", "Trace", "Value",
-    "record",
-    "PROGRAMS", "program", "record_script",
+    "Arrival", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place", "Probe", "Step", "Summary", "Trace", "Value",
+    "Why", "into", "nan_watch", "probe", "program", "record", "record_script", "why",
 ]

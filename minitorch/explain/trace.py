@@ -219,28 +219,28 @@ class Trace:
     # -----------------------------------------------------------------------------------------------------------------
     # computing it again
 
-    def call(self, step: Step, inputs: dict[Value, np.ndarray] | None = None, dtype=np.float64, backend="reference"):
-        """One recorded op forward again: the op instance, with what it saved, and its outputs as arrays.
+    def call(self, step: Step, changed: dict[Value, np.ndarray] | None = None, *, dtype=np.float64, needs=None, only=None):
+        """One recorded op forward again, with the reference kernels: the op instance, with what it saved, and its outputs.
 
-        ``inputs`` replaces the recorded numbers of some inputs. Floating-point arrays are computed with in ``dtype``.
+        ``changed`` replaces the numbers of some inputs (where ``only`` is given, at those places alone).
+        Floating-point arrays are cast to ``dtype``. ``needs`` lists the inputs whose gradients will be wanted.
         """
-        changed = inputs or {}
         arrays = []
-        for x in step.inputs:
+        for k, x in enumerate(step.inputs):
             if isinstance(x, Value):
-                x = changed[x] if x in changed else _whole(x, "compute with it again")
+                x = changed[x] if changed and x in changed and (only is None or k in only) else _whole(x)
             elif isinstance(x, Summary):
-                raise ValueError(f"{step.op}: an argument of shape {x.shape} was too large to keep; record with keep=10**8")
+                raise ValueError(f"{step.op}: an argument of shape {x.shape} was too large to keep. Record with "
+                                 f"keep={x.size} or more.")
             arrays.append(x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x)
         fn = step.fn()
-        fn.needs = tuple(step.needs) if any(step.needs) else (False,) * len(arrays)
+        fn.needs = tuple(step.needs) if needs is None else tuple(k in needs for k in range(len(arrays)))
         fn.parents = tuple([x if need else None for x, need in zip(step.inputs, fn.needs)])
         fn.outputs = len(step.outputs)
-        with kernels.use(backend), kernels.quiet():
+        with kernels.use("reference"), kernels.quiet():
             fn.k = kernels.backend(next(a for a, x in zip(arrays, step.inputs) if isinstance(x, Value)))
             outputs = fn.forward(*arrays, **step.settings)
-        outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
-        return fn, [np.asarray(y) for y in outputs]
+        return fn, [np.asarray(y) for y in (outputs if isinstance(outputs, (tuple, list)) else (outputs,))]
 
     def vjp(self, fn, dys: list) -> list:
         """Backward of an op instance that `call` returned: one gradient or None per input."""
@@ -261,15 +261,15 @@ class Trace:
         now = dict(changed)
         for step in self.forward:
             if any(isinstance(x, Value) and x in now for x in step.inputs):
-                _, outputs = self.call(step, now, dtype)
+                _, outputs = self.call(step, now, dtype=dtype)
                 for value, array in zip(step.outputs, outputs):
                     if value not in changed:
                         now[value] = array
         return now
 
 
-def _whole(value: Value, purpose: str) -> np.ndarray:
+def _whole(value: Value) -> np.ndarray:
     if not value.kept:
-        raise ValueError(f"{value.name} {value.shape} was too large to keep, so one cannot {purpose}. "
+        raise ValueError(f"{value.name} {value.shape} was too large to keep, and nothing can be computed with it again. "
                          f"Record with keep={value.array.size} or more.")
     return value.array

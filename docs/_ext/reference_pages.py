@@ -1,0 +1,239 @@
+"""The reference pages, written from the code at each build: what exists is on them, and nothing else.
+
+- a page for each namespace, its functions and classes grouped as their files are
+- the formulas of every op, from the docstring that the explain tools show, too
+- the kernels and their calling convention
+- the commands and their options
+
+Docstrings here are plain text with examples. `as_rst` shows them as they stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+from types import ModuleType
+
+import minitorch
+from minitorch import cli, kernels, ops
+from minitorch.autograd import Function
+
+__all__ = ["as_rst", "commands_page", "formulas", "formulas_page", "names_of", "quick", "setup"]
+
+OUT = Path(__file__).parent.parent / "api" / "generated"
+NAMESPACES = {  # page → its namespaces
+    "tensors": ["minitorch"],
+    "nn": ["minitorch.nn"],
+    "functional": ["minitorch.nn.functional", "minitorch.nn.init", "minitorch.nn.utils"],
+    "optim": ["minitorch.optim", "minitorch.optim.lr_scheduler"],
+    "autograd": ["minitorch.autograd", "minitorch.gradcheck"],
+    "explain": ["minitorch.explain"],
+}
+TITLES = {"tensors": "minitorch: tensors and their functions", "nn": "minitorch.nn: layers",
+          "functional": "minitorch.nn.functional, init and utils", "optim": "minitorch.optim: optimisers",
+          "autograd": "minitorch.autograd and gradcheck", "explain": "minitorch.explain: look inside"}
+FORMULAS = re.compile(r"^Forward .*?(?=^Derived)", re.M | re.S)
+DERIVED = re.compile(r"^Derived in docs/(\S+)\.md", re.M)
+
+
+def quick(gallery_conf, script_vars):
+    """The command line of the examples while the gallery runs them."""
+    return ["--quick"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# a docstring as reStructuredText
+
+def as_rst(text: str) -> str:
+    """Plain text with ``code``, - lists, >>> examples and indented formulas, so that reST shows what is written.
+
+    >>> as_rst("|x| is *big*:\\n\\n    y = x_\\n")
+    '\\\\|x\\\\| is \\\\*big\\\\*:\\n\\n::\\n\\n    y = x\\\\_\\n'
+    """
+    if re.search(r"^-{3,}$|^:\w+", text, re.M):  # NumPy's sections: it is reST already
+        return text
+    lines: list[str] = []
+    kind = "text"  # what the paragraph is: text, list, example or formula
+    for line in text.split("\n"):
+        blank, indented = not line.strip(), line.startswith(" ")
+        after_blank = not lines or not lines[-1].strip()
+        if blank:
+            kind = kind if kind == "formula" else "list" if kind == "list" else "text"
+            lines.append("")
+            continue
+        if line.startswith(">>>"):
+            kind = "example"
+        elif kind == "example":
+            pass
+        elif line.startswith(("- ", "1. ")) or re.match(r"\d+\. ", line):
+            if kind != "list" and not after_blank:
+                lines.append("")
+            kind = "list"
+        elif not indented:
+            if kind == "formula" and not after_blank:
+                lines.append("")
+            kind = "text"
+        elif kind == "text":
+            lines += ([] if after_blank else [""]) + ["::", ""]
+            kind = "formula"
+        lines.append(line if kind in ("example", "formula") else _escaped(line))
+    return "\n".join(lines)
+
+
+def _escaped(line):
+    parts = re.split(r"(``.+?``|`[^`]+`)", line)
+    return "".join(part if part.startswith("`") else re.sub(r"([*_|`\\])", r"\\\1", part) for part in parts)
+
+
+def _process(app, what, name, obj, options, lines):
+    text = "\n".join(lines)
+    if FORMULAS.search(text):
+        text = as_rst(text[:FORMULAS.search(text).start()]) + "\n\n" + formulas(text)
+    else:
+        text = as_rst(text)
+    lines[:] = text.split("\n")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the pages
+
+def names_of(module: ModuleType) -> list[str]:
+    """The public names of a namespace: functions and classes, no modules and no constants."""
+    names = getattr(module, "__all__", None) or [name for name in dir(module) if not name.startswith("_")]
+    things = {name: getattr(module, name, None) for name in names}
+    return [name for name, thing in things.items() if inspect.isroutine(thing) or inspect.isclass(thing)]
+
+
+def _namespace(name):
+    module = importlib.import_module(name)
+    groups: dict[str, list[str]] = {}
+    for member in names_of(module):
+        home = getattr(module, member).__module__ or name
+        if home.startswith("minitorch"):
+            groups.setdefault(home, []).append(member)
+    for home in sorted(groups, key=_place):
+        if len(groups) > 1:
+            yield from _heading(f"{_summary(importlib.import_module(home))}", "-")
+        yield from _table(name, groups[home])
+        for member in groups[home]:
+            yield from _entry(name, member, getattr(module, member))
+
+
+def _place(home):
+    """Families in the order in which the engine is built."""
+    order = ["minitorch.tensor", "minitorch.creation", "minitorch.random", "minitorch.autograd", "minitorch.ops.", ""]
+    return next(i for i, start in enumerate(order) if home.startswith(start)), home
+
+
+def _table(namespace, members):
+    yield from [".. autosummary::", "   :nosignatures:", ""]
+    yield from [f"   ~{namespace}.{member}" for member in members]
+    yield ""
+
+
+def _entry(namespace, member, thing):
+    if not inspect.isclass(thing):
+        yield from [f".. autofunction:: {namespace}.{member}", ""]
+        return
+    yield from [f".. autoclass:: {namespace}.{member}"]
+    own = [n for n, value in vars(thing).items() if not n.startswith("_") and getattr(
+        value, "__module__", thing.__module__) == thing.__module__ and (inspect.getdoc(value) and (
+            inspect.isroutine(value) or isinstance(value, property))) and n != "forward"]
+    if own:
+        yield f"   :members: {', '.join(own)}"
+    yield ""
+    if thing is minitorch.Tensor:
+        yield from _methods()
+
+
+def _methods():
+    """The methods that are functions of the same name."""
+    names = [n for n, value in vars(minitorch.Tensor).items() if not n.startswith("_") and inspect.isfunction(value)
+             and value.__module__ != "minitorch.tensor" and hasattr(minitorch, n)]
+    yield from ["Also methods are the functions described below: ``x.sum(0)`` is ``minitorch.sum(x, 0)``.", ""]
+    yield ", ".join(f":func:`{n} <minitorch.{n}>`" for n in sorted(names)) + "."
+    yield ""
+
+
+def formulas(docstring: str) -> str:
+    """The five headings of an op's docstring, as they stand, and a link to the derivation."""
+    text = FORMULAS.search(docstring)[0].rstrip()
+    page = DERIVED.search(docstring)
+    block = ".. code-block:: text\n\n" + "\n".join("   " + line if line else "" for line in text.split("\n"))
+    return block + (f"\n\nDerived in :doc:`/{page[1]}`.\n" if page else "\n")
+
+
+def formulas_page():
+    yield from ["Every op of the engine: what it computes, what its backward computes, what it keeps in between.",
+                "Each is a class; these lines are its docstring, and the stepper shows them when it stops there.", ""]
+    for family in sorted(module.name for module in pkgutil.iter_modules(ops.__path__)):
+        module = importlib.import_module(f"minitorch.ops.{family}")
+        nodes = [thing for thing in vars(module).values() if inspect.isclass(thing) and issubclass(thing, Function)
+                 and thing.__module__ == module.__name__ and FORMULAS.search(inspect.getdoc(thing) or "")]
+        if nodes:
+            yield from _heading(family, "-")
+        for node in nodes:
+            docstring = inspect.getdoc(node)
+            yield from _heading(node.__name__, "~")
+            yield from [as_rst(docstring[:FORMULAS.search(docstring).start()]), "", formulas(docstring), ""]
+
+
+def _kernels():
+    yield from [as_rst(inspect.getdoc(kernels)), ""]
+    for family in sorted(kernels.reference.__dict__):
+        module = getattr(kernels.reference, family)
+        if inspect.ismodule(module) and getattr(module, "__all__", None) and not family.startswith("_"):
+            yield from _heading(family, "-")
+            yield from [as_rst(inspect.getdoc(module) or ""), "", ".. code-block:: text", ""]
+            yield from [f"   {name}{inspect.signature(getattr(module, name))}" for name in module.__all__]
+            yield ""
+
+
+def commands_page():
+    for name, summary in cli.COMMANDS.items():
+        module = importlib.import_module(f"minitorch.cli.{name.replace('-', '_')}")
+        parser = argparse.ArgumentParser(f"minitorch {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
+        module.arguments(parser)
+        yield from _heading(f"minitorch {name}", "-")
+        yield from [_escaped(f"{summary[0].upper()}{summary[1:]}."), "", ".. code-block:: text", ""]
+        yield from ["   " + line if line else "" for line in parser.format_help().split("\n")]
+        yield ""
+
+
+def _heading(text, underline):
+    return [_escaped(text), underline * (len(_escaped(text)) + 1), ""]
+
+
+def _summary(module):
+    return (inspect.getdoc(module) or module.__name__).split("\n")[0].rstrip(".").replace("``", "")
+
+
+def _write(app):
+    OUT.mkdir(exist_ok=True)
+    pages = {page: (TITLES[page], [line for name in names for line in _part(name, len(names) > 1)])
+             for page, names in NAMESPACES.items()}
+    pages["formulas"] = "Every op's formulas", formulas_page()
+    pages["kernels"] = "minitorch.kernels: the arithmetic", _kernels()
+    pages["commands"] = "The minitorch command", commands_page()
+    for name, (title, lines) in pages.items():
+        text = "\n".join([*_heading(title, "="), *lines])
+        path = OUT / f"{name}.rst"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def _part(name, several):
+    if several:
+        yield from _heading(name, "^")
+    yield from _namespace(name)
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.connect("builder-inited", _write)
+    app.connect("autodoc-process-docstring", _process, priority=600)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
