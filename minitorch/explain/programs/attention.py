@@ -11,8 +11,9 @@ v = torch.tensor([[[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]]], requires_grad=True)
 # Causal: no word looks at a later one. The first can only look at itself, so its output is its own value.
 y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
-# Some loss. The second feature of the last word counts double.
-loss = (y * torch.tensor([[1.0, -1.0], [0.5, 1.0], [1.0, 2.0]])).sum()
+# Some loss: a weighted sum. The weights are what will arrive at y as its gradient.
+weights = torch.tensor([[1.0, -1.0], [0.5, 1.0], [1.0, 2.0]])
+loss = (y * weights).sum()
 loss.backward()
 
 print("y", y.tolist()[0][0])

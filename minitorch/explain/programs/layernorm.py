@@ -10,8 +10,9 @@ beta = torch.tensor([0.0, 0.0, 0.0], requires_grad=True)        # the shift, lea
 # The mean is 116.67 and the standard deviation 62.36: y is [-0.267, 1.336, -1.069].
 y = F.layer_norm(x, (3,), gamma, beta)
 
-# Some loss: these weights are what arrives at y as its gradient.
-loss = (y * torch.tensor([1.0, 2.0, 3.0])).sum()
+# Some loss: a weighted sum. The weights are what will arrive at y as its gradient.
+weights = torch.tensor([1.0, 2.0, 3.0])
+loss = (y * weights).sum()
 loss.backward()
 
 # Adding a constant to all of x changes nothing in y, so the gradient of x adds up to 0.

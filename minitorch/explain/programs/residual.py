@@ -12,7 +12,8 @@ f = torch.relu(x @ w)
 
 # The input goes around f, unchanged.
 y = x + f
-loss = (y * torch.tensor([[1.0, 2.0, 3.0]])).sum()
+weights = torch.tensor([[1.0, 2.0, 3.0]])
+loss = (y * weights).sum()      # some loss: a weighted sum
 
 # What arrives at y goes to x directly, and once more through f. Where relu shut f off, the direct path still delivers.
 loss.backward()

@@ -15,8 +15,9 @@ surprise = -torch.log(p[0, 1])
 # Then in one op, as models do it. Both losses are the same number.
 loss = F.cross_entropy(logits, right)
 
-# Both send p − y to the logits, where y is 1 for the right word and 0 for the others; halves, so that they add up to it.
-(0.5 * surprise + 0.5 * loss).backward()
+# Both send p − y to the logits, where y is 1 for the right word and 0 for the others. Half of each makes one of it.
+total = 0.5 * surprise + 0.5 * loss
+total.backward()
 
 print("loss", surprise.item(), "and", loss.item())
 for word, probability, gradient in zip(words, p.tolist()[0], logits.grad.tolist()[0]):

@@ -1,0 +1,498 @@
+"""What the stepper shows at each stop: the line, the formula, the numbers; in backward, where each gradient goes.
+
+With this file one can
+
+- tell one step            `Teller.stop`: the whole page of a step, as lines of text
+- tell a value             `Teller.value`: its numbers, where it comes from, and its gradient, part by part
+- tell the way             `Teller.where`: the calls that led here; `Teller.graph`: every op, and where we are
+- tell the result          `Teller.leaves`: what stands in each leaf's ``.grad``
+- tell it all              `transcript`
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
+
+import numpy as np
+
+from minitorch.explain.show import Paint, block, inline, number, statistics
+from minitorch.explain.trace import Place, Step, Summary, Trace, Value
+from minitorch.explain.why import why
+
+__all__ = ["Teller", "ordinal", "transcript"]
+
+_GREEK = {"gamma": "γ", "beta": "β", "alpha": "α", "lambda_": "λ"}
+_MOVES = {"Reshape", "Permute", "Transpose", "Split", "Unbind", "Expand", "Squeeze", "Unsqueeze", "Chunk", "View"}
+
+
+class Teller:
+    """Writes about a trace. Every method returns lines."""
+
+    def __init__(self, trace: Trace, width: int = 100, paint: Callable[..., str] | None = None):
+        self.trace, self.width = trace, max(60, width)
+        self.paint = paint or (lambda text, *styles: text)
+        self.parts: dict[tuple[Value, int], list[tuple[Step, int]]] = {}    # what arrived at a value in one backward run
+        for step in trace.backward:
+            for k, gradient in enumerate(step.gradients):
+                if gradient is not None:
+                    self.parts.setdefault((step.inputs[k], step.run), []).append((step, k))
+        self.runs = max((step.run for step in trace.backward), default=0)
+        self.round = {}                             # of each forward step: the backward run that comes after it, or 0
+        run = 0
+        for step in reversed(trace.steps):
+            if step.phase == "backward":
+                run = step.run
+            self.round[step] = run
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # one step
+
+    def stop(self, step: Step) -> list[str]:
+        """A step's page."""
+        lines = [self._header(step), *self._source(step), ""]
+        lines += self._forward(step) if step.phase == "forward" else self._backward(step)
+        return lines
+
+    def phase(self, step: Step) -> str:
+        """"forward", or "backward run 2" where there are several."""
+        if self.runs < 2:
+            return step.phase
+        return f"{step.phase} run {self.round[step]}" if self.round[step] else step.phase
+
+    def _header(self, step):
+        colour = "cyan" if step.phase == "forward" else "yellow"
+        left = f"━━ step {step.index + 1} of {len(self.trace)} ━━ {self.phase(step)} ━━ {step.op} "
+        right = f" {step.module} ━━" if step.module else ""
+        return self.paint(left + "━" * max(2, self.width - len(left) - len(right)) + right, "bold", colour)
+
+    def _source(self, step):
+        place = step.place
+        if place is None:
+            return ["  (typed at a prompt)"]
+        lines = [f"  {str(place) + '  ':<16}{self.paint(place.source, 'bold')}"]
+        if mark := underline(place):
+            lines.append(" " * max(18, len(str(place)) + 4) + self.paint(mark, "green"))
+        inner = step.places[0]
+        if inner is not place:
+            lines.append(self.paint(f"  {str(inner) + '  ':<16}{inner.source}   (inside {step.module or 'minitorch'})", "dim"))
+        return lines
+
+    def _forward(self, step):
+        lines = self._title(step) + self._formula(step.text["Forward"]) + [""]
+        rows = []
+        for k, (symbol, x) in enumerate(zip(input_symbols(step), step.inputs)):
+            if x is not None:
+                rows.append(("in" if not rows else "", symbol, x.name if isinstance(x, Value) else "", x, self._origin(x, k)))
+        for name, setting in step.settings.items():
+            rows.append(("with" if not any(row[0] == "with" for row in rows) else "", name, "", setting, ""))
+        for slot, (symbol, y) in enumerate(zip(output_symbols(step), step.outputs)):
+            note = "" if y.requires_grad or y.array.dtype.kind != "f" else "no gradient will be computed"
+            rows.append(("out" if not slot else "", symbol, y.name, y, note))
+        lines += self._rows(rows, step.op in _MOVES)
+        return lines
+
+    def _backward(self, step):
+        lines = self._title(step) + self._formula(step.text["Forward"], "forward")
+        lines += self._formula(step.text["Backward"] or "(its backward is its own: it has no formula in its docstring)", "rule")
+        lines.append("")
+        symbols, ys = input_symbols(step), output_symbols(step)
+        rows = []
+        for slot, (y, dy) in enumerate(zip(step.outputs, step.dys)):
+            if dy is None and len(step.dys) > 1:
+                rows.append(("", "d" + ys[slot], f"{y.name}.grad", "nothing came in: nobody used it", ""))
+            elif dy is not None:
+                rows.append(("", "d" + ys[slot], f"{y.name}.grad", dy, self._arrived(step, y)))
+        rows[0] = ("came in", *rows[0][1:])
+        kept = self._kept(step, symbols, ys)
+        if kept:
+            rows += [("kept" if not i else "", *row) for i, row in enumerate(kept)]
+        lines += self._rows(rows, brief=("kept",) if step.op not in _MOVES else True)
+        first = True
+        for k, (symbol, x) in enumerate(zip(symbols, step.inputs)):
+            gradient = step.gradients[k] if k < len(step.gradients) else None
+            if gradient is not None:
+                lines += self._goes_out(step, k, symbol, x, gradient, first)
+                first = False
+            elif isinstance(x, Value) and x.array.dtype.kind == "f":
+                lines.append(self.paint(f"  {'':<9} {x.name} wants no gradient", "dim"))
+        return lines
+
+    def _title(self, step):
+        title = step.text["Title"] or f"{step.op}: an op of your own"
+        return [f"  {line.strip()}" for line in title.splitlines() if line.strip()]
+
+    def _formula(self, text, label=""):
+        lines = [f"    {label + '  ' if not i else '':<{len(label) + 2 if label else 0}}{line}"
+                 for i, line in enumerate(text.splitlines())]
+        pad = 9 if label else 0
+        lines = [f"    {label if not i else '':<{pad}}{line}" for i, line in enumerate(text.splitlines())]
+        return [self.paint(line, "magenta") for line in lines]
+
+    def _origin(self, x, k):
+        if not isinstance(x, Value):
+            return ""
+        if x.maker is not None:
+            return ""
+        return {"parameter": "a parameter", "buffer": "a buffer"}.get(x.kind, "") or \
+            ("a leaf that wants a gradient" if x.requires_grad else "")
+
+    def _kept(self, step, symbols, ys):
+        """What forward kept for this: (symbol, name, array, note)."""
+        known = {id(x.array): (s, x.name) for s, x in zip(symbols, step.inputs) if isinstance(x, Value)}
+        known |= {id(y.array): (s, y.name) for s, y in zip(ys, step.outputs)}
+        rows = []
+        for name, thing in step.saved.items():
+            if isinstance(thing, (np.ndarray, Summary)):
+                symbol, of = known.get(id(thing), (_GREEK.get(name, name), ""))
+                rows.append((symbol, of, thing, "from forward"))
+        return rows
+
+    def _arrived(self, step, y):
+        if step.root:
+            return f"backward() was called on {y.name}: if it grew by 1, it would grow by 1"
+        count = len(self.parts.get((y, step.run), ()))
+        return f"the sum of {count} parts" if count > 1 else ""
+
+    def _goes_out(self, step, k, symbol, x, gradient, first):
+        """One gradient that leaves: its numbers, and what it is added to."""
+        lines = self._rows([("goes out" if first else "", "d" + symbol, f"{x.name}.grad", gradient, "")], arrow="→")
+        worked = self._worked(step, k, x, gradient)
+        if worked:
+            lines.append(f"  {'':<9} {self.paint(worked, 'green')}")
+        parts = self.parts[x, step.run]
+        count, mine = len(parts), parts.index((step, k)) + 1
+        leaf = x.maker is None
+        if count > 1:
+            total = _sum(s.gradients[i] for s, i in parts[:mine])
+            text = f"{x.name}.grad: {ordinal(mine)} of {count} parts"
+            if mine == 1:
+                text += f", for {x.name} was used {count} times. The others come later and are added."
+                lines.append(f"  {'':<9} {text}")
+            else:
+                text += ". All of it now:" if mine == count else ". The sum so far:"
+                lines += self._numbers(f"  {'':<9} {text}", total)
+        if mine == count and leaf:
+            held = x.held if x.arrivals and x.arrivals[-1].step.run == step.run else None
+            if held is not None:
+                lines += self._numbers(f"  {'':<9} {x.name}.grad held this before:", held)
+                lines += self._numbers(f"  {'':<9} and now, with this added to it (zero_grad() would have emptied it):",
+                                       _sum([held, *(s.gradients[i] for s, i in parts)]))
+            else:
+                lines.append(self.paint(f"  {'':<9} {x.name} is a leaf: this stays in {x.name}.grad", "dim"))
+        return lines
+
+    def _worked(self, step, k, x, gradient):
+        """The rule with its numbers, for one element."""
+        if isinstance(gradient, Summary) or gradient.size > 300 or any(y.array.size > 300 for y in step.outputs) \
+                or not any(a.step is step for a in x.arrivals) or gradient.size == 0:
+            return ""
+        place = tuple(int(i) for i in np.unravel_index(np.abs(gradient).argmax(), gradient.shape))
+        try:
+            parts = [p for p in why(self.trace, f"{x.name}.grad", place).parts if p.step is step]
+        except ValueError:
+            return ""
+        if not parts or (len(parts) == 1 and len(parts[0].factors) == 1):
+            return ""
+        shown = [" × ".join(f"{label} ({number(n)})" for label, n in part.factors) for part in parts[:2]]
+        left = len(parts) - len(shown)
+        text = "  +  ".join(shown) + (f"  +  {left} more" if left else "")
+        index = f"[{', '.join(map(str, place))}]" if place else ""
+        text = f"{'largest: ' if place else ''}d{input_symbols(step)[k]}{index} = {text}"
+        return text if len(text) <= 2 * self.width else ""
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # rows of numbers
+
+    def _rows(self, rows, brief=False, arrow="="):
+        """(role, symbol, name, thing, note) each; ``brief``: shapes and statistics only, of all or of these roles."""
+        labels = [f"{symbol} {arrow} {name}" if name and name != symbol else symbol for _, symbol, name, _, _ in rows]
+        wide = min(max(map(len, labels), default=0), 34)
+        lines, role = [], ""
+        for (new, _, _, thing, note), label in zip(rows, labels):
+            role = new or role
+            head = f"  {self.paint(f'{new:<9}', 'bold')} {label:<{wide}}  "
+            used = 2 + 9 + 1 + max(wide, len(label)) + 2
+            array = thing.array if isinstance(thing, Value) else thing
+            note = self.paint(f"   {note}", "dim") if note else ""
+            if not isinstance(array, (np.ndarray, Summary)):
+                lines.append(f"{head}{_setting(array)}{note}")
+                continue
+            text = inline(array, self.width - used - 14)
+            dtype = "" if str(array.dtype) == "float32" else f" {array.dtype}"
+            shape = f"{tuple(array.shape)}{dtype}" if array.shape or dtype else ""
+            if text is not None:
+                lines.append(f"{head}{shape + '  ' if shape else ''}{text}{note}")
+                continue
+            lines.append(f"{head}{shape}{note}")
+            short = brief is True or (brief and role in brief)
+            lines += self._body(array, short)
+        return lines
+
+    def _numbers(self, head, array):
+        text = inline(array, self.width - len(head) - 2)
+        return [f"{head} {text}"] if text is not None else [head, *self._body(array)]
+
+    def _body(self, array, short=False):
+        """An array below its label: in full if it is small."""
+        pad = " " * 14
+        lines = [self.paint(pad + statistics(array), "dim")] if short or array.size > 64 else []
+        if not short:
+            lines = [pad + line for line in block(array, self.width - 14, rows=8 if array.size <= 64 else 4)] + lines
+        return lines
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # where we are
+
+    def where(self, step: Step) -> list[str]:
+        """The calls that led to a step, outermost first, as a traceback lists them."""
+        lines = []
+        for place in dict.fromkeys((p.file, p.line, p.function, p.library) for p in reversed(step.places)):
+            p = Place(*place[:3], library=place[3])
+            text = f"  {str(p):<20} {p.function + '()' if p.function != '<module>' else '':<14} {p.source}"
+            lines.append(self.paint(text, "dim") if p.library else text)
+        lines = lines or ["  (typed at a prompt)"]
+        lines[-1] = "→" + lines[-1][1:] if not lines[-1].startswith("\x1b") else lines[-1]
+        lines.append(f"  in module  {step.module}" if step.module else "  outside of any module")
+        lines.append(f"  the op     {step.fn.__module__}.{step.fn.__qualname__}, {self.phase(step)}"
+                     if step.fn.__module__ != "__main__" else f"  the op     {step.op}, your own, {self.phase(step)}")
+        twin = step.twin
+        if twin is not None:
+            lines.append(f"  its {twin.phase} is step {twin.index + 1}")
+        return lines
+
+    def listing(self, place: Place, first: int, count: int) -> list[str]:
+        """Source lines, the place's own marked."""
+        lines = []
+        for n in range(max(1, first), first + count):
+            text = linecache.getline(place.file, n)
+            if not text:
+                break
+            mark = "→" if n == place.line else " "
+            line = f"{n:>4} {mark} {text.rstrip()}"
+            lines.append(self.paint(line, "bold") if mark == "→" else line)
+        return lines
+
+    def graph(self, here: Step, everything: bool = False) -> list[str]:
+        """Every op of this run in order, indented by module; far modules closed."""
+        now = here if here.phase == "forward" else here.twin
+        steps = [s for s in self.trace.forward if self.round[s] == self.round[now] or s is now]
+        closed = set()
+        if not everything and len(steps) > 40:
+            closed = {path for s in steps for path in _paths(s.module)} - set(_paths(now.module))
+            closed = {path for path in closed if path.rpartition(".")[0] not in closed}
+        lines, path, skipped = [], [], {}
+        for s in steps:
+            parts = s.module.split(".") if s.module else []
+            cut = next((i for i in range(len(parts)) if ".".join(parts[:i + 1]) in closed), None)
+            shown = parts if cut is None else parts[:cut]
+            while path and path != shown[:len(path)]:
+                path.pop()
+            while len(path) < len(shown):
+                path.append(shown[len(path)])
+                lines.append("       " + "  " * len(path) + self.paint(path[-1], "bold"))
+            if cut is not None:
+                name = ".".join(parts[:cut + 1])
+                if name not in skipped:
+                    skipped[name] = [len(lines), 0, cut]
+                    lines.append("")
+                skipped[name][1] += 1
+                at, count, depth = skipped[name]
+                lines[at] = "       " + "  " * (depth + 1) + self.paint(parts[cut], "bold") + f"  ({count} ops)"
+                continue
+            lines.append(self._graph_row(s, now, here, len(path)))
+        return [self.paint("  step" + " " * (2 * 2) + "op: inputs → outputs, shape, and the size of the gradient", "dim"), *lines]
+
+    def _graph_row(self, s, now, here, depth):
+        names = ", ".join(x.name.rpartition(".")[2] if x.kind != "result" else x.name
+                          for x in s.inputs if isinstance(x, Value))
+        y = s.outputs[0]
+        grads = [v.grad for v in s.outputs if v.grad is not None]
+        norm = f"   |grad| {number(float(np.sqrt(sum(_norm(g)**2 for g in grads))))}" if grads else ""
+        row = f"{s.index + 1:>5}  {'  ' * (depth + 1)}{s.op}: {names} → {', '.join(v.name for v in s.outputs)}  {y.shape or ''}{norm}"
+        mark = ("▶" if here.phase == "forward" else "◀") if s is now else " "
+        return self.paint(mark + row, "bold", "green") if s is now else mark + row
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # values
+
+    def value(self, value: Value, index: Any = None, gradient: bool = False, here: Step | None = None) -> list[str]:
+        """A value, or its gradient, or a piece of one of them."""
+        name = value.name + ".grad" * gradient
+        array = value.grad if gradient else value.array
+        if array is None:
+            return [f"{name} is None: " + ("no gradient reached it" if value.requires_grad else "it wants no gradient")
+                    + (", for backward() did not run" if not self.trace.backward else "")]
+        if index is not None:
+            if isinstance(array, Summary):
+                raise ValueError(f"{name} {tuple(array.shape)} was too large to keep, but for a corner. "
+                                 f"Run again with --keep {array.size}.")
+            array = np.asarray(array[index])
+            return self._numbers(f"{name}[{_index_text(index)}] =", array)
+        dtype = str(array.dtype)
+        lines = [f"{self.paint(name, 'bold')}   {tuple(array.shape) if array.shape else 'a number'}   {dtype}"
+                 + (f"   {self._made(value)}" if not gradient else "")]
+        text = inline(array, self.width - 6)
+        if text is not None:
+            lines.append(f"  {text}")
+        else:
+            lines += ["  " + line for line in block(array, self.width - 2, rows=24, slices=6)]
+            lines.append(self.paint("  " + statistics(array), "dim"))
+        if gradient:
+            lines += self._parts_of(value, here)
+        else:
+            later = [v.name for v in self.trace.values if v.name.partition("#")[0] == value.name.partition("#")[0]
+                     and v.number > value.number]
+            if later:
+                lines.append(self.paint(f"  later values of the same name: {', '.join(later[:5])}", "dim"))
+        return lines
+
+    def _made(self, value):
+        if value.maker is not None:
+            return f"made by {value.maker.op}, step {value.maker.index + 1}"
+        return {"parameter": "a parameter", "buffer": "a buffer"}.get(value.kind, "an input")
+
+    def _parts_of(self, value, here):
+        run = value.arrivals[-1].step.run
+        lines = []
+        if len(value.arrivals) > 1:
+            lines.append(f"  the sum of {len(value.arrivals)} parts:")
+        for arrival in value.arrivals:
+            what = f"step {arrival.step.index + 1}, {arrival.step.op}" if arrival.input >= 0 else "backward() was called on it"
+            if len(value.arrivals) > 1:
+                lines += self._numbers(f"  from {what}:", arrival.array)
+            elif arrival.input >= 0:
+                lines.append(self.paint(f"  from {what}", "dim"))
+        if here is not None and self.round[here] == run or here is not None and here.phase == "forward":
+            come = sum(a.step.index <= here.index for a in value.arrivals)
+            if come < len(value.arrivals):
+                lines.append(self.paint(f"  at this stop, {come} of {len(value.arrivals)} had arrived", "dim"))
+        if value.held is not None and value.maker is None:
+            lines += self._numbers("  .grad held this before, and adds the two:", value.held)
+        return lines
+
+    def saved(self, step: Step) -> list[str]:
+        """What forward kept for backward."""
+        lines = [f"{step.op} kept for its backward: " + (" ".join(step.text["Saved"].split()) or "")]
+        known = {id(x.array): x.name for x in [*step.inputs, *step.outputs] if isinstance(x, Value)}
+        rows = []
+        for name, thing in step.saved.items():
+            rows.append(("", _GREEK.get(name, name), known.get(id(thing), ""), thing, ""))
+        return lines + (self._rows(rows) if rows else ["  nothing"])
+
+    def leaves(self, run: int) -> list[str]:
+        """What one backward run left in the leaves."""
+        found = [(value, parts) for (value, r), parts in self.parts.items() if r == run and value.maker is None]
+        if not found:
+            return []
+        found.sort(key=lambda pair: pair[0].number)
+        wide = min(max(len(v.name) for v, _ in found), 40) + 5
+        lines = ["", self.paint(f"Backward{f' run {run}' if self.runs > 1 else ''} is done. The gradients, as .grad has them:",
+                                "bold")]
+        for value, parts in found:
+            held = value.held if value.arrivals and value.arrivals[-1].step.run == run else None
+            total = _sum([*([] if held is None else [held]), *(s.gradients[k] for s, k in parts)])
+            text = inline(total, self.width - wide - 8)
+            shape = str(tuple(total.shape)) if total.shape else ""
+            lines.append(f"  {value.name + '.grad':<{wide}}  {shape + '  ' if shape else ''}" +
+                         (text if text is not None else statistics(total)))
+        return lines
+
+
+def transcript(trace: Trace, width: int = 100, only: str | None = None, phase: str | None = None,
+               stream: TextIO | None = None) -> str:
+    """Every stop of a run, one after another; ``only`` one op's, or one phase's.
+
+    >>> from minitorch import explain
+    >>> x = minitorch.tensor(3.0, requires_grad=True)
+    >>> trace = explain.record(lambda: (x * x).backward())
+    >>> print(explain.transcript(trace, 60).splitlines()[0])
+    ━━ step 1 of 2 ━━ forward ━━ Mul ━━━━━━━━━━━━━━━━━━━━━━━━━━━
+    """
+    teller = Teller(trace, width, Paint(stream) if stream else None)
+    lines: list[str] = []
+    for step in trace:
+        if phase in (None, step.phase) and only in (None, step.op):
+            lines += [*teller.stop(step), ""]
+        if step.phase == "backward" and (step.index + 1 == len(trace) or trace[step.index + 1].phase == "forward"
+                                         or trace[step.index + 1].run != step.run) and only is None and phase != "forward":
+            lines += [*teller.leaves(step.run)[1:], ""]
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# small things
+
+def underline(place: Place) -> str:
+    """Tildes under the expression that ran; "" where Python does not tell where it stands."""
+    if place.columns is None:
+        return ""
+    raw = linecache.getline(place.file, place.line).encode()
+    left, right = (len(raw[:column].decode(errors="replace")) for column in place.columns)
+    indent = len(raw.decode(errors="replace")) - len(raw.decode(errors="replace").lstrip())
+    return " " * (left - indent) + "~" * (right - left)
+
+
+def input_symbols(step: Step) -> list[str]:
+    """What the formulas call the inputs: the names of forward's parameters."""
+    names = []
+    for p in inspect.signature(step.fn.forward).parameters.values():
+        if p.kind is p.VAR_POSITIONAL:
+            names += [f"{p.name}[{i}]" for i in range(len(step.inputs) - len(names) + 1)]
+        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+            names.append(_GREEK.get(p.name, p.name))
+    return names[1:]
+
+
+def output_symbols(step: Step) -> list[str]:
+    """What the formulas call the outputs: backward takes dy, or dz, so they are y, or z."""
+    names: list[str] = []
+    for p in list(inspect.signature(step.fn.backward).parameters.values())[1:]:
+        name = p.name[1:] if p.name.startswith("d") and len(p.name) > 1 else "y"
+        if p.kind is p.VAR_POSITIONAL:
+            name = name.removesuffix("s") or "y"
+            names += [f"{name}[{i}]" for i in range(len(names), len(step.outputs))]
+        else:
+            names.append(name)
+    return names + ["y"] * (len(step.outputs) - len(names))
+
+
+def ordinal(n: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th.
+
+    >>> [ordinal(n) for n in (1, 2, 3, 4, 11, 22)]
+    ['1st', '2nd', '3rd', '4th', '11th', '22nd']
+    """
+    return f"{n}{'th' if n // 10 % 10 == 1 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
+
+
+def _sum(arrays: Iterable):
+    total = None
+    for array in arrays:
+        if isinstance(array, Summary):
+            return array
+        total = array if total is None else total + array
+    return total
+
+
+def _norm(array) -> float:
+    return array.norm if isinstance(array, Summary) else float(np.linalg.norm(array))
+
+
+def _paths(module: str) -> list[str]:
+    parts = module.split(".") if module else []
+    return [".".join(parts[:i + 1]) for i in range(len(parts))]
+
+
+def _setting(thing) -> str:
+    return number(thing) if isinstance(thing, (int, float)) else repr(thing)
+
+
+def _index_text(index) -> str:
+    def one(i):
+        if isinstance(i, slice):
+            return ":".join("" if x is None else str(x) for x in (i.start, i.stop, i.step)[:2 + (i.step is not None)])
+        return "..." if i is Ellipsis else str(i)
+    return ", ".join(map(one, index))
