@@ -6,6 +6,7 @@
 from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
 from .into import Line, into
+from .player import Player, player_html, save_player
 from .probe import Probe, probe
 from .reach import GradsReport, check_grads
 from .recorder import record
@@ -14,7 +15,7 @@ from .trace import Arrival, Place, Step, Summary, Trace, Value
 from .why import Part, Why, why
 
 __all__ = [
-    "Arrival", "CausalReport", "GradsReport", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place", "Probe", "Step",
-    "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "into", "nan_watch", "probe", "program",
-    "record", "record_script", "why",
+    "Arrival", "CausalReport", "GradsReport", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place", "Player", "Probe",
+    "Step", "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "into", "nan_watch", "player_html", "probe",
+    "program", "record", "record_script", "save_player", "why",
 ]
