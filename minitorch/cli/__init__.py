@@ -15,6 +15,7 @@ __all__ = ["COMMANDS", "Usage", "main"]
 
 COMMANDS = {
     "gradcheck": "check gradients, of every layer or of your own function",
+    "lab": "the residual lab: a page that switches residual connections and LayerNorm on and off",
     "warmup": "compile every kernel now, instead of when it is first used",
 }
 

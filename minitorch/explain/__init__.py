@@ -6,6 +6,7 @@
 from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
 from .into import Line, into
+from .lab import residual_lab, save_residual_lab
 from .player import Player, player_html, save_player
 from .probe import Probe, probe
 from .reach import GradsReport, check_grads
@@ -17,5 +18,5 @@ from .why import Part, Why, why
 __all__ = [
     "Arrival", "CausalReport", "GradsReport", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place", "Player", "Probe",
     "Step", "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "into", "nan_watch", "player_html", "probe",
-    "program", "record", "record_script", "save_player", "why",
+    "program", "record", "record_script", "residual_lab", "save_player", "save_residual_lab", "why",
 ]
