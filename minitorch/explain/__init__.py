@@ -5,6 +5,7 @@
 
 from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
+from .flow import Flow, Layer, gradient_flow, plot_gradient_flow
 from .into import Line, into
 from .probe import Probe, probe
 from .reach import GradsReport, check_grads
@@ -14,7 +15,7 @@ from .trace import Arrival, Place, Step, Summary, Trace, Value
 from .why import Part, Why, why
 
 __all__ = [
-    "Arrival", "CausalReport", "GradsReport", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place", "Probe", "Step",
-    "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "into", "nan_watch", "probe", "program",
-    "record", "record_script", "why",
+    "Arrival", "CausalReport", "Flow", "GradsReport", "Layer", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place",
+    "Probe", "Step", "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "gradient_flow", "into",
+    "nan_watch", "plot_gradient_flow", "probe", "program", "record", "record_script", "why",
 ]
