@@ -7,6 +7,7 @@ from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
 from .flow import Flow, Layer, gradient_flow, plot_gradient_flow
 from .into import Line, into
+from .player import Player, player_html, save_player
 from .probe import Probe, probe
 from .reach import GradsReport, check_grads
 from .recorder import record
@@ -16,6 +17,7 @@ from .why import Part, Why, why
 
 __all__ = [
     "Arrival", "CausalReport", "Flow", "GradsReport", "Layer", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place",
-    "Probe", "Step", "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "gradient_flow", "into",
-    "nan_watch", "plot_gradient_flow", "probe", "program", "record", "record_script", "why",
+    "Player", "Probe", "Step", "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "gradient_flow",
+    "into", "nan_watch", "player_html", "plot_gradient_flow", "probe", "program", "record", "record_script",
+    "save_player", "why",
 ]
