@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "minitorch"
 author = "the minitorch authors"
 release = version = minitorch.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon",
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary",
               "sphinx_gallery.gen_gallery", "inline_svg", "offline_pages", "reference_pages"]
 default_role = "code"
 exclude_patterns = ["_build"]
@@ -19,13 +19,12 @@ suppress_warnings = ["config.cache"]
 
 # Code blocks without a language hold formulas.
 highlight_language = "text"
-pygments_style = "friendly"
 myst_heading_anchors = 3
 
 autosummary_generate = False
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
-maximum_signature_line_length = 80
+maximum_signature_line_length = 100
 toc_object_entries = False
 
 sphinx_gallery_conf = {
@@ -39,6 +38,9 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "min_reported_time": 1000,
     "write_computation_times": False,
+    "default_thumb_file": str(Path(__file__).parent / "_static" / "numbers.svg"),
+    "notebook_extensions": set(),
+    "show_signature": False,
     "download_all_examples": False,
 }
 
@@ -52,6 +54,8 @@ html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {"index": [], "architecture": [], "coming-from-pytorch": [], "contributing": []}
 html_theme_options = {
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "header_links_before_dropdown": 8,
     "navigation_with_keys": False,
@@ -59,6 +63,6 @@ html_theme_options = {
     "footer_start": [],
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
-    "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "a11y-high-contrast-dark",
+    "pygments_light_style": "github-light-colorblind",
+    "pygments_dark_style": "github-dark-colorblind",
 }

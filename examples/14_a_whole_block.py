@@ -84,7 +84,7 @@ equal = [name for name, leaf in leaves.items() if np.array_equal(trace[name].gra
 print(f"{len(equal)} of {len(leaves)} recorded gradients equal .grad exactly")
 
 # %%
-# **Try this:** post-norm, with ``a = self.ln1(x + attended)`` and attention on x itself. Every gradient for x now comes out of a
-# LayerNorm: there is no ``Add`` left that hands it on untouched.
+# **Try this:** post-norm, with ``a = self.ln1(x + attended)`` and attention on x itself. The ``Add`` still hands on what it
+# got, but what it got has now gone through a LayerNorm.
 #
 # **Read on:** :doc:`/layers/attention`, :doc:`/layers/layernorm` and :doc:`/layers/ffn` derive each of these steps.

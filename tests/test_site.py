@@ -29,13 +29,18 @@ def offline_pages(monkeypatch):
 
 
 @pytest.mark.parametrize("text, rst", [
-    ("a *b* |c| d_", r"a \*b\* \|c\| d\_"),
+    ("a *b* |c| d_", r"a *b* \|c\| d\_"),
+    ("2*x*y (*shape), (*shape)", r"2\*x\*y (\*shape), (\*shape)"),
+    ("**With\n``x``** y ** 2, **settings", "With\n``x`` y \\*\\* 2, \\*\\*settings"),
+    (".. warning:: a*\n   b*", ".. warning:: a\\*\n   b\\*"),
+    ("in:\n\ny = x_     dx = dy", "in:\n\n::\n\n    y = x_     dx = dy"),
     ("``x*y`` and `name` stay", "``x*y`` and `name` stay"),
     ("so:\n\n    y = x*\n\nthen x*", "so:\n\n::\n\n    y = x*\n\nthen x\\*"),
     ("so:\n    y = x*\nthen", "so:\n\n::\n\n    y = x*\n\nthen"),
     (">>> x * y\n6\n\na*", ">>> x * y\n6\n\na\\*"),
+    ("a\n\n==  ==\nx_  y\n==  ==\n\nb_", "a\n\n::\n\n    ==  ==\n    x_  y\n    ==  ==\n\nb\\_"),
     ("both:\n- a*\n  b\n- c", "both:\n\n- a\\*\n  b\n- c"),
-    ("Parameters\n----------\nx : *float*", "Parameters\n----------\nx : *float*"),
+    ("Parameters\n----------\n*x : float\n    any_\ny", ".. rubric:: Parameters\n\n\\*x : float\n    any\\_\ny"),
 ])
 def test_a_docstring_shows_what_is_written(reference_pages, text, rst):
     assert reference_pages.as_rst(text) == rst

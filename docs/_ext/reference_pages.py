@@ -49,44 +49,46 @@ def quick(gallery_conf, script_vars):
 # a docstring as reStructuredText
 
 def as_rst(text: str) -> str:
-    """Plain text with ``code``, - lists, >>> examples and indented formulas, so that reST shows what is written.
-
-    >>> as_rst("|x| is *big*:\\n\\n    y = x_\\n")
-    '\\\\|x\\\\| is \\\\*big\\\\*:\\n\\n::\\n\\n    y = x\\\\_\\n'
-    """
-    if re.search(r"^-{3,}$|^:\w+", text, re.M):  # NumPy's sections: it is reST already
-        return text
+    """Plain text with ``code``, - lists, >>> examples, tables, NumPy's sections and indented formulas, as reST that shows it."""
     lines: list[str] = []
-    kind = "text"  # what the paragraph is: text, list, example or formula
+    before = "text"
+    in_section = False
     for line in text.split("\n"):
-        blank, indented = not line.strip(), line.startswith(" ")
-        after_blank = not lines or not lines[-1].strip()
-        if blank:
-            kind = kind if kind == "formula" else "list" if kind == "list" else "text"
-            lines.append("")
+        if re.fullmatch("-{3,}", line) and lines and lines[-1]:
+            in_section, lines[-1:] = True, [f".. rubric:: {lines[-1]}", ""]
             continue
-        if line.startswith(">>>"):
-            kind = "example"
-        elif kind == "example":
-            pass
-        elif line.startswith(("- ", "1. ")) or re.match(r"\d+\. ", line):
-            if kind != "list" and not after_blank:
-                lines.append("")
-            kind = "list"
-        elif not indented:
-            if kind == "formula" and not after_blank:
-                lines.append("")
-            kind = "text"
-        elif kind == "text":
-            lines += ([] if after_blank else [""]) + ["::", ""]
-            kind = "formula"
-        lines.append(line if kind in ("example", "formula") else _escaped(line))
+        new = not lines or not lines[-1]  # a paragraph begins here
+        kind = _kind(line, before, in_section)
+        if kind in ("formula", "table") and kind != before:
+            lines += [*([] if new else [""]), "::", ""]
+        elif kind != before and not new and line:
+            lines.append("")
+        shown = _escaped(line) if kind in ("text", "list", "definition") else line
+        lines.append("    " + line if kind == "table" and line else shown)
+        before = kind
     return "\n".join(lines)
 
 
+def _kind(line, before, in_section):
+    """What a line of a docstring belongs to: text, list, example, formula, table or definition."""
+    if not line:
+        return before if before in ("list", "formula") else "text"
+    if line.startswith(">>>") or before == "example":
+        return "example"
+    if before == "table" or re.fullmatch(r"=+( +=+)+", line) or re.match(r"(?!- |\d)\S.*\S {3}", line):
+        return "table"
+    if re.match(r"- |\d+\. |\.\. \w+::", line):
+        return "list"
+    if line.startswith(" ") or in_section:
+        return "definition" if in_section else before if before in ("list", "formula") else "formula"
+    return "text"
+
+
 def _escaped(line):
-    parts = re.split(r"(``.+?``|`[^`]+`)", line)
-    return "".join(part if part.startswith("`") else re.sub(r"([*_|`\\])", r"\\\1", part) for part in parts)
+    r"""With ``code``, `code` and *emphasis*; whatever else means something to reST stands as it is. **Bold** becomes plain."""
+    line = re.sub(r"(?<!\S)\*\*(?=[A-Z])|(?<=[\w.`])\*\*(?=[\s:.,]|$)", "", line)
+    parts = re.split(r"(``.+?``|`[^`]+`|(?<![\w)])\*\w[^*]*(?<=\w)\*(?!\w))", line)
+    return "".join(part if i % 2 else re.sub(r"([*_|`\\])", r"\\\1", part) for i, part in enumerate(parts))
 
 
 def _process(app, what, name, obj, options, lines):
@@ -117,7 +119,8 @@ def _namespace(name):
             groups.setdefault(home, []).append(member)
     for home in sorted(groups, key=_place):
         if len(groups) > 1:
-            yield from _heading(f"{_summary(importlib.import_module(home))}", "-")
+            yield from _heading(home.rpartition(".")[2], "-")
+            yield from [_escaped(_summary(importlib.import_module(home))), ""]
         yield from _table(name, groups[home])
         for member in groups[home]:
             yield from _entry(name, member, getattr(module, member))
@@ -140,9 +143,9 @@ def _entry(namespace, member, thing):
         yield from [f".. autofunction:: {namespace}.{member}", ""]
         return
     yield from [f".. autoclass:: {namespace}.{member}"]
-    own = [n for n, value in vars(thing).items() if not n.startswith("_") and getattr(
-        value, "__module__", thing.__module__) == thing.__module__ and (inspect.getdoc(value) and (
-            inspect.isroutine(value) or isinstance(value, property))) and n != "forward"]
+    own = [n for n, value in vars(thing).items() if not n.startswith("_") and value.__doc__
+           and getattr(value, "__module__", thing.__module__) == thing.__module__
+           and (inspect.isroutine(value) or isinstance(value, property))]
     if own:
         yield f"   :members: {', '.join(own)}"
     yield ""
@@ -209,7 +212,7 @@ def _heading(text, underline):
 
 
 def _summary(module):
-    return (inspect.getdoc(module) or module.__name__).split("\n")[0].rstrip(".").replace("``", "")
+    return inspect.getdoc(module).split("\n")[0]
 
 
 def _write(app):

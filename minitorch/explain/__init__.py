@@ -3,9 +3,12 @@
 >>> from minitorch import explain
 """
 
+from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
+from .flow import Flow, Layer, gradient_flow, plot_gradient_flow
 from .into import Line, into
 from .probe import Probe, probe
+from .reach import GradsReport, check_grads
 from .recorder import record
 from .script import PROGRAMS, program, record_script
 from .stepper import Stepper
@@ -14,6 +17,7 @@ from .trace import Arrival, Place, Step, Summary, Trace, Value
 from .why import Part, Why, why
 
 __all__ = [
-    "Arrival", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place", "Probe", "Step", "Stepper", "Summary", "Trace",
-    "Value", "Why", "into", "nan_watch", "probe", "program", "record", "record_script", "transcript", "why",
+    "Arrival", "CausalReport", "Flow", "GradsReport", "Layer", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place",
+    "Probe", "Step", "Stepper", "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "gradient_flow",
+    "into", "nan_watch", "plot_gradient_flow", "probe", "program", "record", "record_script", "transcript", "why",
 ]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import inspect
 from contextlib import ContextDecorator
-from textwrap import fill, wrap
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from minitorch import autograd
 from minitorch.autograd import Function, Variable
-from minitorch.explain.places import Place, formula, here
+from minitorch.explain.places import Place, formula, here, page
 from minitorch.explain.reasons import why_backward, why_forward
 
 __all__ = ["NotFiniteError", "detect_anomaly", "nan_watch", "set_detect_anomaly"]
@@ -236,7 +235,7 @@ def _forward_report(tool, fn, inputs, settings, y, place) -> str:
             ("settings", _settings(settings)), ("result", _describe(y))]
     if not brought:
         rows += zip(("why", "fix"), why_forward(fn, arrays, settings, y, index))
-    return _page(f"{tool}: {head}" if tool else head, rows)
+    return page(f"{tool}: {head}" if tool else head, rows)
 
 
 def _backward_report(tool, fn, dys, dx, i, place, inf) -> str:
@@ -259,7 +258,7 @@ def _backward_report(tool, fn, dys, dx, i, place, inf) -> str:
     rows += [("result", _describe(dx))]
     if not came:
         rows += zip(("why", "fix"), why_backward(fn, arrays, dys, dx, index))
-    return _page(f"{tool}: {head}", rows)
+    return page(f"{tool}: {head}", rows)
 
 
 def _arrays(inputs) -> list[Any]:
@@ -326,14 +325,3 @@ def _first(mask) -> tuple[int, ...]:
 
 def _show(index) -> str:
     return f"[{', '.join(map(str, index))}]" if index else "[]"
-
-
-def _page(head, rows) -> str:
-    """Lines with their labels in a column."""
-    rows = [(label, text) for label, text in rows if text]
-    width = max(len(label) for label, _ in rows) + 2
-    lines = [fill(head, 110), ""]
-    for label, text in rows:
-        wrapped = [part for line in text.split("\n") for part in wrap(line, 108 - width, drop_whitespace=False) or [""]]
-        lines += [f"  {tag:<{width}}{line}".rstrip() for tag, line in zip([label, *[""] * len(wrapped)], wrapped)]
-    return "\n".join(lines)

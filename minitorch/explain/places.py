@@ -12,12 +12,13 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from textwrap import fill, wrap
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from minitorch.nn.module import Module
 
-__all__ = ["Line", "Place", "formula", "here"]
+__all__ = ["Line", "Place", "formula", "here", "page"]
 
 _paths: WeakKeyDictionary = WeakKeyDictionary()  # outermost module → {module below it: dotted path}
 
@@ -114,3 +115,17 @@ def formula(fn, heading: str) -> str:
     """What an op's docstring says under "Forward" or another heading; empty if it says nothing."""
     found = re.search(rf"^{heading}\b *(.*?)(?=^\S|\Z)", inspect.getdoc(type(fn)) or "", re.M | re.S)
     return inspect.cleandoc(found[1]) if found else ""
+
+
+def page(head: str, rows) -> str:
+    """A report: a sentence, then lines with their labels in a column; rows without text are left out."""
+    rows = [(label, text) for label, text in rows if text]
+    width = max([len(label) for label, _ in rows], default=0) + 2
+    lines = [fill(head, 110), ""]
+    for label, text in rows:
+        wrapped = []
+        for line in text.split("\n"):
+            indent = line[:len(line) - len(line.lstrip())]
+            wrapped += wrap(line.strip(), 108 - width, initial_indent=indent, subsequent_indent=indent) or [""]
+        lines += [f"  {tag:<{width}}{line}".rstrip() for tag, line in zip([label, *[""] * len(wrapped)], wrapped)]
+    return "\n".join(lines)
