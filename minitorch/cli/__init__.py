@@ -14,6 +14,7 @@ from importlib import import_module
 __all__ = ["COMMANDS", "Usage", "main"]
 
 COMMANDS = {
+    "step": "walk through a program, forward and backward, op by op",
     "gradcheck": "check gradients, of every layer or of your own function",
     "warmup": "compile every kernel now, instead of when it is first used",
 }

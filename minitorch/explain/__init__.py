@@ -12,12 +12,14 @@ from .probe import Probe, probe
 from .reach import GradsReport, check_grads
 from .recorder import record
 from .script import PROGRAMS, program, record_script
+from .stepper import Stepper
+from .stop import transcript
 from .trace import Arrival, Place, Step, Summary, Trace, Value
 from .why import Part, Why, why
 
 __all__ = [
     "Arrival", "CausalReport", "Flow", "GradsReport", "Layer", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place",
-    "Player", "Probe", "Step", "Summary", "Trace", "Value", "Why", "check_causal", "check_grads", "gradient_flow",
-    "into", "nan_watch", "player_html", "plot_gradient_flow", "probe", "program", "record", "record_script",
-    "save_player", "why",
+    "Player", "Probe", "Step", "Stepper", "Summary", "Trace", "Value", "Why", "check_causal", "check_grads",
+    "gradient_flow", "into", "nan_watch", "player_html", "plot_gradient_flow", "probe", "program", "record",
+    "record_script", "save_player", "transcript", "why",
 ]
