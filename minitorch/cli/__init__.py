@@ -14,6 +14,7 @@ from importlib import import_module
 __all__ = ["COMMANDS", "Usage", "main"]
 
 COMMANDS = {
+    "tour": "a minute that shows what there is, and leaves a folder of pages to look at",
     "step": "walk through a program, forward and backward, op by op",
     "gradcheck": "check gradients, of every layer or of your own function",
     "warmup": "compile every kernel now, instead of when it is first used",
