@@ -18,6 +18,7 @@ COMMANDS = {
     "step": "walk through a program, forward and backward, op by op",
     "gradcheck": "check gradients, of every layer or of your own function",
     "warmup": "compile every kernel now, instead of when it is first used",
+    "doctor": "what minitorch runs on here, what is wrong, and what to do about it",
 }
 
 
