@@ -15,6 +15,7 @@ __all__ = ["COMMANDS", "Usage", "main"]
 
 COMMANDS = {
     "gradcheck": "check gradients, of every layer or of your own function",
+    "gradflow": "draw how gradients flow through deep stacks, with and without residual connections",
 }
 
 
