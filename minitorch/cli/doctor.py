@@ -58,7 +58,7 @@ def examine() -> Iterator[Row]:
     yield "minitorch", f"{minitorch.__version__}, {Path(minitorch.__file__).parent}", "ok", ""
     yield "Python", f"{platform.python_version()}, {sys.executable}", "ok", ""
     yield "NumPy, Numba", f"{np.__version__}, {numba.__version__} (llvmlite {llvmlite.__version__})", "ok", ""
-    cpu = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    cpu = _jit.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
     yield "machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {cpu}", "ok", ""
     yield from _threads()
     yield from _cache()
@@ -83,14 +83,14 @@ def _threads() -> Iterator[Row]:
     yield "threads", f"{_jit.THREADS} of {os.cpu_count()}{because}", "ok", ""
     minitorch.zeros(4, 4).softmax(-1)           # the threading layer is chosen when the first parallel kernel runs
     try:
-        layer = numba.threading_layer()
+        layer = str(numba.threading_layer())
     except ValueError:
         layer = "none: kernels are not compiled (NUMBA_DISABLE_JIT)"
     if layer == "workqueue":
         yield "threading layer", layer, "note", "two Python threads must not enter it at once: python -m pip install tbb"
     else:
         yield "threading layer", layer, "ok", ""
-    if numba.config.DISABLE_JIT:
+    if _jit.config.DISABLE_JIT:
         yield "NUMBA_DISABLE_JIT", "set: every kernel runs as plain Python, hundreds of times slower", "note", "unset it"
 
 
