@@ -12,7 +12,7 @@ from .probe import Probe, probe
 from .reach import GradsReport, check_grads
 from .recorder import record
 from .script import PROGRAMS, program, record_script
-from .stacks import DeepStack, VARIANTS, compare_stacks, expected_gains, train_stacks
+from .stacks import VARIANTS, DeepStack, compare_stacks, expected_gains, train_stacks
 from .stepper import Stepper
 from .stop import transcript
 from .trace import Arrival, Place, Step, Summary, Trace, Value
