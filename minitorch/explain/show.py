@@ -3,8 +3,9 @@
 With this file one can
 
 - write a number            `number`: five digits that matter
-- write an array            `inline` on one line if it is small, `block` as rows
+- write an array            `inline` on one line if it is small, `block` as rows, `all_the_same`
 - sum an array up           `statistics`
+- write a variable          `describe`: name, shape, numbers
 - colour, or not            `Paint`
 - print anywhere            `plain_where_needed`: formulas stay readable where the terminal has no Unicode
 """
@@ -14,14 +15,14 @@ from __future__ import annotations
 import codecs
 import math
 import os
-from typing import Any, TextIO
+from typing import IO, Any
 
 import numpy as np
 
 from minitorch.explain.recorder import summary
 from minitorch.explain.trace import Summary
 
-__all__ = ["Paint", "block", "inline", "number", "plain_where_needed", "statistics"]
+__all__ = ["Paint", "all_the_same", "block", "describe", "inline", "number", "plain_where_needed", "statistics"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -79,8 +80,10 @@ def inline(array: Any, width: int = 60) -> str | None:
     return text if len(text) <= width else None
 
 
-def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2) -> list[str]:
+def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: bool = True) -> list[str]:
     """An array as rows, one line each: as many columns as fit in ``width``, at most ``rows`` rows of ``slices`` matrices.
+
+    ``rest=False`` does not say how much was left out.
 
     >>> print("\\n".join(block(np.array([[1.0, 0.5], [-20.0, 0.0]]))))
     [   1.0    0.5 ]
@@ -103,14 +106,14 @@ def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2) -> list[s
     columns = max(1, min(matrices[0].shape[1], (width - 6) // (wide + 2)))
     lines, texts_of_rows = [], [texts[i:i + matrices[0].shape[1]] for i in range(0, len(texts), matrices[0].shape[1])]
     for place, matrix in zip(places, matrices):
-        if math.prod(lead) > 1:
+        if rest and math.prod(lead) > 1:
             lines.append(f"{list(place)}:")
         for _ in range(len(matrix)):
             row = "  ".join(text.rjust(wide) for text in texts_of_rows.pop(0)[:columns])
             lines.append(f"[ {row}{'  …' * (columns < length)} ]")
-        if len(matrix) < height:
+        if rest and len(matrix) < height:
             lines.append(f"… {height - len(matrix)} more row{'s'[:height - len(matrix) > 1]}")
-    if len(places) < math.prod(lead):
+    if rest and len(places) < math.prod(lead):
         lines.append(f"… {math.prod(lead) - len(places)} more of these")
     return lines
 
@@ -125,8 +128,39 @@ def statistics(array: Any) -> str:
     if not s.size:
         return "no numbers"
     bad = f"   {s.bad} NaN or infinite" if s.bad else ""
-    return (f"mean {number(s.mean)}   std {number(s.std)}   from {number(s.low)} to {number(s.high)}   "
+    mean = s.mean if abs(s.mean) > 1e-6 * s.std else 0.0       # what is left of rounding
+    return (f"mean {number(mean)}   std {number(s.std)}   from {number(s.low)} to {number(s.high)}   "
             f"norm {number(s.norm)}{bad}")
+
+
+def describe(name: str, thing: Any, width: int, note: str = "", rows: int = 5) -> list[str]:
+    """A variable: its name, shape and numbers, as lines.
+
+    >>> describe("rstd", np.array([0.5, 2.0]), 80)
+    ['rstd = [ 0.5  2.0 ]   (2,)']
+    """
+    if isinstance(thing, (tuple, list)) and any(isinstance(x, np.ndarray) for x in thing):
+        return [text for i, x in enumerate(thing) for text in describe(f"{name}[{i}]", x, width, note, rows)]
+    if not isinstance(thing, (np.ndarray, Summary)):
+        text = number(thing) if isinstance(thing, (int, float, np.number)) else repr(thing)
+        return [f"{name} = {text if len(text) < width else text[:width] + '…'}{note}"]
+    shape = f"   {tuple(thing.shape)}" if thing.shape else ""
+    row = all_the_same(thing) or inline(thing, width - len(name) - 20)
+    if row:
+        return [f"{name} = {row}{shape}{note}"]
+    lines = [f"{name}{shape}{note}", *("  " + line for line in block(thing, width - 2, rows=rows, slices=max(1, rows // 8)))]
+    return lines + ["  " + statistics(thing)] * (thing.size > 64)
+
+
+def all_the_same(array: Any) -> str:
+    """ "all 0.25", where that is so of more than a few numbers; else "".
+
+    >>> all_the_same(np.full((4, 4), 0.25))
+    'all 0.25'
+    """
+    if isinstance(array, Summary) or array.size <= 8 or not (array == array.flat[0]).all():
+        return ""
+    return f"all {number(array.flat[0])}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -135,7 +169,7 @@ def statistics(array: Any) -> str:
 class Paint:
     """Colours, or none: only on a terminal, and only where NO_COLOR is not set."""
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, stream: IO[str]):
         self.on = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def __call__(self, text: str, *styles: str) -> str:
@@ -162,7 +196,7 @@ def _plain(error: UnicodeError):
     return "".join(_PLAIN.get(c, "?") for c in error.object[error.start:error.end]), error.end
 
 
-def plain_where_needed(stream: TextIO) -> None:
+def plain_where_needed(stream: IO[str]) -> None:
     """Let a stream that cannot write γ or ² write gamma and ^2, instead of failing."""
     codecs.register_error("minitorch.plain", _plain)
     if hasattr(stream, "reconfigure"):

@@ -14,18 +14,18 @@ from __future__ import annotations
 import inspect
 import linecache
 from collections.abc import Callable, Iterable
-from typing import Any, TextIO
+from typing import IO, Any
 
 import numpy as np
 
-from minitorch.explain.show import Paint, block, inline, number, statistics
+from minitorch.explain.show import Paint, all_the_same, block, inline, number, statistics
 from minitorch.explain.trace import Place, Step, Summary, Trace, Value
 from minitorch.explain.why import why
 
 __all__ = ["Teller", "ordinal", "transcript"]
 
 _GREEK = {"gamma": "γ", "beta": "β", "alpha": "α", "lambda_": "λ"}
-_MOVES = {"Reshape", "Permute", "Transpose", "Split", "Unbind", "Expand", "Squeeze", "Unsqueeze", "Chunk", "View"}
+_MARGIN = 12                                    # where numbers begin
 
 
 class Teller:
@@ -69,179 +69,163 @@ class Teller:
         return self.paint(left + "━" * max(2, self.width - len(left) - len(right)) + right, "bold", colour)
 
     def _source(self, step):
-        place = step.place
+        place, inner = step.place, step.places[0] if step.places else None
         if place is None:
             return ["  (typed at a prompt)"]
-        lines = [f"  {str(place) + '  ':<16}{self.paint(place.source, 'bold')}"]
+        wide = max(len(str(place)), len(str(inner))) + 2
+        lines = [f"  {str(place):<{wide}}  {self.paint(place.source, 'bold')}"]
         if mark := underline(place):
-            lines.append(" " * max(18, len(str(place)) + 4) + self.paint(mark, "green"))
-        inner = step.places[0]
+            lines.append(" " * (wide + 4) + self.paint(mark, "green"))
         if inner is not place:
-            lines.append(self.paint(f"  {str(inner) + '  ':<16}{inner.source}   (inside {step.module or 'minitorch'})", "dim"))
+            lines.append(self.paint(f"  {str(inner):<{wide}}  {inner.source}", "dim"))
         return lines
 
     def _forward(self, step):
         lines = self._title(step) + self._formula(step.text["Forward"]) + [""]
-        rows = []
-        for k, (symbol, x) in enumerate(zip(input_symbols(step), step.inputs)):
-            if x is not None:
-                rows.append(("in" if not rows else "", symbol, x.name if isinstance(x, Value) else "", x, self._origin(x, k)))
-        for name, setting in step.settings.items():
-            rows.append(("with" if not any(row[0] == "with" for row in rows) else "", name, "", setting, ""))
-        for slot, (symbol, y) in enumerate(zip(output_symbols(step), step.outputs)):
-            note = "" if y.requires_grad or y.array.dtype.kind != "f" else "no gradient will be computed"
-            rows.append(("out" if not slot else "", symbol, y.name, y, note))
-        lines += self._rows(rows, step.op in _MOVES)
-        return lines
+        inputs = [(x.name, f"as {symbol}", x, _kind(x)) if isinstance(x, Value) else (symbol, "", x, "")
+                  for symbol, x in zip(input_symbols(step), step.inputs) if x is not None]
+        settings = ", ".join(f"{name} {_setting(setting)}" for name, setting in step.settings.items())
+        outputs = [(y.name, f"as {symbol}", y, "" if y.requires_grad or y.array.dtype.kind != "f" else "wants no gradient")
+                   for symbol, y in zip(output_symbols(step), step.outputs)]
+        lines += self._rows([*_role("in", inputs), *_role("out", outputs)])
+        return lines + [f"  {self.paint('with', 'bold')}      {settings}"] * bool(settings)
 
     def _backward(self, step):
         lines = self._title(step) + self._formula(step.text["Forward"], "forward")
-        lines += self._formula(step.text["Backward"] or "(its backward is its own: it has no formula in its docstring)", "rule")
-        lines.append("")
+        lines += self._formula(step.text["Backward"] or "as your own backward says; its docstring has no formula", "rule")
         symbols, ys = input_symbols(step), output_symbols(step)
-        rows = []
-        for slot, (y, dy) in enumerate(zip(step.outputs, step.dys)):
-            if dy is None and len(step.dys) > 1:
-                rows.append(("", "d" + ys[slot], f"{y.name}.grad", "nothing came in: nobody used it", ""))
-            elif dy is not None:
-                rows.append(("", "d" + ys[slot], f"{y.name}.grad", dy, self._arrived(step, y)))
-        rows[0] = ("came in", *rows[0][1:])
-        kept = self._kept(step, symbols, ys)
-        if kept:
-            rows += [("kept" if not i else "", *row) for i, row in enumerate(kept)]
-        lines += self._rows(rows, brief=("kept",) if step.op not in _MOVES else True)
-        first = True
+        came = [(f"{y.name}.grad", f"as d{s}", dy, self._came(step, y, dy)) for s, y, dy in zip(ys, step.outputs, step.dys)]
+        goes, after = [], []
         for k, (symbol, x) in enumerate(zip(symbols, step.inputs)):
             gradient = step.gradients[k] if k < len(step.gradients) else None
             if gradient is not None:
-                lines += self._goes_out(step, k, symbol, x, gradient, first)
-                first = False
+                lines_after, stays = self._after(step, k, x, gradient)
+                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, "it stays: a leaf" if stays else ""))
+                after.append(lines_after)
             elif isinstance(x, Value) and x.array.dtype.kind == "f":
-                lines.append(self.paint(f"  {'':<9} {x.name} wants no gradient", "dim"))
-        return lines
+                goes.append((x.name, "", None, "wants no gradient"))
+                after.append([])
+        rows = [*_role("came in", came), *_role("kept", self._kept(step, symbols, ys)), *_role("goes out", goes)]
+        return [*lines, "", *self._rows(rows, brief=("kept",), after=after)]
 
     def _title(self, step):
         title = step.text["Title"] or f"{step.op}: an op of your own"
+        if title.rstrip(".") in step.text["Forward"]:
+            return []
         return [f"  {line.strip()}" for line in title.splitlines() if line.strip()]
 
     def _formula(self, text, label=""):
-        lines = [f"    {label + '  ' if not i else '':<{len(label) + 2 if label else 0}}{line}"
-                 for i, line in enumerate(text.splitlines())]
         pad = 9 if label else 0
         lines = [f"    {label if not i else '':<{pad}}{line}" for i, line in enumerate(text.splitlines())]
         return [self.paint(line, "magenta") for line in lines]
 
-    def _origin(self, x, k):
-        if not isinstance(x, Value):
-            return ""
-        if x.maker is not None:
-            return ""
-        return {"parameter": "a parameter", "buffer": "a buffer"}.get(x.kind, "") or \
-            ("a leaf that wants a gradient" if x.requires_grad else "")
-
     def _kept(self, step, symbols, ys):
-        """What forward kept for this: (symbol, name, array, note)."""
-        known = {id(x.array): (s, x.name) for s, x in zip(symbols, step.inputs) if isinstance(x, Value)}
-        known |= {id(y.array): (s, y.name) for s, y in zip(ys, step.outputs)}
-        rows = []
-        for name, thing in step.saved.items():
-            if isinstance(thing, (np.ndarray, Summary)):
-                symbol, of = known.get(id(thing), (_GREEK.get(name, name), ""))
-                rows.append((symbol, of, thing, "from forward"))
-        return rows
+        """What forward kept for this, by its symbols."""
+        known = {id(x.array): (x.name, f"as {s}") for s, x in zip(symbols, step.inputs) if isinstance(x, Value)}
+        known |= {id(y.array): (y.name, f"as {s}") for s, y in zip(ys, step.outputs)}
+        return [(*known.get(id(thing), (_GREEK.get(name, name), "")), thing, "")
+                for name, thing in step.saved.items() if isinstance(thing, (np.ndarray, Summary))]
 
-    def _arrived(self, step, y):
+    def _came(self, step, y, dy):
+        if dy is None:
+            return "nothing came: no op used it"
         if step.root:
-            return f"backward() was called on {y.name}: if it grew by 1, it would grow by 1"
+            return f"backward() starts here: d {y.name} / d {y.name} = 1" if y.array.size == 1 else "backward() starts here"
         count = len(self.parts.get((y, step.run), ()))
         return f"the sum of {count} parts" if count > 1 else ""
 
-    def _goes_out(self, step, k, symbol, x, gradient, first):
-        """One gradient that leaves: its numbers, and what it is added to."""
-        lines = self._rows([("goes out" if first else "", "d" + symbol, f"{x.name}.grad", gradient, "")], arrow="→")
-        worked = self._worked(step, k, x, gradient)
-        if worked:
-            lines.append(f"  {'':<9} {self.paint(worked, 'green')}")
+    def _after(self, step, k, x, gradient):
+        """Below a gradient that goes out: the rule with its numbers, and what it is added to. And: does it stay there?"""
+        lines = [self.paint(worked, "green")] if (worked := self._worked(step, k, x, gradient)) else []
         parts = self.parts[x, step.run]
         count, mine = len(parts), parts.index((step, k)) + 1
-        leaf = x.maker is None
+        last = mine == count
         if count > 1:
-            total = _sum(s.gradients[i] for s, i in parts[:mine])
-            text = f"{x.name}.grad: {ordinal(mine)} of {count} parts"
+            text = f"{ordinal(mine)} of {count} parts of {x.name}.grad"
             if mine == 1:
-                text += f", for {x.name} was used {count} times. The others come later and are added."
-                lines.append(f"  {'':<9} {text}")
+                lines.append(f"{text}: {x.name} was used {count} times, and the parts are added")
             else:
-                text += ". All of it now:" if mine == count else ". The sum so far:"
-                lines += self._numbers(f"  {'':<9} {text}", total)
-        if mine == count and leaf:
+                lines += self._numbers(f"{text}. {'All' if last else 'So far'}, added:",
+                                       _sum(s.gradients[i] for s, i in parts[:mine]))
+        if last and x.maker is None:
             held = x.held if x.arrivals and x.arrivals[-1].step.run == step.run else None
             if held is not None:
-                lines += self._numbers(f"  {'':<9} {x.name}.grad held this before:", held)
-                lines += self._numbers(f"  {'':<9} and now, with this added to it (zero_grad() would have emptied it):",
-                                       _sum([held, *(s.gradients[i] for s, i in parts)]))
-            else:
-                lines.append(self.paint(f"  {'':<9} {x.name} is a leaf: this stays in {x.name}.grad", "dim"))
-        return lines
+                lines += self._numbers(f"{x.name}.grad held this already, for zero_grad() was not called:", held)
+                lines += self._numbers("and now, added:", _sum([held, *(s.gradients[i] for s, i in parts)]))
+        return lines, last and x.maker is None
 
     def _worked(self, step, k, x, gradient):
-        """The rule with its numbers, for one element."""
-        if isinstance(gradient, Summary) or gradient.size > 300 or any(y.array.size > 300 for y in step.outputs) \
-                or not any(a.step is step for a in x.arrivals) or gradient.size == 0:
+        """The rule with its numbers, for the largest element of a small array."""
+        small = not isinstance(gradient, Summary) and 0 < gradient.size <= 300
+        if not small or any(y.array.size > 300 for y in step.outputs) or not any(a.step is step for a in x.arrivals):
             return ""
         place = tuple(int(i) for i in np.unravel_index(np.abs(gradient).argmax(), gradient.shape))
         try:
             parts = [p for p in why(self.trace, f"{x.name}.grad", place).parts if p.step is step]
-        except ValueError:
+        except ValueError:                              # something was too large to keep
             return ""
         if not parts or (len(parts) == 1 and len(parts[0].factors) == 1):
             return ""
-        shown = [" × ".join(f"{label} ({number(n)})" for label, n in part.factors) for part in parts[:2]]
-        left = len(parts) - len(shown)
-        text = "  +  ".join(shown) + (f"  +  {left} more" if left else "")
         index = f"[{', '.join(map(str, place))}]" if place else ""
-        text = f"{'largest: ' if place else ''}d{input_symbols(step)[k]}{index} = {text}"
-        return text if len(text) <= 2 * self.width else ""
+        texts = [" × ".join(f"{label} ({number(n)})" for label, n in part.factors) for part in parts]
+        for count in (len(parts), 3, 2, 1):
+            rest = f" + {len(parts) - count} more" if len(parts) > count else ""
+            text = f"{'e.g. ' if place else ''}d{input_symbols(step)[k]}{index} = {' + '.join(texts[:count])}{rest}"
+            if len(text) + _MARGIN <= self.width:
+                break
+        return text
 
     # -----------------------------------------------------------------------------------------------------------------
     # rows of numbers
 
-    def _rows(self, rows, brief=False, arrow="="):
-        """(role, symbol, name, thing, note) each; ``brief``: shapes and statistics only, of all or of these roles."""
-        labels = [f"{symbol} {arrow} {name}" if name and name != symbol else symbol for _, symbol, name, _, _ in rows]
-        wide = min(max(map(len, labels), default=0), 34)
+    def _rows(self, rows, brief=(), after=()):
+        """Rows: (role, name, letter, thing, note). Roles in ``brief``: statistics only. ``after``: below the last rows."""
+        rows = [(role, name, "" if letter == f"as {name}" else letter, *rest) for role, name, letter, *rest in rows]
+        wide = min(max((len(name) for _, name, *_ in rows), default=0), 36)
+        letters = max((len(letter) for _, _, letter, *_ in rows), default=0)
+        below = [[]] * (len(rows) - len(after)) + list(after)
         lines, role = [], ""
-        for (new, _, _, thing, note), label in zip(rows, labels):
+        for (new, name, letter, thing, note), extra in zip(rows, below):
             role = new or role
-            head = f"  {self.paint(f'{new:<9}', 'bold')} {label:<{wide}}  "
-            used = 2 + 9 + 1 + max(wide, len(label)) + 2
+            letter = self.paint(f"{letter:<{letters}}", "magenta")
+            head = f"  {self.paint(f'{new:<9}', 'bold')} {name:<{wide}} {letter}  "
+            used = _MARGIN + max(wide, len(name)) + letters + 3
             array = thing.array if isinstance(thing, Value) else thing
             note = self.paint(f"   {note}", "dim") if note else ""
             if not isinstance(array, (np.ndarray, Summary)):
-                lines.append(f"{head}{_setting(array)}{note}")
-                continue
-            text = inline(array, self.width - used - 14)
-            dtype = "" if str(array.dtype) == "float32" else f" {array.dtype}"
-            shape = f"{tuple(array.shape)}{dtype}" if array.shape or dtype else ""
-            if text is not None:
-                lines.append(f"{head}{shape + '  ' if shape else ''}{text}{note}")
-                continue
-            lines.append(f"{head}{shape}{note}")
-            short = brief is True or (brief and role in brief)
-            lines += self._body(array, short)
+                lines.append((head + ("" if thing is None else _setting(thing)) + note).rstrip())
+            else:
+                beside, shape = self._beside(array, used), _shape(array)
+                if beside is None and role in brief:
+                    beside = [f"{shape}   {self.paint(statistics(array), 'dim')}"]
+                first, *more = beside or [shape]
+                lines.append(head + first + note)
+                lines += [" " * used + line for line in more] if beside else self._below(array)
+            lines += [" " * _MARGIN + line for line in extra]
         return lines
+
+    def _beside(self, array, used):
+        """A small array, to stand beside its label, and its shape; None if it has no room there."""
+        text = all_the_same(array) or inline(array, self.width - used)
+        rows = [text] if text else block(array, self.width) if _is_small(array) else []
+        if not rows or used + len(rows[0]) > self.width:
+            return None
+        if (shape := _shape(array)) and used + len(rows[0]) + 3 + len(shape) <= self.width:
+            rows[0] += self.paint(f"   {shape}", "dim")
+        return rows
+
+    def _below(self, array):
+        """An array below its label: a corner and the statistics."""
+        pad = " " * (_MARGIN + 2)
+        lines = block(array, self.width - len(pad), rows=3, slices=1, rest=False)
+        return [pad + line for line in lines] + [pad + self.paint(f"… {statistics(array)}", "dim")]
 
     def _numbers(self, head, array):
-        text = inline(array, self.width - len(head) - 2)
-        return [f"{head} {text}"] if text is not None else [head, *self._body(array)]
-
-    def _body(self, array, short=False):
-        """An array below its label: in full if it is small."""
-        pad = " " * 14
-        lines = [self.paint(pad + statistics(array), "dim")] if short or array.size > 64 else []
-        if not short:
-            lines = [pad + line for line in block(array, self.width - 14, rows=8 if array.size <= 64 else 4)] + lines
-        return lines
+        """A sentence that ends in an array."""
+        rows = self._beside(array, len(head) + 1 + _MARGIN)
+        if rows is None:
+            return [head, *(line[_MARGIN:] for line in self._below(array))]
+        return [f"{head} {rows[0]}", *(" " * (len(head) + 1) + line for line in rows[1:])]
 
     # -----------------------------------------------------------------------------------------------------------------
     # where we are
@@ -277,13 +261,15 @@ class Teller:
 
     def graph(self, here: Step, everything: bool = False) -> list[str]:
         """Every op of this run in order, indented by module; far modules closed."""
-        now = here if here.phase == "forward" else here.twin
+        now = here.twin or here if here.phase == "backward" else here
         steps = [s for s in self.trace.forward if self.round[s] == self.round[now] or s is now]
         closed = set()
         if not everything and len(steps) > 40:
             closed = {path for s in steps for path in _paths(s.module)} - set(_paths(now.module))
             closed = {path for path in closed if path.rpartition(".")[0] not in closed}
-        lines, path, skipped = [], [], {}
+        lines: list[str] = []
+        path: list[str] = []
+        skipped: dict[str, list[int]] = {}          # closed modules: their line, ops in them, and depth
         for s in steps:
             parts = s.module.split(".") if s.module else []
             cut = next((i for i in range(len(parts)) if ".".join(parts[:i + 1]) in closed), None)
@@ -292,7 +278,7 @@ class Teller:
                 path.pop()
             while len(path) < len(shown):
                 path.append(shown[len(path)])
-                lines.append("       " + "  " * len(path) + self.paint(path[-1], "bold"))
+                lines.append("        " + "  " * (len(path) - 1) + self.paint(path[-1], "bold"))
             if cut is not None:
                 name = ".".join(parts[:cut + 1])
                 if name not in skipped:
@@ -300,10 +286,10 @@ class Teller:
                     lines.append("")
                 skipped[name][1] += 1
                 at, count, depth = skipped[name]
-                lines[at] = "       " + "  " * (depth + 1) + self.paint(parts[cut], "bold") + f"  ({count} ops)"
+                lines[at] = "        " + "  " * depth + self.paint(parts[cut], "bold") + f"  ({count} ops)"
                 continue
             lines.append(self._graph_row(s, now, here, len(path)))
-        return [self.paint("  step" + " " * (2 * 2) + "op: inputs → outputs, shape, and the size of the gradient", "dim"), *lines]
+        return [self.paint("  step  op: inputs → outputs, shape, and the size of their gradient", "dim"), *lines]
 
     def _graph_row(self, s, now, here, depth):
         names = ", ".join(x.name.rpartition(".")[2] if x.kind != "result" else x.name
@@ -311,7 +297,8 @@ class Teller:
         y = s.outputs[0]
         grads = [v.grad for v in s.outputs if v.grad is not None]
         norm = f"   |grad| {number(float(np.sqrt(sum(_norm(g)**2 for g in grads))))}" if grads else ""
-        row = f"{s.index + 1:>5}  {'  ' * (depth + 1)}{s.op}: {names} → {', '.join(v.name for v in s.outputs)}  {y.shape or ''}{norm}"
+        made = ", ".join(v.name for v in s.outputs)
+        row = f"{s.index + 1:>5}  {'  ' * depth}{s.op}: {names} → {made}  {y.shape or ''}{norm}"
         mark = ("▶" if here.phase == "forward" else "◀") if s is now else " "
         return self.paint(mark + row, "bold", "green") if s is now else mark + row
 
@@ -360,7 +347,7 @@ class Teller:
         if len(value.arrivals) > 1:
             lines.append(f"  the sum of {len(value.arrivals)} parts:")
         for arrival in value.arrivals:
-            what = f"step {arrival.step.index + 1}, {arrival.step.op}" if arrival.input >= 0 else "backward() was called on it"
+            what = f"step {arrival.step.index + 1}, {arrival.step.op}" if arrival.input >= 0 else "the call of backward()"
             if len(value.arrivals) > 1:
                 lines += self._numbers(f"  from {what}:", arrival.array)
             elif arrival.input >= 0:
@@ -379,7 +366,7 @@ class Teller:
         known = {id(x.array): x.name for x in [*step.inputs, *step.outputs] if isinstance(x, Value)}
         rows = []
         for name, thing in step.saved.items():
-            rows.append(("", _GREEK.get(name, name), known.get(id(thing), ""), thing, ""))
+            rows.append(("", _GREEK.get(name, name), f"= {known[id(thing)]}" if id(thing) in known else "", thing, ""))
         return lines + (self._rows(rows) if rows else ["  nothing"])
 
     def leaves(self, run: int) -> list[str]:
@@ -387,22 +374,17 @@ class Teller:
         found = [(value, parts) for (value, r), parts in self.parts.items() if r == run and value.maker is None]
         if not found:
             return []
-        found.sort(key=lambda pair: pair[0].number)
-        wide = min(max(len(v.name) for v, _ in found), 40) + 5
-        lines = ["", self.paint(f"Backward{f' run {run}' if self.runs > 1 else ''} is done. The gradients, as .grad has them:",
-                                "bold")]
-        for value, parts in found:
+        rows = []
+        for value, parts in sorted(found, key=lambda pair: pair[0].number):
             held = value.held if value.arrivals and value.arrivals[-1].step.run == run else None
             total = _sum([*([] if held is None else [held]), *(s.gradients[k] for s, k in parts)])
-            text = inline(total, self.width - wide - 8)
-            shape = str(tuple(total.shape)) if total.shape else ""
-            lines.append(f"  {value.name + '.grad':<{wide}}  {shape + '  ' if shape else ''}" +
-                         (text if text is not None else statistics(total)))
-        return lines
+            rows.append(("", f"{value.name}.grad", "", total, ""))
+        title = f"Backward{f' run {run}' if self.runs > 1 else ''} is done. What stands in .grad now:"
+        return ["", self.paint(title, "bold"), *(line[_MARGIN - 2:] for line in self._rows(rows, brief=("",)))]
 
 
 def transcript(trace: Trace, width: int = 100, only: str | None = None, phase: str | None = None,
-               stream: TextIO | None = None) -> str:
+               stream: IO[str] | None = None) -> str:
     """Every stop of a run, one after another; ``only`` one op's, or one phase's.
 
     >>> from minitorch import explain
@@ -437,8 +419,9 @@ def underline(place: Place) -> str:
 
 def input_symbols(step: Step) -> list[str]:
     """What the formulas call the inputs: the names of forward's parameters."""
-    names = []
-    for p in inspect.signature(step.fn.forward).parameters.values():
+    names: list[str] = []
+    fn: Any = step.fn
+    for p in inspect.signature(fn.forward).parameters.values():
         if p.kind is p.VAR_POSITIONAL:
             names += [f"{p.name}[{i}]" for i in range(len(step.inputs) - len(names) + 1)]
         elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
@@ -449,7 +432,8 @@ def input_symbols(step: Step) -> list[str]:
 def output_symbols(step: Step) -> list[str]:
     """What the formulas call the outputs: backward takes dy, or dz, so they are y, or z."""
     names: list[str] = []
-    for p in list(inspect.signature(step.fn.backward).parameters.values())[1:]:
+    fn: Any = step.fn
+    for p in list(inspect.signature(fn.backward).parameters.values())[1:]:
         name = p.name[1:] if p.name.startswith("d") and len(p.name) > 1 else "y"
         if p.kind is p.VAR_POSITIONAL:
             name = name.removesuffix("s") or "y"
@@ -466,6 +450,29 @@ def ordinal(n: int) -> str:
     ['1st', '2nd', '3rd', '4th', '11th', '22nd']
     """
     return f"{n}{'th' if n // 10 % 10 == 1 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
+
+
+def _role(role: str, rows: list) -> list:
+    return [(role if not i else "", *row) for i, row in enumerate(rows)]
+
+
+def _kind(x) -> str:
+    """What an input is, where no op made it."""
+    if not isinstance(x, Value) or x.maker is not None:
+        return ""
+    return x.kind if x.kind != "input" else "a leaf" if x.requires_grad else "a constant: it wants no gradient"
+
+
+def _is_small(array) -> bool:
+    """Few enough numbers to show them all beside their name, and no more than two axes that count."""
+    if isinstance(array, Summary) or not 0 < array.size <= 64:
+        return False
+    return np.prod(array.shape[:-2]) == 1 and array.shape[-1] <= 8
+
+
+def _shape(array) -> str:
+    dtype = "" if str(array.dtype) in ("float32", "int64") else f" {array.dtype}"
+    return f"{tuple(array.shape)}{dtype}" if array.shape else dtype.strip()
 
 
 def _sum(arrays: Iterable):
