@@ -266,7 +266,7 @@ def _arrays(inputs) -> list[Any]:
 
 
 def _where(place: Place) -> list[tuple[str, str]]:
-    rows = [("module", place.within)]
+    rows = [("module", place.within)] if place.lines else [("line", "not known: the forward pass ran before the watch")]
     for label, line in zip(("line", *["called from"] * 9), place.lines):
         rows.append((label, f"{line}\n    {line.source}" if line.source else str(line)))
     return rows
