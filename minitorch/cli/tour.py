@@ -140,16 +140,16 @@ def _flow(out, args):
     found.to_csv(out / "gradient-flow.csv")
     print(found.reading())
     return (escape(found.reading()).replace("\n\n", "<br><br>"),
-            '<a href="gradient-flow.svg"><img src="gradient-flow.svg" alt="The gradient at each block of five stacks"></a><p>'
-            '<a href="gradient-flow.csv">The numbers</a></p>')
+            '<a href="gradient-flow.svg"><img src="gradient-flow.svg" alt="The gradient at each block of five stacks"></a>'
+            '<p><a href="gradient-flow.csv">The numbers</a></p>')
 
 
 def _lab(out, args):
     """Switch residual connections and norms on and off"""
     explain.save_residual_lab(out / "residual-lab.html")
     print(f"One block, seven ways to wire it: {out / 'residual-lab.html'}")
-    return ("The same block with and without its residual connections, without a norm, with post-norm and with pre-norm, and "
-            "with the mistake x = x + x.",
+    return ("The same block with and without its residual connections, without a norm, with post-norm and with pre-norm, "
+            "and with the mistake x = x + x.",
             '<iframe src="residual-lab.html" title="The residual lab" loading="lazy"></iframe>'
             '<p><a class="go" href="residual-lab.html">Open the lab</a></p>')
 

@@ -12,14 +12,16 @@ from .probe import Probe, probe
 from .reach import GradsReport, check_grads
 from .recorder import record
 from .script import PROGRAMS, program, record_script
+from .stacks import VARIANTS, DeepStack, compare_stacks, expected_gains, train_stacks
 from .stepper import Stepper
 from .stop import transcript
 from .trace import Arrival, Place, Step, Summary, Trace, Value
 from .why import Part, Why, why
 
 __all__ = [
-    "Arrival", "CausalReport", "Flow", "GradsReport", "Layer", "Line", "NotFiniteError", "PROGRAMS", "Part", "Place",
-    "Player", "Probe", "Step", "Stepper", "Summary", "Trace", "Value", "Why", "check_causal", "check_grads",
-    "gradient_flow", "into", "nan_watch", "player_html", "plot_gradient_flow", "probe", "program", "record",
-    "record_script", "save_player", "transcript", "why",
+    "Arrival", "CausalReport", "DeepStack", "Flow", "GradsReport", "Layer", "Line", "NotFiniteError", "PROGRAMS",
+    "Part", "Place", "Player", "Probe", "Step", "Stepper", "Summary", "Trace", "VARIANTS", "Value", "Why",
+    "check_causal", "check_grads", "compare_stacks", "expected_gains", "gradient_flow", "into", "nan_watch",
+    "player_html", "plot_gradient_flow", "probe", "program", "record", "record_script", "save_player", "train_stacks",
+    "transcript", "why",
 ]
