@@ -1,6 +1,7 @@
 """Every example runs alone, as a reader would run it, and prints the numbers that can be worked out by hand."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -194,8 +195,9 @@ PRINTED = {
 
 
 def run(path, folder, *options):
-    return subprocess.run([sys.executable, "-W", "error", str(path), "--quick", *options], cwd=folder, capture_output=True,
-                          text=True, timeout=600)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}     # arrays are small, and tests run side by side
+    return subprocess.run([sys.executable, "-W", "error", str(path), "--quick", *options], cwd=folder, env=one_thread,
+                          capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
