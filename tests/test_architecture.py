@@ -25,7 +25,7 @@ LAYERS = [
     {"optim", "nn", "utils"},
     {"linalg", "cuda", "creation"},
     {"tensor"},
-    {"ops", "_printing", "random"},
+    {"ops", "_html", "_printing", "random"},
     {"autograd", "errors"},
     {"kernels"},
 ]

@@ -14,9 +14,12 @@ from importlib import import_module
 __all__ = ["COMMANDS", "Usage", "main"]
 
 COMMANDS = {
+    "tour": "a minute that shows what there is, and leaves a folder of pages to look at",
     "step": "walk through a program, forward and backward, op by op",
     "gradcheck": "check gradients, of every layer or of your own function",
+    "gradflow": "draw how gradients flow through deep stacks, with and without residual connections",
     "warmup": "compile every kernel now, instead of when it is first used",
+    "doctor": "what minitorch runs on here, what is wrong, and what to do about it",
 }
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import numpy as np
 
-from minitorch import autograd
+from minitorch import _html, autograd
 from minitorch.errors import ShapeError, got
 from minitorch.explain.places import Place, here, page
 from minitorch.nn.attention import MultiheadAttention
@@ -73,6 +74,9 @@ class CausalReport:
         rows.append(("checked in", "training mode, with one draw of dropout" if self.training else "evaluation mode"))
         verdict = "causal: " if self.ok else "not causal: " if self.leaks else ""
         return page(f"check_causal: {verdict}{'; '.join(heads)}.", rows)
+
+    def _repr_html_(self):
+        return f"<pre>{escape(repr(self))}</pre>row t, column s: how output t depends on input s{_html.heat_map(self.time)}"
 
 
 def check_causal(model: Callable, *inputs: Any, batch_first: bool = True, projections: int = 2, seed: int = 0,

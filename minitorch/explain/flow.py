@@ -304,33 +304,33 @@ def _update_norm(p, gradient, lr, optimizer) -> float | None:
     if gradient is None:
         return 0.0
     if optimizer is None:
-        return abs(lr) * _norm(gradient)
+        return abs(lr) * norm_of(gradient)
     for group in optimizer.param_groups:
         if any(p is other for other in group["params"]):
             moved = Parameter(p.like(p.data.copy()))
             with autograd.no_grad():
                 optimizer._update(moved, p.like(gradient.copy()), copy.deepcopy(optimizer.state.get(p, {})), group)
-            return _norm(moved.data.astype(np.float64) - p.data)
+            return norm_of(moved.data.astype(np.float64) - p.data)
     return 0.0
 
 
-def _of_outputs(ys, dys) -> dict[str, float | None]:
+def _of_outputs(ys, dys) -> dict[str, Any]:
     if not ys:
         return {}
     y = np.concatenate([y.ravel() for y in ys])
     with np.errstate(all="ignore"):
         mean, std = (float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64))) if y.size else (None, None)
-    return {"out_norm": _norm(y), "out_mean": mean, "out_std": std, "out_zeros": _zeros(y),
-            "out_grad_norm": math.hypot(*[_norm(dy) for dy in dys]) if dys else None}
+    return {"out_norm": norm_of(y), "out_mean": mean, "out_std": std, "out_zeros": _zeros(y),
+            "out_grad_norm": math.hypot(*[norm_of(dy) for dy in dys]) if dys else None}
 
 
 def _of_parameter(name, w, g, moved) -> Layer:
-    found: dict[str, float | None] = {"weight_norm": _norm(w)}
+    found: dict[str, Any] = {"weight_norm": norm_of(w)}
     if g is not None:
         mean = float(np.abs(g).sum(dtype=np.float64) / g.size) if g.size else None
-        found |= {"grad_norm": _norm(g), "grad_mean_abs": mean, "grad_zeros": _zeros(g)}
+        found |= {"grad_norm": norm_of(g), "grad_mean_abs": mean, "grad_zeros": _zeros(g)}
     if moved is not None:
-        found["update_ratio"] = _ratio(moved, _norm(w))
+        found["update_ratio"] = _ratio(moved, norm_of(w))
     return Layer(name, str(w.shape), w.size, **found)
 
 
@@ -354,7 +354,7 @@ def _ratio(moved, weight_norm) -> float:
     return moved / weight_norm if weight_norm else math.inf if moved > 0 else math.nan
 
 
-def _norm(a) -> float:
+def norm_of(a) -> float:
     """√Σ a² in float64; where the squares would be lost or overflow, scaled by the largest."""
     a = a.ravel().astype(np.float64)
     with np.errstate(all="ignore"):
@@ -553,22 +553,25 @@ def _write_names(ax, curves, has_theory, label_ends):
 
 
 def _label_ends(ax, curves):
-    """Each name at its curve's left end, at the height where the curve ends, moved apart where they would touch."""
+    """Each name at its curve's left end, moved apart where two would touch; the axis makes room and goes to the right."""
+    ax.yaxis.tick_right()
+    ax.yaxis.set_label_position("right")
+    ax.spines[["left", "right"]].set_visible(False)
     low, high = np.log10(ax.get_ylim())
-    heights = []
+    ends = []
     for i, (name, values) in enumerate(curves.items()):
-        ends = values[(values > 0) & (values < math.inf)]
-        height = 0.0 if not len(values) or not values[0] > 0 or not ends.size else \
-            (math.log10(min(values[0], ends.max())) - low) / (high - low)
-        heights.append((height, name, STYLES[i % len(STYLES)][0]))
-    heights.sort()
-    gap, y = 0.06, -1.0
-    places = []
-    for height, _, _ in heights:
+        height = (math.log10(values[0]) - low) / (high - low) if 0 < values[0] < math.inf else float(values[0] == math.inf)
+        ends.append((height, name, STYLES[i % len(STYLES)][0]))
+    ends.sort()
+    gap, y, places = 0.055, -1.0, []
+    for height, _, _ in ends:
         y = max(height, y + gap)
         places.append(y)
-    for k in range(len(places) - 1, -1, -1):  # those pushed above the top come down again
+    for k in reversed(range(len(places))):  # what was pushed above the top comes down again
         places[k] = min(places[k], 1.0 - gap * (len(places) - 1 - k))
-    for (_, name, color), y in zip(heights, places):
-        ax.annotate(name, (0, y), xycoords="axes fraction", xytext=(-6, 0), textcoords="offset points", ha="right",
-                    va="center", color=color, fontweight="bold", fontsize=9, annotation_clip=False)
+    x = ax.transData.transform((1, 1))[0]
+    left = ax.transAxes.inverted().transform((x, 0))[0]
+    for (height, name, color), y in zip(ends, places):
+        ax.annotate(name, (left, min(max(height, 0.0), 1.0)), (left - 0.045, y), "axes fraction", "axes fraction",
+                    ha="right", va="center", color=color, fontweight="bold", fontsize=9, annotation_clip=False,
+                    arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 4})

@@ -214,6 +214,12 @@ def test_inside_no_grad():
         assert check_causal(GPT(Attention(8)), ids())
 
 
+def test_the_report_in_a_notebook():
+    report = check_causal(GPT(Attention(8, 2)).eval(), ids())
+    html = report._repr_html_()
+    assert "position" in html and html.count("<rect") == 36 and f"<title>[0, 1]: {report.time[0, 1]:.4g}<" in html
+
+
 def test_raise_exception():
     with pytest.raises(RuntimeError, match="not causal"):
         check_causal(GPT(Attention(8, None)), ids(), raise_exception=True)

@@ -266,7 +266,7 @@ def test_runs_differ_by_more_than_colour(figures):
     lines = [line for i in range(7) for line in lines_of(ax, f"run {i + 1}")]
     assert len({line.get_marker() for line in lines}) == len({line.get_color() for line in lines}) == 7
     assert [t.get_text() for t in ax.texts] == [f"run {i + 1}" for i in range(7)]
-    heights = [t.xy[1] for t in ax.texts]
+    heights = [t.xyann[1] for t in ax.texts]
     assert min(np.diff(sorted(heights))) > 0.05
     (theory,) = lines_of(ax, "_theory")
     assert list(theory.get_ydata()) == [3, 2, 1] and theory.get_color() == lines[1].get_color()
