@@ -33,7 +33,7 @@ class KernelStepper(Prompt):
 
     def open(self):
         self.say(["", self.paint(f"Inside {self.title}: {len(self.lines)} lines ran, computed in float64.", "bold"),
-                  "n next line   s into helpers   b back   c next pass   a all of it   p NAME   q out"])
+                  "n next line, s into helpers, b back, c next pass, a all lines, p NAME, q out"])
         self.show()
 
     def show(self) -> None:

@@ -80,10 +80,11 @@ def inline(array: Any, width: int = 60) -> str | None:
     return text if len(text) <= width else None
 
 
-def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: bool = True) -> list[str]:
+def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: bool = True,
+          wrap: bool = False) -> list[str]:
     """An array as rows, one line each: as many columns as fit in ``width``, at most ``rows`` rows of ``slices`` matrices.
 
-    ``rest=False`` does not say how much was left out.
+    ``rest=False`` does not say how much was left out; ``wrap=True`` breaks a single row that is too long.
 
     >>> print("\\n".join(block(np.array([[1.0, 0.5], [-20.0, 0.0]]))))
     [   1.0    0.5 ]
@@ -98,6 +99,8 @@ def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: boo
         kept = kept.reshape((1,) * len(lead) + kept.shape)
     kept = kept.reshape((1,) * (2 - kept.ndim) + kept.shape)
     height, length = ((1,) * (2 - len(shape)) + shape)[-2:]
+    if wrap and not isinstance(array, Summary) and height == array.size // length == 1:
+        return _wrapped(kept.ravel(), width, rows)
     shown = rows if height > rows else height
     places = list(np.ndindex(kept.shape[:-2]))[:slices]
     matrices = [kept[place][:shown, :24] for place in places]
@@ -116,6 +119,16 @@ def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: boo
     if rest and len(places) < math.prod(lead):
         lines.append(f"… {math.prod(lead) - len(places)} more of these")
     return lines
+
+
+def _wrapped(vector, width, rows) -> list[str]:
+    """A long vector in several lines, each with the index it begins at."""
+    texts = _texts(vector)
+    wide = max(map(len, texts))
+    columns = max(1, (width - 12) // (wide + 2))
+    starts = list(range(0, len(texts), columns))
+    lines = [f"[{i}:]".ljust(8) + "  ".join(text.rjust(wide) for text in texts[i:i + columns]) for i in starts[:rows]]
+    return lines + [f"… {len(texts) - rows * columns} more"] * (len(starts) > rows)
 
 
 def statistics(array: Any) -> str:
@@ -158,7 +171,7 @@ def all_the_same(array: Any) -> str:
     >>> all_the_same(np.full((4, 4), 0.25))
     'all 0.25'
     """
-    if isinstance(array, Summary) or array.size <= 8 or not (array == array.flat[0]).all():
+    if isinstance(array, Summary) or array.size <= 3 or not (array == array.flat[0]).all():
         return ""
     return f"all {number(array.flat[0])}"
 
@@ -184,7 +197,8 @@ _PLAIN = {
     "━": "=", "─": "-", "│": "|", "└": "`", "├": "|", "▶": ">", "→": "->", "←": "<-", "↔": "<->", "…": "...", "·": "*",
     "×": "x", "−": "-", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "∞": "inf", "√": "sqrt", "Σ": "sum ",
     "∂": "d", "²": "^2", "³": "^3", "⁻": "^-", "¹": "1", "½": "1/2", "ᵀ": "^T", "⟨": "<", "⟩": ">", "⌊": "floor(",
-    "⌋": ")", "\u0302": "hat", "ŷ": "yhat", "ₖ": "_k", "ⱼ": "_j", "ᵢ": "_i", "₁": "_1", "₂": "_2", "ˢ": "^s", "ʸ": "^y",
+    "⌋": ")", "\u0302": "hat", "ŷ": "yhat", "ₖ": "_k", "ⱼ": "_j", "ᵢ": "_i", "₀": "_0", "₁": "_1", "₂": "_2", "₃": "_3",
+    "ˢ": "^s", "ʸ": "^y",
     "ˣ": "^x", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "eps", "λ": "lambda", "μ": "mu", "π": "pi",
     "σ": "sigma", "φ": "phi", "Φ": "Phi", "ℓ": "l", "∈": "in", "“": '"', "”": '"', "’": "'",
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import re
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -70,8 +71,8 @@ class Teller:
 
     def _source(self, step):
         place, inner = step.place, step.places[0] if step.places else None
-        if place is None:
-            return ["  (typed at a prompt)"]
+        if place is None or not place.source:
+            return ["  (typed at a prompt, so there is no line to show)"]
         wide = max(len(str(place)), len(str(inner))) + 2
         lines = [f"  {str(place):<{wide}}  {self.paint(place.source, 'bold')}"]
         if mark := underline(place):
@@ -260,47 +261,54 @@ class Teller:
         return lines
 
     def graph(self, here: Step, everything: bool = False) -> list[str]:
-        """Every op of this run in order, indented by module; far modules closed."""
+        """Every op of this run in order, indented by module; where there are many, modules far from here are closed."""
         now = here.twin or here if here.phase == "backward" else here
         steps = [s for s in self.trace.forward if self.round[s] == self.round[now] or s is now]
-        closed = set()
-        if not everything and len(steps) > 40:
-            closed = {path for s in steps for path in _paths(s.module)} - set(_paths(now.module))
-            closed = {path for path in closed if path.rpartition(".")[0] not in closed}
-        lines: list[str] = []
-        path: list[str] = []
-        skipped: dict[str, list[int]] = {}          # closed modules: their line, ops in them, and depth
+        modules = list(dict.fromkeys(path for s in steps for path in _paths(s.module)))
+        for depth in range(max((m.count(".") for m in modules), default=0) + 1, -1, -1):
+            closed = {m for m in modules if m.count(".") >= depth} - set(_paths(now.module))
+            lines = self._graph_lines(steps, now, here, closed)
+            if everything or len(lines) <= 45:
+                break
+        wide = min(max(len(text) for text, _ in lines), self.width - 18)
+        told = [self.paint("  step  op: inputs → outputs, shape" + " " * max(3, wide - 31) + "|gradient|", "dim")]
+        for text, size in lines:
+            text = text if len(text) <= wide else text[:wide - 1] + "…"
+            line = f"{text:<{wide + 3}}{size}".rstrip()
+            told.append(self.paint(line, "bold", "green") if text[0] != " " else line)
+        return told
+
+    def _graph_lines(self, steps, now, here, closed):
+        """Pairs of text and the size of the gradient."""
+        lines: list[tuple[str, str]] = []
+        open_path: list[str] = []
+        inside = {m: [s for s in steps if m in _paths(s.module)] for m in closed}
         for s in steps:
-            parts = s.module.split(".") if s.module else []
-            cut = next((i for i in range(len(parts)) if ".".join(parts[:i + 1]) in closed), None)
-            shown = parts if cut is None else parts[:cut]
-            while path and path != shown[:len(path)]:
-                path.pop()
-            while len(path) < len(shown):
-                path.append(shown[len(path)])
-                lines.append("        " + "  " * (len(path) - 1) + self.paint(path[-1], "bold"))
-            if cut is not None:
-                name = ".".join(parts[:cut + 1])
-                if name not in skipped:
-                    skipped[name] = [len(lines), 0, cut]
-                    lines.append("")
-                skipped[name][1] += 1
-                at, count, depth = skipped[name]
-                lines[at] = "        " + "  " * depth + self.paint(parts[cut], "bold") + f"  ({count} ops)"
-                continue
-            lines.append(self._graph_row(s, now, here, len(path)))
-        return [self.paint("  step  op: inputs → outputs, shape, and the size of their gradient", "dim"), *lines]
+            path = _paths(s.module)
+            shut = next((m for m in path if m in closed and len(inside[m]) > 1), None)
+            path = path[:path.index(shut)] if shut else path
+            while open_path != path[:len(open_path)]:
+                open_path.pop()
+            for m in path[len(open_path):]:
+                lines.append(("        " + "  " * len(open_path) + m.rpartition(".")[2], ""))
+                open_path.append(m)
+            if shut is None:
+                lines.append(self._graph_row(s, now, here, len(path)))
+            elif s is inside[shut][0]:
+                last = inside[shut][-1]
+                text = f"{shut.rpartition('.')[2]}  ({len(inside[shut])} ops, {s.index + 1} to {last.index + 1})"
+                lines.append(("        " + "  " * len(path) + text, _size_of_grads(last)))
+        return lines
 
     def _graph_row(self, s, now, here, depth):
-        names = ", ".join(x.name.rpartition(".")[2] if x.kind != "result" else x.name
-                          for x in s.inputs if isinstance(x, Value))
-        y = s.outputs[0]
-        grads = [v.grad for v in s.outputs if v.grad is not None]
-        norm = f"   |grad| {number(float(np.sqrt(sum(_norm(g)**2 for g in grads))))}" if grads else ""
+        values = [x for x in s.inputs if isinstance(x, Value)]
+        names = [x.name for x in values if x.kind != "parameter"]
+        learnt = [x.name.rpartition(".")[2] for x in values if x.kind == "parameter"]
+        names = ", ".join(names + (learnt if len(learnt) < 3 else [f"{len(learnt)} parameters"]))
         made = ", ".join(v.name for v in s.outputs)
-        row = f"{s.index + 1:>5}  {'  ' * depth}{s.op}: {names} → {made}  {y.shape or ''}{norm}"
         mark = ("▶" if here.phase == "forward" else "◀") if s is now else " "
-        return self.paint(mark + row, "bold", "green") if s is now else mark + row
+        text = f"{mark}{s.index + 1:>5}  {'  ' * depth}{s.op}: {names} → {made}"
+        return f"{text}  {tuple(s.outputs[0].shape)}" if s.outputs[0].shape else text, _size_of_grads(s)
 
     # -----------------------------------------------------------------------------------------------------------------
     # values
@@ -309,6 +317,7 @@ class Teller:
         """A value, or its gradient, or a piece of one of them."""
         name = value.name + ".grad" * gradient
         array = value.grad if gradient else value.array
+        array = np.asarray(array) if isinstance(array, np.generic) else array     # a sum of 0-d arrays is none
         if array is None:
             return [f"{name} is None: " + ("no gradient reached it" if value.requires_grad else "it wants no gradient")
                     + (", for backward() did not run" if not self.trace.backward else "")]
@@ -325,7 +334,7 @@ class Teller:
         if text is not None:
             lines.append(f"  {text}")
         else:
-            lines += ["  " + line for line in block(array, self.width - 2, rows=24, slices=6)]
+            lines += ["  " + line for line in block(array, self.width - 2, rows=24, slices=6, wrap=True)]
             lines.append(self.paint("  " + statistics(array), "dim"))
         if gradient:
             lines += self._parts_of(value, here)
@@ -349,9 +358,9 @@ class Teller:
         for arrival in value.arrivals:
             what = f"step {arrival.step.index + 1}, {arrival.step.op}" if arrival.input >= 0 else "the call of backward()"
             if len(value.arrivals) > 1:
-                lines += self._numbers(f"  from {what}:", arrival.array)
+                lines += self._numbers(f"  sent by {what}:", arrival.array)
             elif arrival.input >= 0:
-                lines.append(self.paint(f"  from {what}", "dim"))
+                lines.append(self.paint(f"  sent by {what}", "dim"))
         if here is not None and self.round[here] == run or here is not None and here.phase == "forward":
             come = sum(a.step.index <= here.index for a in value.arrivals)
             if come < len(value.arrivals):
@@ -423,10 +432,22 @@ def input_symbols(step: Step) -> list[str]:
     fn: Any = step.fn
     for p in inspect.signature(fn.forward).parameters.values():
         if p.kind is p.VAR_POSITIONAL:
-            names += [f"{p.name}[{i}]" for i in range(len(step.inputs) - len(names) + 1)]
+            names += [_nth(p.name, i) for i in range(len(step.inputs) - len(names) + 1)]
         elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
             names.append(_GREEK.get(p.name, p.name))
-    return names[1:]
+    return [_letter(name, step.text["Forward"]) for name in names[1:]]
+
+
+def _letter(name: str, formula: str) -> str:
+    """A parameter called weight stands in the formula as w."""
+    def stands(word):
+        return re.search(rf"(?<![A-Za-z]){re.escape(word)}(?![A-Za-z])", formula)
+    return name[0] if name.isidentifier() and not stands(name) and stands(name[0]) else name
+
+
+def _nth(name: str, i: int) -> str:
+    """Of several inputs xs the i-th: x₀, as the formulas write them."""
+    return (name.removesuffix("s") or name) + "".join("₀₁₂₃₄₅₆₇₈₉"[int(digit)] for digit in str(i))
 
 
 def output_symbols(step: Step) -> list[str]:
@@ -436,8 +457,7 @@ def output_symbols(step: Step) -> list[str]:
     for p in list(inspect.signature(fn.backward).parameters.values())[1:]:
         name = p.name[1:] if p.name.startswith("d") and len(p.name) > 1 else "y"
         if p.kind is p.VAR_POSITIONAL:
-            name = name.removesuffix("s") or "y"
-            names += [f"{name}[{i}]" for i in range(len(names), len(step.outputs))]
+            names += [_nth(name, i) for i in range(len(names), len(step.outputs))]
         else:
             names.append(name)
     return names + ["y"] * (len(step.outputs) - len(names))
@@ -480,12 +500,17 @@ def _sum(arrays: Iterable):
     for array in arrays:
         if isinstance(array, Summary):
             return array
-        total = array if total is None else total + array
+        total = array if total is None else np.asarray(total + array)
     return total
 
 
 def _norm(array) -> float:
     return array.norm if isinstance(array, Summary) else float(np.linalg.norm(array))
+
+
+def _size_of_grads(step: Step) -> str:
+    grads = [y.grad for y in step.outputs if y.grad is not None]
+    return number(float(np.sqrt(sum(_norm(g)**2 for g in grads)))) if grads else ""
 
 
 def _paths(module: str) -> list[str]:

@@ -1,5 +1,7 @@
 """check_causal: planted leaks are found and named; causal models pass."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -94,8 +96,9 @@ def test_a_leak_is_found_with_its_layer_and_its_line(second, pairs, hint):
 
 
 def test_a_mask_that_leaks_a_little_is_a_leak():
-    report = check_causal(GPT(Attention(8, fill=-10.0)).eval(), ids())
-    assert not report and report.time[report.leaks[0]] < 1e-2
+    report = check_causal(GPT(Attention(8, fill=-20.0)).eval(), ids())
+    assert not report and len(report.leaks) == 15 and report.time[report.leaks[0]] < 1e-6
+    assert "the leak is faint" in str(report)
 
 
 def test_a_frozen_embedding_and_one_sentence():
@@ -190,6 +193,20 @@ def test_a_whole_transformer():
     assert check_causal(lambda y: model(source, y), torch.randn(2, 4, 8)).module.startswith("decoder.layers.0.self_attn")
 
 
+def test_a_result_in_a_dataclass():
+    @dataclass
+    class Output:
+        loss: object
+        logits: torch.Tensor
+
+    model = GPT(Attention(8, None))
+    assert not check_causal(lambda i: Output(None, model(i)), ids())
+
+
+def test_one_position_proves_nothing():
+    assert "one position has no later one" in str(check_causal(nn.Linear(8, 8), torch.randn(2, 1, 8)))
+
+
 def test_what_works_on_its_own_is_said():
     assert "each works on its own" in str(check_causal(nn.Linear(8, 8), torch.randn(2, 5, 8)))
 
@@ -212,6 +229,12 @@ def test_nothing_changes():
 def test_inside_no_grad():
     with torch.no_grad():
         assert check_causal(GPT(Attention(8)), ids())
+
+
+def test_the_report_in_a_notebook():
+    report = check_causal(GPT(Attention(8, 2)).eval(), ids())
+    html = report._repr_html_()
+    assert "position" in html and html.count("<rect") == 36 and f"<title>[0, 1]: {report.time[0, 1]:.4g}<" in html
 
 
 def test_raise_exception():
