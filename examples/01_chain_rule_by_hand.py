@@ -47,4 +47,4 @@ print(f"w grows by {nudge}: the loss grows by {moved - loss.item():.6f}, about {
 # %%
 # **Try this:** set ``target = 7.0``. Every gradient becomes 0: the loss is at its lowest point, and no small nudge helps.
 #
-# **Read on:** :doc:`/architecture` follows one op through the whole engine.
+# **Read on:** :doc:`/tutorials/01-first-backward-pass` steps through such a computation.

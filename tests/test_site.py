@@ -40,7 +40,8 @@ def offline_pages(monkeypatch):
     (">>> x * y\n6\n\na*", ">>> x * y\n6\n\na\\*"),
     ("a\n\n==  ==\nx_  y\n==  ==\n\nb_", "a\n\n::\n\n    ==  ==\n    x_  y\n    ==  ==\n\nb\\_"),
     ("both:\n- a*\n  b\n- c", "both:\n\n- a\\*\n  b\n- c"),
-    ("Parameters\n----------\n*x : float\n    any_\ny", ".. rubric:: Parameters\n\n\\*x : float\n    any\\_\ny"),
+    ("Parameters\n----------\n*x : float\n    any_\ny, z : short\nw\n    See y.\n\nThen",
+     ".. rubric:: Parameters\n\n- ``*x`` : float\n\n  any\\_\n- ``y, z`` : short\n- ``w``\n\n  See y.\n\nThen"),
 ])
 def test_a_docstring_shows_what_is_written(reference_pages, text, rst):
     assert reference_pages.as_rst(text) == rst

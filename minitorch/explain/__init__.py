@@ -7,6 +7,7 @@ from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
 from .flow import Flow, Layer, gradient_flow, plot_gradient_flow
 from .into import Line, into
+from .lab import residual_lab, save_residual_lab
 from .player import Player, player_html, save_player
 from .probe import Probe, probe
 from .reach import GradsReport, check_grads
@@ -22,6 +23,6 @@ __all__ = [
     "Arrival", "CausalReport", "DeepStack", "Flow", "GradsReport", "Layer", "Line", "NotFiniteError", "PROGRAMS",
     "Part", "Place", "Player", "Probe", "Step", "Stepper", "Summary", "Trace", "VARIANTS", "Value", "Why",
     "check_causal", "check_grads", "compare_stacks", "expected_gains", "gradient_flow", "into", "nan_watch",
-    "player_html", "plot_gradient_flow", "probe", "program", "record", "record_script", "save_player", "train_stacks",
-    "transcript", "why",
+    "player_html", "plot_gradient_flow", "probe", "program", "record", "record_script", "residual_lab", "save_player",
+    "save_residual_lab", "train_stacks", "transcript", "why",
 ]

@@ -276,10 +276,11 @@ class Journey:
     def __str__(self):
         if math.isnan(self.orders):
             return self.verdict
-        changed = f"exactly 0 in the first {self.zeros} blocks" if not self.first else \
-            f"{abs(self.orders):.1f} orders of magnitude {_lost(self.orders)}"
+        rate = f"× {_factor(self.per_block)} in each block"
+        changed = f"{abs(self.orders):.1f} orders of magnitude {_lost(self.orders)}, {rate}" if self.first else \
+            f"{rate}, until it is exactly 0 in the first {self.zeros}"
         theory = "" if self.expected is None else f" (theory: {abs(self.expected):.1f} {_lost(self.expected)})"
-        return f"{self.verdict}: {changed}, × {_factor(self.per_block)} in each block{theory}"
+        return f"{self.verdict}: {changed}{theory}"
 
 
 def _factor(times) -> str:
@@ -340,9 +341,8 @@ class Comparison:
         plot_gradient_flow(self.flows, ax=right, label_ends=True, title="in each block's parameters")
         for ax in (left, right):
             _block_axis(ax.xaxis, self.setting.depth)
-            ax.set_xlabel("block, from the input (left) to the loss (right)")
+            ax.set_xlabel("block: input at the left, loss at the right; the gradient travels ←")
             ax.set_ylabel("gradient norm")
-            ax.text(0.98, 0.13, "← the gradient's way back", transform=ax.transAxes, ha="right", color="#555555", fontsize=9)
         return figure
 
     def to_csv(self, path: str | PathLike) -> None:
@@ -536,7 +536,8 @@ def _finding(journeys) -> str:
         return "The norm of the gradient, from the last block back to the first"
     most = max(abs(j.orders) for j in kept)
     change = f"{'loses' if plain.orders < 0 else 'gains'} {abs(plain.orders):.1f} orders of magnitude"
-    return (f"Without residual connections the gradient {'is lost' if plain.first == 0 else change}; with them it "
+    lost = "is lost on its way"
+    return (f"Without residual connections the gradient {lost if plain.first == 0 else change}; with them it "
             + ("is lost, too" if math.isinf(most) else f"changes by at most {most:.1f}" +
                (" orders of magnitude" if plain.first == 0 else "")))
 
@@ -554,7 +555,8 @@ def _compared(journeys, setting) -> Iterator[str]:
                    "Here block 1 gets a gradient of about the same size without residual connections, or a larger one.")
     if doubled and residual and plain and not math.isnan(doubled.orders + residual.orders):
         rate = doubled.per_block / plain.per_block
-        times = f"In each block it keeps {rate:.2f} times as much as plain: the branch counts twice, and x not at all."
+        twice = "its branch counts twice" if setting.block == "mlp" else "its two branches count twice each"
+        times = f"In each block it keeps {rate:.2f} times as much as plain: {twice}, and x not at all."
         if doubled.orders < residual.orders - 1:
             lost = "everything" if doubled.first == 0 else f"{-doubled.orders:.1f} orders"
             yield f"x = x + x is no residual connection: it loses {lost}. {times}"
@@ -581,12 +583,19 @@ def _figure(title, footnote, shape, narrow, **ratios):
     size = (6.4, min(4.4, 12 / rows) * rows) if narrow else (12.4, 5.6)
     figure, axes = import_module("matplotlib.pyplot").subplots(
         *shape, figsize=size, layout="constrained", **ratios)
-    figure.suptitle(fill(title, 56 if narrow else 105), fontweight="bold", fontsize=12 if narrow else 13)
-    figure.supxlabel(fill(footnote, 84 if narrow else 150), fontsize=8.5, color="#555555")
+    figure.suptitle(_balanced(title, 56 if narrow else 105), fontweight="bold", fontsize=12 if narrow else 13)
+    figure.supxlabel(_balanced(footnote, 84 if narrow else 150), fontsize=8.5, color="#555555")
     return figure, axes
+
+
+def _balanced(text, width) -> str:
+    """In as few lines as fit, of about the same length."""
+    lines = math.ceil(len(text) / width)
+    return text if lines == 1 else fill(text, min(width, len(text) // lines + 8))
 
 
 def _block_axis(axis, depth) -> None:
     """Ticks at the first block, the last, and round numbers between."""
     step = next(s * 10 ** k for k in range(4) for s in (1, 2, 5) if depth <= 8 * s * 10 ** k)
-    axis.set_ticks([1, *[k for k in range(step, depth - step // 3, step) if k > 1], depth])
+    ticks = [1, *[k for k in range(step, depth - step // 3, step) if k > 1], depth]
+    axis.set_ticks(ticks, [str(k) for k in ticks], rotation=0)

@@ -205,7 +205,17 @@ const forwardRules = {
     }
   },
 
-  matrix(s) {
+  // y = Σ ∂y/∂x · x holds for a linear op, and for one that is linear in one of its inputs: where it does, it is shown.
+  matrix(s, flat) {
+    const y = s.output().array.get(flat);
+    for (let i = 0; i < s.step.inputs.length; i++) {
+      if (!s.has(i) || !s.slope(i)) continue;
+      const [x, slope] = [s.input(i), s.slope(i)];
+      const parts = count(x.array.size).map((j) => [element(slope, flat * x.array.size + j), element(x, j)]);
+      const sizes = parts.map(([a, b]) => a.number * b.number);
+      const total = sizes.reduce((a, b) => a + b, 0), scale = sizes.reduce((a, b) => a + Math.abs(b), 0);
+      if (Math.abs(total - y) <= 1e-6 * scale) return { parts: parts.filter(([a]) => a.number !== 0), note: "Slope × input, summed: this op is linear in its input." };
+    }
     return { parts: [], also: s.step.inputs.map((_, i) => i).filter((i) => s.has(i)).map((i) => [s.input(i).id, count(s.input(i).array.size)]),
       note: "An op of its own kind: forward is not broken down. Its gradient is, on the way back." };
   },
