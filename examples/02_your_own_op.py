@@ -58,4 +58,4 @@ print(f"2 · swoosh(1) = {y.item():.4f}   its slope {x.grad.item():.4f}")
 # %%
 # **Try this:** leave out the ``dy *`` in the right one. gradcheck sends random numbers as dy, never ones, so it notices.
 #
-# **Read on:** :doc:`/ops/elementwise` has the slopes of all such functions.
+# **Read on:** :doc:`/howto/check-your-own-layer`.

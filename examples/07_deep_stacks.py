@@ -18,9 +18,10 @@ import matplotlib.pyplot as plt
 
 import minitorch as torch
 import minitorch.nn as nn
+from minitorch import explain
 
 DEPTH, WIDTH = 48, 32
-STEPS = 30 if "--quick" in sys.argv else 100
+STEPS = 50 if "--quick" in sys.argv else 100
 
 
 class Stack(nn.Module):
@@ -40,41 +41,35 @@ torch.manual_seed(0)
 stacks = {"plain": Stack(residual=False), "residual": Stack(residual=True)}
 stacks["residual"].load_state_dict(stacks["plain"].state_dict())
 for name, stack in stacks.items():
-    print(f"{name:9} {sum(p.numel() for p in stack.parameters())} parameters = {DEPTH} · (32 · 32 + 32)")
+    count = sum(p.numel() for p in stack.parameters())
+    print(f"{name:9} {count} parameters = {DEPTH} · (32 · 32 + 32)")
 
 # %%
-# The task asks nothing of depth: turn the 32 numbers round, last one first. One loss flows back, and we measure what arrives
-# at each layer's weight.
+# The task asks nothing of depth: turn the 32 numbers round, last one first. One loss flows back, and we measure the length
+# of the gradient that arrives in each layer.
 x = torch.randn(64, WIDTH)
 target = x.flip(1)
 flows = {}
 for name, stack in stacks.items():
-    (stack(x) - target).square().mean().backward()
-    flows[name] = [layer.weight.grad.norm().item() for layer in stack.layers]
-    first, last = flows[name][0], flows[name][-1]
-    print(f"{name:9} gradient at layer {DEPTH}: {last:7.1e}   at layer 1: {first:7.1e}   "
+    flows[name] = explain.gradient_flow(stack, (stack(x) - target).square().mean())
+    first, last = flows[name][0].grad_norm, flows[name][-1].grad_norm
+    print(f"{name:9} gradient in layer {DEPTH} {last:7.1e}   in layer 1 {first:7.1e}   "
           f"ratio 10^{math.log10(first / last):.1f}")
 
 # %%
 # The theory fits on one line. ``nn.Linear`` draws its n · n weights between −1/√n and 1/√n. Their variance is 1/(3n), so a
 # layer multiplies the length of a gradient by about √(n · 1/(3n)) = 1/√3. Forty-seven times in a row that is 10⁻¹¹. With the
 # connection a layer's factor has the form 1 + something, and the 1 does not come from the layer.
-measured = (flows["plain"][0] / flows["plain"][-1]) ** (1 / (DEPTH - 1))
-print(f"plain: one layer's factor, measured {measured:.3f}   theory 1/√3 = {1 / math.sqrt(3):.3f}")
+plain = flows["plain"].column("grad_norm")
+measured = (plain[0] / plain[-1]) ** (1 / (DEPTH - 1))
+print(f"one plain layer's factor: {measured:.3f}   theory 1/√3 = {1 / math.sqrt(3):.3f}")
 
 # %%
-# On a logarithmic axis, a constant factor per layer is a straight line. It flattens at the first layers: the gradient of a
+# On a logarithmic axis, a constant factor per layer is a straight line. It bends at the first layers: the gradient of a
 # weight is also proportional to what the layer was given, and only the first layers are given large numbers.
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-numbers = range(1, DEPTH + 1)
-axes.semilogy(numbers, flows["residual"], "o-", color="#0072B2", markersize=3, label="residual: x + f(x)")
-axes.semilogy(numbers, flows["plain"], "s-", color="#D55E00", markersize=3, label="plain: f(x)")
-theory = [flows["plain"][-1] * 3 ** ((i - DEPTH) / 2) for i in numbers]
-axes.semilogy(numbers, theory, "k--", linewidth=1, label="theory for plain: 1/√3 a layer")
-axes.set(xlabel="layer (1 is next to the input)", ylabel="gradient norm of its weight",
-         title=f"What one loss sends back to {DEPTH} layers")
-axes.legend()
-axes.grid(alpha=0.3)
+theory = [plain[-1] * 3 ** ((i - DEPTH) / 2) for i in range(1, DEPTH + 1)]
+axes = explain.plot_gradient_flow(flows, ax=axes, theory={"plain": theory})
 
 # %%
 # And learning? What gets lost backward gets lost forward, too: the plain stack's output hardly depends on its input. So it
@@ -87,7 +82,8 @@ for name, stack in stacks.items():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    print(f"{name:9} loss after {STEPS} steps {loss.item():.3f}   best constant answer {constant:.3f}")
+    print(f"{name:9} loss after {STEPS} steps {loss.item():.3f}   "
+          f"best constant answer {constant:.3f}")
 
 if "--save" in sys.argv:
     figure.savefig(sys.argv[sys.argv.index("--save") + 1], dpi=150)
@@ -95,4 +91,5 @@ if "--save" in sys.argv:
 # %%
 # **Try this:** ``DEPTH = 4``. The plain stack loses almost nothing, and learns.
 #
-# **Read on:** :doc:`/layers/residual`; the next example adds LayerNorm.
+# **Read on:** :doc:`/layers/residual`; the next example adds LayerNorm. ``minitorch gradflow`` draws more stacks, and deeper
+# ones.

@@ -2,6 +2,9 @@
 
 import importlib
 import inspect
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,7 +43,8 @@ def offline_pages(monkeypatch):
     (">>> x * y\n6\n\na*", ">>> x * y\n6\n\na\\*"),
     ("a\n\n==  ==\nx_  y\n==  ==\n\nb_", "a\n\n::\n\n    ==  ==\n    x_  y\n    ==  ==\n\nb\\_"),
     ("both:\n- a*\n  b\n- c", "both:\n\n- a\\*\n  b\n- c"),
-    ("Parameters\n----------\n*x : float\n    any_\ny", ".. rubric:: Parameters\n\n\\*x : float\n    any\\_\ny"),
+    ("Parameters\n----------\n*x : float\n    any_\ny, z : short\nw\n    See y.\n\nThen",
+     ".. rubric:: Parameters\n\n- ``*x`` : float\n\n  any\\_\n- ``y, z`` : short\n- ``w``\n\n  See y.\n\nThen"),
 ])
 def test_a_docstring_shows_what_is_written(reference_pages, text, rst):
     assert reference_pages.as_rst(text) == rst
@@ -57,6 +61,18 @@ def test_every_op_is_on_the_page_of_formulas(reference_pages):
 def test_every_command_is_on_the_page_of_commands(reference_pages):
     page = "\n".join(reference_pages.commands_page())
     assert all(f"minitorch {name}\n---" in page for name in cli.COMMANDS)
+
+
+def test_the_transcript_on_the_first_page_is_true(tmp_path):
+    page = (DOCS / "index.md").read_text(encoding="utf-8")
+    program = re.search(r"```python\n(.*?)```", page, re.S)[1]
+    shown = re.search(r"<!-- transcript -->\s*```text\n(.*?)```", page, re.S)[1]
+    (tmp_path / "first.py").write_text(program, encoding="utf-8")
+    asked = "\n".join(re.findall(r"^\(step\) (.*)$", shown, re.M))
+    run = subprocess.run([sys.executable, "-m", "minitorch", "step", "first.py"], input=f"{asked}\nq\n", cwd=tmp_path,
+                         env={**os.environ, "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}, capture_output=True, text=True,
+                         encoding="utf-8", check=True, timeout=120)
+    assert shown in run.stdout, run.stdout
 
 
 @pytest.mark.parametrize("text, found", [

@@ -37,6 +37,7 @@ TITLES = {"tensors": "minitorch: tensors and their functions", "nn": "minitorch.
           "functional": "minitorch.nn.functional, init and utils", "optim": "minitorch.optim: optimisers",
           "autograd": "minitorch.autograd and gradcheck", "explain": "minitorch.explain: look inside"}
 FORMULAS = re.compile(r"^Forward .*?(?=^Derived)", re.M | re.S)
+ENTRY = re.compile(r"([*\w]+(?:, [*\w]+)*)( : .*)?$")
 DERIVED = re.compile(r"^Derived in docs/(\S+)\.md", re.M)
 
 
@@ -49,28 +50,44 @@ def quick(gallery_conf, script_vars):
 # a docstring as reStructuredText
 
 def as_rst(text: str) -> str:
-    """Plain text with ``code``, - lists, >>> examples, tables, NumPy's sections and indented formulas, as reST that shows it."""
+    """Plain text with ``code``, - lists, >>> examples, tables, sections and indented formulas, as reST that shows it."""
     lines: list[str] = []
     before = "text"
-    in_section = False
-    for line in text.split("\n"):
-        if re.fullmatch("-{3,}", line) and lines and lines[-1]:
-            in_section, lines[-1:] = True, [f".. rubric:: {lines[-1]}", ""]
-            continue
+    for line in _sections(text.split("\n")):
         new = not lines or not lines[-1]  # a paragraph begins here
-        kind = _kind(line, before, in_section)
+        kind = _kind(line, before)
         if kind in ("formula", "table") and kind != before:
             lines += [*([] if new else [""]), "::", ""]
         elif kind != before and not new and line:
             lines.append("")
-        shown = _escaped(line) if kind in ("text", "list", "definition") else line
+        shown = _escaped(line) if kind in ("text", "list") else line
         lines.append("    " + line if kind == "table" and line else shown)
         before = kind
     return "\n".join(lines)
 
 
-def _kind(line, before, in_section):
-    """What a line of a docstring belongs to: text, list, example, formula, table or definition."""
+def _sections(lines):
+    """NumPy's sections: the title becomes a rubric, and each entry, ``name : type`` with its text, an item of a list."""
+    inside = entry = False
+    for line, below in zip(lines, [*lines[1:], ""]):
+        if re.fullmatch("-{3,}", below) and line:
+            yield f".. rubric:: {line}"
+            inside, entry = True, False
+        elif re.fullmatch("-{3,}", line):
+            yield ""
+        elif inside and (found := ENTRY.match(line)) and (found[2] or below.startswith("    ")):
+            yield f"- ``{found[1]}``{found[2] or ''}"
+            entry = True
+            if below.startswith("    ") and len(line) < 60:
+                yield ""
+        elif entry and line.startswith("    "):
+            yield "  " + line.lstrip()
+        else:
+            yield line
+
+
+def _kind(line, before):
+    """What a line of a docstring belongs to: text, list, example, formula or table."""
     if not line:
         return before if before in ("list", "formula") else "text"
     if line.startswith(">>>") or before == "example":
@@ -79,13 +96,13 @@ def _kind(line, before, in_section):
         return "table"
     if re.match(r"- |\d+\. |\.\. \w+::", line):
         return "list"
-    if line.startswith(" ") or in_section:
-        return "definition" if in_section else before if before in ("list", "formula") else "formula"
+    if line.startswith(" "):
+        return before if before in ("list", "formula") else "formula"
     return "text"
 
 
 def _escaped(line):
-    r"""With ``code``, `code` and *emphasis*; whatever else means something to reST stands as it is. **Bold** becomes plain."""
+    r"""With ``code``, `code` and *emphasis*; what else means something to reST stands as it is. **Bold** becomes plain."""
     line = re.sub(r"(?<!\S)\*\*(?=[A-Z])|(?<=[\w.`])\*\*(?=[\s:.,]|$)", "", line)
     parts = re.split(r"(``.+?``|`[^`]+`|(?<![\w)])\*\w[^*]*(?<=\w)\*(?!\w))", line)
     return "".join(part if i % 2 else re.sub(r"([*_|`\\])", r"\\\1", part) for i, part in enumerate(parts))

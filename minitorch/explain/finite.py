@@ -230,7 +230,7 @@ def _forward_report(tool, fn, inputs, settings, y, place) -> str:
         head = (f"{name} was given a NaN: {names[brought[0]]} held it before any op ran on it here. Look at the data, the "
                 "loaded weights, or the last step of the optimiser.")
     else:
-        head = f"{name} made {y[index]} at {_show(index)} out of {'an infinity' if dirty else 'finite numbers'}."
+        head = f"{name} made {y[index]}{_at(index)} out of {'an infinity' if dirty else 'finite numbers'}."
     rows = [*_where(place), ("formula", formula(fn, "Forward")), *_inputs(names, arrays, y.shape, index),
             ("settings", _settings(settings)), ("result", _describe(y))]
     if not brought:
@@ -246,7 +246,7 @@ def _backward_report(tool, fn, dys, dx, i, place, inf) -> str:
         head = (f"the gradient that came into {name}.backward was not finite. No op made it: it was passed to "
                 "backward(gradient=...), or a hook returned it, or a sum of gradients overflowed.")
     else:
-        head = f"{name}.backward made {dx[index]} at {_show(index)} of its input {i}."
+        head = f"{name}.backward made {dx[index]}{_at(index)} of its input {i}."
     formal, saved = _parameters(fn), vars(fn)  # an input that wants no gradient may still be among what was saved
     arrays = [parent.data if parent is not None else saved.get(formal[j]) if j < len(formal) else None
               for j, parent in enumerate(fn.parents)]
@@ -266,7 +266,7 @@ def _arrays(inputs) -> list[Any]:
 
 
 def _where(place: Place) -> list[tuple[str, str]]:
-    rows = [("module", place.within)]
+    rows = [("module", place.within)] if place.lines else [("line", "not known: the forward pass ran before the watch")]
     for label, line in zip(("line", *["called from"] * 9), place.lines):
         rows.append((label, f"{line}\n    {line.source}" if line.source else str(line)))
     return rows
@@ -301,7 +301,7 @@ def _describe(x, index=None) -> str:
     finite = x[np.isfinite(x)] if x.dtype.kind == "f" else x
     for kind, test in (("nan", np.isnan), ("inf", np.isposinf), ("-inf", np.isneginf)):
         if finite.size < x.size and test(x).any():
-            text += f", {test(x).sum()} of {x.size} {kind}, first at {_show(_first(test(x)))}"
+            text += f", {test(x).sum()} of {x.size} {kind}, first{_at(_first(test(x)))}" if x.ndim else f", {kind}"
     if not x.size:
         text += ", empty"
     elif finite.size and x.dtype.kind != "b":
@@ -310,7 +310,7 @@ def _describe(x, index=None) -> str:
         text += ("all " if low == high else f"from {low:.6g} to ") + f"{high:.6g}"
     if index is not None and x.ndim:
         own = tuple(0 if n == 1 else i for n, i in zip(x.shape, index[len(index) - x.ndim:]))
-        text += f"; at {_show(own)} it is {float(x[own]):.6g}"
+        text += f";{_at(own)} it is {float(x[own]):.6g}"
     return text
 
 
@@ -323,5 +323,5 @@ def _first(mask) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(int(mask.argmax()), mask.shape))
 
 
-def _show(index) -> str:
-    return f"[{', '.join(map(str, index))}]" if index else "[]"
+def _at(index) -> str:
+    return f" at [{', '.join(map(str, index))}]" if index else ""

@@ -418,8 +418,8 @@ def plot_gradient_flow(flows: Flow | Iterable[Flow] | Mapping[str, Flow], *, ax:
     theory : name of a flow → expected values, drawn as a thin dashed line.
     label_ends : write the names where the lines arrive, at the first layer, instead of in a legend.
 
-    A log scale has no place for 0: exact zeros stand as hollow triangles on the lowest line, NaN as × there, and
-    infinite values as × at the top. Where a layer has no such number the line has a gap.
+    A log scale has no place for 0: exact zeros stand as hollow triangles at the bottom, NaN as × there, and infinite
+    values as × at the top. Where a layer has no such number the line has a gap.
 
     >>> model = minitorch.nn.Sequential(*[minitorch.nn.Linear(8, 8) for _ in range(5)])
     >>> x = minitorch.randn(16, 8)
@@ -435,17 +435,17 @@ def plot_gradient_flow(flows: Flow | Iterable[Flow] | Mapping[str, Flow], *, ax:
     layers = {name: [layer for layer in flow if _has(layer, what)] for name, flow in runs.items()}
     curves = {name: _as_array(getattr(layer, what) for layer in its) for name, its in layers.items()}
     expected = {name: _as_array(values) for name, values in (theory or {}).items() if name in curves}
-    bottom, top = _limits([*curves.values(), *expected.values()])
-    _log_scale(ax, bottom, top)
+    floors = _floors(curves)
+    bottom, top = _log_scale(ax, curves.values(), len(floors))
     for i, (name, values) in enumerate(curves.items()):
         color, marker, line = STYLES[i % len(STYLES)]
-        _draw_curve(ax, name, values, bottom, top, color=color, marker=marker, linestyle=line)
+        _draw_curve(ax, name, values, floors.get(name, 0.0), color=color, marker=marker, linestyle=line)
         if name in expected:
             seen = np.where((expected[name] > bottom) & (expected[name] < top), expected[name], math.nan)
             ax.plot(np.arange(1, len(seen) + 1), seen, color=color, linewidth=1, linestyle=(0, (4, 3)), zorder=1.9,
                     label="_theory")
     _describe_axes(ax, layers, runs, what, title)
-    _write_names(ax, curves, bool(expected), label_ends)
+    _write_names(ax, curves, floors, bool(expected), label_ends)
     return ax
 
 
@@ -479,43 +479,44 @@ def _as_array(values) -> np.ndarray:
     return np.array([-1.0 if v is None else float(v) for v in values])
 
 
-def _limits(curves) -> tuple[float, float]:
-    """Where the axis begins and ends: a decade lower than the smallest number if something must stand on the floor."""
-    values = np.concatenate(curves)
+def _floors(curves) -> dict[str, float]:
+    """Heights, as parts of the axis, of the lines at the bottom where zeros and NaN stand: one for each run with some."""
+    needy = [name for name, values in curves.items() if (values == 0).any() or np.isnan(values).any()]
+    return {name: 0.02 + 0.035 * k for k, name in enumerate(reversed(needy))}
+
+
+def _log_scale(ax, curves, floors) -> tuple[float, float]:
+    """A log axis with room for every number and, below, for the floors. Over many decades a tick every so many of them:
+    the usual ones overflow near the ends of float64."""
+    values = np.concatenate(list(curves))
     shown = values[(values > 0) & (values < math.inf)]
-    if not shown.size:
-        return 0.1, 10.0
-    low, high = math.log10(shown.min()), math.log10(shown.max())
+    low, high = (math.log10(shown.min()), math.log10(shown.max())) if shown.size else (-1.0, 1.0)
     margin = 0.06 * (high - low) + 0.15
-    floor = np.isnan(values).any() or (values == 0).any()
-    return max(10.0 ** (low - margin - floor * (0.5 + margin)), 5e-324), 10.0 ** min(high + margin, 308.0)
-
-
-def _log_scale(ax, bottom, top):
-    """Over many decades a tick every so many of them: the usual ones overflow near the ends of float64."""
+    room = (high - low + 2 * margin) * (0.04 * floors + 0.02 * (floors > 0))
+    bottom, top = max(10.0 ** (low - margin - room), 5e-324), 10.0 ** min(high + margin, 308.0)
     ax.set_yscale("log")
-    low, high = math.ceil(math.log10(bottom)), math.floor(math.log10(top))
-    if high - low >= 3:
-        stride = next(s for s in (1, 2, 3, 5, 10, 20, 50, 100) if high - low < 8 * s)
-        ax.set_yticks([10.0 ** k for k in range(low, high + 1) if k % stride == 0])
+    first, last = math.ceil(math.log10(bottom)), math.floor(math.log10(top))
+    if last - first >= 3:
+        stride = next(s for s in (1, 2, 3, 5, 10, 20, 50, 100) if last - first < 8 * s)
+        ax.set_yticks([10.0 ** k for k in range(first, last + 1) if k % stride == 0])
         ax.minorticks_off()
     ax.set_ylim(bottom, top)
+    return bottom, top
 
 
-def _draw_curve(ax, name, values, bottom, top, *, color, marker, linestyle):
+def _draw_curve(ax, name, values, floor, *, color, marker, linestyle):
     at = np.arange(1, len(values) + 1)
     every = max(1, len(values) // 16)
     visible = np.where((values > 0) & (values < math.inf), values, math.nan)
     ax.plot(at, visible, color=color, marker=marker, linestyle=linestyle, label=name or "_the only one", linewidth=1.8,
             markersize=5, markevery=every, markeredgecolor="white", markeredgewidth=0.5)
-    floor = bottom * (top / bottom) ** 0.015
-    for chosen, symbol, label, height in (
-            (values == 0, "v", "exactly 0", floor), (np.isnan(values), "x", "NaN", floor),
-            (values == math.inf, "x", "infinite", top * (bottom / top) ** 0.015)):
+    for chosen, symbol, label, height in ((values == 0, "v", "exactly 0", floor), (np.isnan(values), "x", "NaN", floor),
+                                          (values == math.inf, "x", "infinite", 0.98)):
         if chosen.any():
-            ax.plot(at[chosen], np.full(chosen.sum(), height), color=color, marker=symbol, linestyle="none", markersize=6,
-                    markerfacecolor="none", markevery=every if chosen.sum() > 2 * every else None,
-                    label=f"_{label}: {name}", clip_on=False)
+            ax.plot(at[chosen], np.full(chosen.sum(), height), transform=ax.get_xaxis_transform(), color=color,
+                    marker=symbol, linestyle="none", markersize=6, markerfacecolor="none",
+                    markevery=[*range(0, chosen.sum() - 1, every), chosen.sum() - 1], label=f"_{label}: {name}",
+                    clip_on=False)
 
 
 def _describe_axes(ax, layers, runs, what, title):
@@ -529,6 +530,8 @@ def _describe_axes(ax, layers, runs, what, title):
         names = [layer.name for layer in deepest]
         turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len(max(names, key=len)) > 3 else {}
         ax.set_xticks(range(1, len(names) + 1), names, **turned)
+    else:
+        layer_ticks(ax.xaxis, len(deepest))
     ax.set_xlabel("layer, from the input to the loss")
     ax.grid(True, which="major", color="#e4e4e4", linewidth=0.7)
     ax.set_axisbelow(True)
@@ -536,7 +539,14 @@ def _describe_axes(ax, layers, runs, what, title):
         ax.spines[side].set_visible(False)
 
 
-def _write_names(ax, curves, has_theory, label_ends):
+def layer_ticks(axis, count) -> None:
+    """Ticks at the first layer, the last, and round numbers between."""
+    step = next(s * 10 ** k for k in range(9) for s in (1, 2, 5) if count <= 8 * s * 10 ** k)
+    ticks = [1, *[k for k in range(step, count, step) if k - 1 > 0.5 * step and count - k > 0.5 * step], count]
+    axis.set_ticks(ticks, [str(k) for k in ticks], rotation=0)
+
+
+def _write_names(ax, curves, floors, has_theory, label_ends):
     """The legend: names, and what the signs mean that occur."""
     Line2D = import_module("matplotlib.lines").Line2D
     entries = [] if label_ends else [line for line in ax.get_lines() if not line.get_label().startswith("_")]
@@ -549,10 +559,10 @@ def _write_names(ax, curves, has_theory, label_ends):
     if entries:
         ax.legend(handles=entries, frameon=False)
     if label_ends:
-        _label_ends(ax, curves)
+        _label_ends(ax, curves, floors)
 
 
-def _label_ends(ax, curves):
+def _label_ends(ax, curves, floors):
     """Each name at its curve's left end, moved apart where two would touch; the axis makes room and goes to the right."""
     ax.yaxis.tick_right()
     ax.yaxis.set_label_position("right")
@@ -560,7 +570,9 @@ def _label_ends(ax, curves):
     low, high = np.log10(ax.get_ylim())
     ends = []
     for i, (name, values) in enumerate(curves.items()):
-        height = (math.log10(values[0]) - low) / (high - low) if 0 < values[0] < math.inf else float(values[0] == math.inf)
+        height = 1.0 if values[0] == math.inf else floors.get(name, 0.0)
+        if 0 < values[0] < math.inf:
+            height = (math.log10(values[0]) - low) / (high - low)
         ends.append((height, name, STYLES[i % len(STYLES)][0]))
     ends.sort()
     gap, y, places = 0.055, -1.0, []

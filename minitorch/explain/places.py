@@ -20,6 +20,7 @@ from minitorch.nn.module import Module
 
 __all__ = ["Line", "Place", "formula", "here", "page"]
 
+_WIDTH = 92  # of a report, in characters
 _paths: WeakKeyDictionary = WeakKeyDictionary()  # outermost module → {module below it: dotted path}
 
 
@@ -121,11 +122,11 @@ def page(head: str, rows) -> str:
     """A report: a sentence, then lines with their labels in a column; rows without text are left out."""
     rows = [(label, text) for label, text in rows if text]
     width = max([len(label) for label, _ in rows], default=0) + 2
-    lines = [fill(head, 110), ""]
+    lines = [fill(head, _WIDTH), ""]
     for label, text in rows:
         wrapped = []
         for line in text.split("\n"):
             indent = line[:len(line) - len(line.lstrip())]
-            wrapped += wrap(line.strip(), 108 - width, initial_indent=indent, subsequent_indent=indent) or [""]
+            wrapped += wrap(line.strip(), _WIDTH - 2 - width, initial_indent=indent, subsequent_indent=indent) or [""]
         lines += [f"  {tag:<{width}}{line}".rstrip() for tag, line in zip([label, *[""] * len(wrapped)], wrapped)]
     return "\n".join(lines)

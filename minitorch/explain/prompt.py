@@ -105,6 +105,6 @@ class Prompt(cmd.Cmd):
 
 def count(arg: str) -> int:
     """How many steps: 1 unless said."""
-    if arg.strip() and not re.fullmatch(r"\d+", arg.strip()):
+    if arg.strip() and not re.fullmatch(r"[1-9]\d*", arg.strip()):
         raise Unclear(f"{arg.strip()!r} is no number of steps")
     return int(arg) if arg.strip() else 1

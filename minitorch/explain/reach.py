@@ -17,6 +17,7 @@ from minitorch import autograd
 from minitorch.errors import got
 from minitorch.explain.places import Place, here, page
 from minitorch.nn.module import Module
+from minitorch.random import default_generator
 from minitorch.tensor import Tensor
 
 __all__ = ["GradsReport", "check_grads"]
@@ -63,7 +64,7 @@ def check_grads(model: Module, loss: Callable[[], Tensor] | Tensor) -> GradsRepo
     Parameters
     ----------
     model : Module
-        Whose parameters are looked at. Their ``.grad`` is left alone.
+        Whose parameters are looked at. Their ``.grad`` is left alone, and the random numbers that dropout drew are put back.
     loss : callable or Tensor
         ``lambda: F.cross_entropy(model(x), y)``: a function without arguments that runs the model and returns the loss.
         Given the loss itself, the same parameters are found; but where a path left the tape cannot be told any more.
@@ -86,6 +87,7 @@ def check_grads(model: Module, loss: Callable[[], Tensor] | Tensor) -> GradsRepo
                         f"F.cross_entropy(model(x), y), or the loss; got {type(loss).__name__}")
     parameters = dict(model.named_parameters())
     run = _Run(parameters.values())
+    state = default_generator.get_state()
     autograd.observers.append(run)
     try:
         if isinstance(loss, Tensor):
@@ -101,6 +103,7 @@ def check_grads(model: Module, loss: Callable[[], Tensor] | Tensor) -> GradsRepo
             gradients = autograd.grad(result, list(learnt.values()), retain_graph=not run.complete, allow_unused=True)
     finally:
         autograd.observers.remove(run)
+        default_generator.set_state(state)
 
     report = GradsReport(frozen=[name for name, p in parameters.items() if not p.requires_grad])
     towards = run.leading_to(_key(result))

@@ -53,9 +53,12 @@ def record_script(file: str, args: Sequence[str] = (), *, keep: int = 65_536) ->
     sys.argv = [file, *args]
     sys.path.insert(0, os.path.dirname(os.path.abspath(file)))
     try:
-        with record(keep=keep) as trace:
+        recorder = record(keep=keep)
+        with recorder as trace:
             try:
-                runpy.run_path(file, run_name="__main__")
+                variables = runpy.run_path(file, run_name="__main__")
+                for name, thing in variables.items():       # those that were assigned after the last op
+                    recorder._suggest(thing, name, False)
             except SystemExit as stop:
                 error = stop if stop.code not in (None, 0) else None
             except (Exception, KeyboardInterrupt) as stopped:

@@ -34,7 +34,7 @@ def number(x: Any) -> str:
     >>> number(0.01234567), number(200.0), number(1e-9), number(True)
     ('0.012346', '200', '1e-09', 'True')
     """
-    if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.number)):
+    if isinstance(x, bool) or not isinstance(x, (int, float, np.generic, np.ndarray)):
         return str(x)
     return _texts(np.asarray(x).reshape(1))[0]
 
@@ -77,13 +77,14 @@ def inline(array: Any, width: int = 60) -> str | None:
         return None
     texts = _texts(array)
     text = "[ " + "  ".join(texts) + " ]" if array.ndim else texts[0]
-    return text if len(text) <= width else None
+    return text if len(text) <= width or not array.ndim else None
 
 
-def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: bool = True) -> list[str]:
+def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: bool = True,
+          wrap: bool = False) -> list[str]:
     """An array as rows, one line each: as many columns as fit in ``width``, at most ``rows`` rows of ``slices`` matrices.
 
-    ``rest=False`` does not say how much was left out.
+    ``rest=False`` does not say how much was left out; ``wrap=True`` breaks a single row that is too long.
 
     >>> print("\\n".join(block(np.array([[1.0, 0.5], [-20.0, 0.0]]))))
     [   1.0    0.5 ]
@@ -98,6 +99,8 @@ def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: boo
         kept = kept.reshape((1,) * len(lead) + kept.shape)
     kept = kept.reshape((1,) * (2 - kept.ndim) + kept.shape)
     height, length = ((1,) * (2 - len(shape)) + shape)[-2:]
+    if wrap and not isinstance(array, Summary) and height == array.size // length == 1:
+        return _wrapped(kept.ravel(), width, rows)
     shown = rows if height > rows else height
     places = list(np.ndindex(kept.shape[:-2]))[:slices]
     matrices = [kept[place][:shown, :24] for place in places]
@@ -118,7 +121,17 @@ def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: boo
     return lines
 
 
-def statistics(array: Any) -> str:
+def _wrapped(vector, width, rows) -> list[str]:
+    """A long vector in several lines, each with the index it begins at."""
+    texts = _texts(vector)
+    wide = max(map(len, texts))
+    columns = max(1, (width - 12) // (wide + 2))
+    starts = list(range(0, len(texts), columns))
+    lines = [f"[{i}:]".ljust(8) + "  ".join(text.rjust(wide) for text in texts[i:i + columns]) for i in starts[:rows]]
+    return lines + [f"… {len(texts) - rows * columns} more"] * (len(starts) > rows)
+
+
+def statistics(array: Any, digits: int = 5) -> str:
     """One line about an array: mean, spread, range, norm, and how many numbers are no numbers.
 
     >>> statistics(np.array([3.0, 4.0, np.nan]))
@@ -129,8 +142,8 @@ def statistics(array: Any) -> str:
         return "no numbers"
     bad = f"   {s.bad} NaN or infinite" if s.bad else ""
     mean = s.mean if abs(s.mean) > 1e-6 * s.std else 0.0       # what is left of rounding
-    return (f"mean {number(mean)}   std {number(s.std)}   from {number(s.low)} to {number(s.high)}   "
-            f"norm {number(s.norm)}{bad}")
+    mean, std, low, high, norm = (number(float(f"{x:.{digits}g}")) for x in (mean, s.std, s.low, s.high, s.norm))
+    return f"mean {mean}   std {std}   from {low} to {high}   norm {norm}{bad}"
 
 
 def describe(name: str, thing: Any, width: int, note: str = "", rows: int = 5) -> list[str]:
@@ -158,7 +171,7 @@ def all_the_same(array: Any) -> str:
     >>> all_the_same(np.full((4, 4), 0.25))
     'all 0.25'
     """
-    if isinstance(array, Summary) or array.size <= 8 or not (array == array.flat[0]).all():
+    if isinstance(array, Summary) or array.size <= 3 or not (array == array.flat[0]).all():
         return ""
     return f"all {number(array.flat[0])}"
 
@@ -184,7 +197,8 @@ _PLAIN = {
     "━": "=", "─": "-", "│": "|", "└": "`", "├": "|", "▶": ">", "→": "->", "←": "<-", "↔": "<->", "…": "...", "·": "*",
     "×": "x", "−": "-", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "∞": "inf", "√": "sqrt", "Σ": "sum ",
     "∂": "d", "²": "^2", "³": "^3", "⁻": "^-", "¹": "1", "½": "1/2", "ᵀ": "^T", "⟨": "<", "⟩": ">", "⌊": "floor(",
-    "⌋": ")", "\u0302": "hat", "ŷ": "yhat", "ₖ": "_k", "ⱼ": "_j", "ᵢ": "_i", "₁": "_1", "₂": "_2", "ˢ": "^s", "ʸ": "^y",
+    "⌋": ")", "\u0302": "hat", "ŷ": "yhat", "ₖ": "_k", "ⱼ": "_j", "ᵢ": "_i", "₀": "_0", "₁": "_1", "₂": "_2", "₃": "_3",
+    "ˢ": "^s", "ʸ": "^y",
     "ˣ": "^x", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "eps", "λ": "lambda", "μ": "mu", "π": "pi",
     "σ": "sigma", "φ": "phi", "Φ": "Phi", "ℓ": "l", "∈": "in", "“": '"', "”": '"', "’": "'",
 }

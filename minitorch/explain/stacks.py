@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from minitorch.creation import from_numpy, tensor
-from minitorch.explain.flow import Flow, Layer, gradient_flow, norm_of, plot_gradient_flow
+from minitorch.explain.flow import Flow, Layer, gradient_flow, layer_ticks, norm_of, plot_gradient_flow
 from minitorch.nn import FFN, Identity, LayerNorm, Linear, Module, ModuleList, MultiheadAttention, Residual, Sequential
 from minitorch.nn import functional as F
 from minitorch.optim import SGD
@@ -276,10 +276,11 @@ class Journey:
     def __str__(self):
         if math.isnan(self.orders):
             return self.verdict
-        changed = f"exactly 0 in the first {self.zeros} blocks" if not self.first else \
-            f"{abs(self.orders):.1f} orders of magnitude {_lost(self.orders)}"
+        rate = f"× {_factor(self.per_block)} in each block"
+        changed = f"{abs(self.orders):.1f} orders of magnitude {_lost(self.orders)}, {rate}" if self.first else \
+            f"{rate}, until it is exactly 0 in the first {self.zeros}"
         theory = "" if self.expected is None else f" (theory: {abs(self.expected):.1f} {_lost(self.expected)})"
-        return f"{self.verdict}: {changed}, × {_factor(self.per_block)} in each block{theory}"
+        return f"{self.verdict}: {changed}{theory}"
 
 
 def _factor(times) -> str:
@@ -339,10 +340,9 @@ class Comparison:
                            title="at each block's output")
         plot_gradient_flow(self.flows, ax=right, label_ends=True, title="in each block's parameters")
         for ax in (left, right):
-            _block_axis(ax.xaxis, self.setting.depth)
-            ax.set_xlabel("block, from the input (left) to the loss (right)")
+            layer_ticks(ax.xaxis, self.setting.depth)
+            ax.set_xlabel("block: input at the left, loss at the right; the gradient travels ←")
             ax.set_ylabel("gradient norm")
-            ax.text(0.98, 0.13, "← the gradient's way back", transform=ax.transAxes, ha="right", color="#555555", fontsize=9)
         return figure
 
     def to_csv(self, path: str | PathLike) -> None:
@@ -406,8 +406,14 @@ class Training:
     guess: float
 
     def learnt(self, name: str) -> bool:
-        """Has this stack learnt to look at its input? Is its last loss below half of what guessing achieves?"""
-        return bool(self.losses[name][-1] < self.guess / 2)
+        """Has this stack learnt anything about its input? Then its last loss is below that of guessing."""
+        return bool(self.losses[name][-1] < 0.9 * self.guess)
+
+    def verdict(self, name: str) -> str:
+        """What happened to this stack's loss, in a word or three."""
+        if not math.isfinite(self.losses[name][-1]):
+            return "diverges"
+        return "learns" if self.learnt(name) else "does not learn"
 
     def title(self) -> str:
         """The finding, in one line."""
@@ -423,17 +429,18 @@ class Training:
         for name, losses in self.losses.items():
             norms = self.norms[name]
             before, after = (_times(norms[i, 0], norms[i, -1]) for i in (0, -1))
-            verdict = "learns" if self.learnt(name) else "does not learn"
-            lines.append(f"{name:<10} {verdict}: loss {losses[0]:.3f} → {losses[-1]:.3f}. Gradient at block 1 / at block "
-                         f"{self.setting.depth}: {before} at the start, {after} at the end.")
-        guessing = (f"Guessing by how frequent each class is has loss {self.guess:.3f}. What ends below half of that has "
-                    "learnt something about its input.")
+            lines.append(f"{name:<10} {self.verdict(name)}: loss {losses[0]:.3f} → {losses[-1]:.3f}. Gradient at block 1 / at "
+                         f"block {self.setting.depth}: {before} at the start, {after} at the end.")
+        guessing = (f"Guessing by how frequent each class is has loss {self.guess:.3f}. To learn, here, is to end 10 % "
+                    "below that, which cannot be done without looking at the input.")
         return "\n".join([*lines, "", fill(guessing, 100)])
 
     def plot(self, narrow: bool = False) -> Any:
         """A heat map of each stack, block × step, with its loss below. Return the Figure."""
         count = len(self.norms)
         footnote = f"{self.setting}; plain SGD, learning rate {self.lr:g}; weights start as in PyTorch"
+        if any(not ((a > 0) & (a < math.inf)).all() for a in self.norms.values()):
+            footnote += "; grey: exactly 0, or not finite"
         figure, axes = _figure(self.title(), footnote, (count, 2) if narrow else (2, count), narrow,
                                **{"width_ratios" if narrow else "height_ratios": [3, 1]})
         axes = axes.reshape(count, 2).T if narrow else axes.reshape(2, count)
@@ -442,19 +449,19 @@ class Training:
         for ax, below, (name, norms) in zip(*axes, self.norms.items()):
             ax.set_facecolor("#b0b0b0")
             picture = _heat(ax, norms, low, high)
-            ax.set_title(f"{name}: {'learns' if self.learnt(name) else 'does not learn'}", fontsize=10)
-            _block_axis(ax.yaxis, self.setting.depth)
+            ax.set_title(f"{name}: {self.verdict(name)}", fontsize=10)
+            layer_ticks(ax.yaxis, self.setting.depth)
             below.plot(self.losses[name], color="#0072B2")
             below.axhline(self.guess, color="#555555", linewidth=1, linestyle=(0, (4, 3)))
             below.set_ylim(0, 1.5 * self.guess)
             for each in (ax, below):
                 each.set_xlim(-0.5, len(norms) - 0.5)
+                each.xaxis.get_major_locator().set_params(integer=True, nbins=4)
             below.set_xlabel("step")
         axes[0, 0].set_ylabel("block (the loss is above)")
         axes[1, 0].set_ylabel("loss (dashed: guessing)")
         bar = figure.colorbar(picture, ax=axes[0].tolist(), location="bottom" if narrow else "right", shrink=0.9)
-        bar.set_label("log₁₀ of the gradient norm at the block's output" + "; grey: exactly 0 or not finite"
-                      * any(not ((a > 0) & (a < math.inf)).all() for a in self.norms.values()))
+        bar.set_label("log₁₀ of the gradient norm at the block's output")
         return figure
 
     def to_csv(self, path: str | PathLike) -> None:
@@ -536,7 +543,8 @@ def _finding(journeys) -> str:
         return "The norm of the gradient, from the last block back to the first"
     most = max(abs(j.orders) for j in kept)
     change = f"{'loses' if plain.orders < 0 else 'gains'} {abs(plain.orders):.1f} orders of magnitude"
-    return (f"Without residual connections the gradient {'is lost' if plain.first == 0 else change}; with them it "
+    lost = "is lost on its way"
+    return (f"Without residual connections the gradient {lost if plain.first == 0 else change}; with them it "
             + ("is lost, too" if math.isinf(most) else f"changes by at most {most:.1f}" +
                (" orders of magnitude" if plain.first == 0 else "")))
 
@@ -554,7 +562,8 @@ def _compared(journeys, setting) -> Iterator[str]:
                    "Here block 1 gets a gradient of about the same size without residual connections, or a larger one.")
     if doubled and residual and plain and not math.isnan(doubled.orders + residual.orders):
         rate = doubled.per_block / plain.per_block
-        times = f"In each block it keeps {rate:.2f} times as much as plain: the branch counts twice, and x not at all."
+        twice = "its branch counts twice" if setting.block == "mlp" else "its two branches count twice each"
+        times = f"In each block it keeps {rate:.2f} times as much as plain: {twice}, and x not at all."
         if doubled.orders < residual.orders - 1:
             lost = "everything" if doubled.first == 0 else f"{-doubled.orders:.1f} orders"
             yield f"x = x + x is no residual connection: it loses {lost}. {times}"
@@ -581,12 +590,12 @@ def _figure(title, footnote, shape, narrow, **ratios):
     size = (6.4, min(4.4, 12 / rows) * rows) if narrow else (12.4, 5.6)
     figure, axes = import_module("matplotlib.pyplot").subplots(
         *shape, figsize=size, layout="constrained", **ratios)
-    figure.suptitle(fill(title, 56 if narrow else 105), fontweight="bold", fontsize=12 if narrow else 13)
-    figure.supxlabel(fill(footnote, 84 if narrow else 150), fontsize=8.5, color="#555555")
+    figure.suptitle(_balanced(title, 56 if narrow else 105), fontweight="bold", fontsize=12 if narrow else 13)
+    figure.supxlabel(_balanced(footnote, 84 if narrow else 150), fontsize=8.5, color="#555555")
     return figure, axes
 
 
-def _block_axis(axis, depth) -> None:
-    """Ticks at the first block, the last, and round numbers between."""
-    step = next(s * 10 ** k for k in range(4) for s in (1, 2, 5) if depth <= 8 * s * 10 ** k)
-    axis.set_ticks([1, *[k for k in range(step, depth - step // 3, step) if k > 1], depth])
+def _balanced(text, width) -> str:
+    """In as few lines as fit, of about the same length."""
+    lines = math.ceil(len(text) / width)
+    return text if lines == 1 else fill(text, min(width, len(text) // lines + 8))

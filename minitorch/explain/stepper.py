@@ -75,7 +75,7 @@ class Stepper(Prompt):
         self.say(f"{forward} op{'s'[:forward != 1]} forward, {backward} backward"
                  + (f"; backward() was called on {', '.join(roots[:4])}" + (" ..." if len(roots) > 4 else "")
                     if roots else ". backward() was not called: only forward can be stepped through."))
-        self.say("n next   b back   goto backward   p NAME   why NAME   probe NAME   into   graph   help   q quit")
+        self.say("n next, b back, goto backward, p NAME, why NAME, probe NAME, into, graph, help, q")
         self.show()
 
     def show(self) -> None:
@@ -194,7 +194,8 @@ class Stepper(Prompt):
             found = next((s.index for s in self.trace.forward), None)
         if found is None:
             raise Unclear("There is no backward: the program called backward() on nothing while it was recorded."
-                           if not self.trace.backward else f"There are {self.teller.runs} runs, not {run}.")
+                           if not self.trace.backward else f"There are {self.teller.runs} backward runs, not {run}."
+                           if self.teller.runs > 1 else f"There is only one backward run, not {run}.")
         return found
 
     def _known(self, what):
@@ -434,26 +435,34 @@ class Stepper(Prompt):
 
 
 _HELP = """\
-Moving          n [COUNT]     the next op                       Enter repeats the last command
-                b [COUNT]     the op before
-                c [WHAT]      on to: line, phase, an op, a module, a value; alone: to a breakpoint or the end
-                goto WHAT     a number, forward, backward, a value, an op, a module
-                break, clear  where c stops
-Looking         show          this stop once more
-                p NAME        numbers: p x, p x[0, 1], p x.grad, p x.grad[0]; dy and other letters of the formula
-                values        every name                        a name alone prints it, too
-                graph         every op, and where we are
-                l             your program around this line
-                where         the calls that led here
-                saved         what forward kept for backward
-                leaves        what backward left in .grad
-Asking          why NAME      the products a number, or a gradient, is the sum of: why x.grad[0, 1]
-                probe NAME    nudge it, run again, compare the slope with the gradient
-                into          step inside the kernel, line by line
-                help COMMAND  more, and its other names;  q ends
+Moving    n [COUNT]     the next op; Enter repeats the last command
+          b [COUNT]     the op before
+          c [WHAT]      on to: line, phase, an op, a module, a value;
+                        alone: to a breakpoint, or the end
+          goto WHAT     a number, forward, backward, a value, an op, a module
+          break, clear  where c stops
 
-x.grad is d(loss)/d(x): by how much the loss grows if x grows by 1, at this rate. Every value on the way has one, not only
-the leaves, where PyTorch and minitorch leave it in .grad."""
+Looking   show          this stop once more
+          p NAME        numbers: p x, p x[0, 1], p x.grad; a name alone does
+                        the same, and so do the letters of the formula: dy
+          values        every name
+          graph         every op, by module, and where we are
+          l             your program around this line
+          where         the calls that led here
+          saved         what forward kept for backward
+          leaves        what backward left in .grad
+
+Asking    why NAME      the products that a number is the sum of:
+                        why x.grad[0, 1]
+          probe NAME    nudge a number, run again, and compare the slope
+                        with its gradient: probe x[0, 1]
+          into          step inside the kernel, line by line
+
+          help COMMAND  more about one, and its other names;  q ends
+
+x.grad is d loss / d x: how fast the loss grows when x grows. Backward
+computes one for every value on the way; in the end only the leaves keep
+theirs, in .grad."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import re
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -70,19 +72,22 @@ class Teller:
 
     def _source(self, step):
         place, inner = step.place, step.places[0] if step.places else None
-        if place is None:
-            return ["  (typed at a prompt)"]
+        if place is None or not place.source:
+            return ["  (typed at a prompt, so there is no line to show)"]
         wide = max(len(str(place)), len(str(inner))) + 2
-        lines = [f"  {str(place):<{wide}}  {self.paint(place.source, 'bold')}"]
+        code, gap, comment = re.fullmatch(r"(.*?)(?:(\s+)(#[^'\"]*))?", place.source).groups("")
+        comment = "  " + self.paint(comment, "dim") if gap else comment
+        lines = [f"  {str(place):<{wide}}  {self.paint(code, 'bold')}{comment}"]
         if mark := underline(place):
             lines.append(" " * (wide + 4) + self.paint(mark, "green"))
         if inner is not place:
-            lines.append(self.paint(f"  {str(inner):<{wide}}  {inner.source}", "dim"))
+            line = f"  {str(inner):<{wide}}  {inner.source}"
+            lines.append(self.paint(line if len(line) <= self.width else line[:self.width - 1] + "…", "dim"))
         return lines
 
     def _forward(self, step):
         lines = self._title(step) + self._formula(step.text["Forward"]) + [""]
-        inputs = [(x.name, f"as {symbol}", x, _kind(x)) if isinstance(x, Value) else (symbol, "", x, "")
+        inputs = [(x.name, f"as {symbol}", x, _kind(x)) if isinstance(x, Value) else _constant(symbol, x)
                   for symbol, x in zip(input_symbols(step), step.inputs) if x is not None]
         settings = ", ".join(f"{name} {_setting(setting)}" for name, setting in step.settings.items())
         outputs = [(y.name, f"as {symbol}", y, "" if y.requires_grad or y.array.dtype.kind != "f" else "wants no gradient")
@@ -100,11 +105,16 @@ class Teller:
             gradient = step.gradients[k] if k < len(step.gradients) else None
             if gradient is not None:
                 lines_after, stays = self._after(step, k, x, gradient)
-                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, "it stays: a leaf" if stays else ""))
+                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, "stays: a leaf" if stays else ""))
                 after.append(lines_after)
             elif isinstance(x, Value) and x.array.dtype.kind == "f":
                 goes.append((x.name, "", None, "wants no gradient"))
                 after.append([])
+        if step.root:
+            y = step.outputs[0].name
+            lines += ["", *(self.paint(f"  {line}", "dim") for line in textwrap.wrap(
+                f"From here on d… is short for d {y} / d…: how fast {y} grows when that number grows. Each op gets this for "
+                "its result, and its rule turns it into the same for its inputs.", self.width - 2))]
         rows = [*_role("came in", came), *_role("kept", self._kept(step, symbols, ys)), *_role("goes out", goes)]
         return [*lines, "", *self._rows(rows, brief=("kept",), after=after)]
 
@@ -116,15 +126,17 @@ class Teller:
 
     def _formula(self, text, label=""):
         pad = 9 if label else 0
-        lines = [f"    {label if not i else '':<{pad}}{line}" for i, line in enumerate(text.splitlines())]
-        return [self.paint(line, "magenta") for line in lines]
+        lines = [line for long in text.splitlines() for line in folded(long, self.width - 4 - pad)]
+        return [self.paint(f"    {label if not i else '':<{pad}}{line}", "magenta") for i, line in enumerate(lines)]
 
     def _kept(self, step, symbols, ys):
         """What forward kept for this, by its symbols."""
         known = {id(x.array): (x.name, f"as {s}") for s, x in zip(symbols, step.inputs) if isinstance(x, Value)}
         known |= {id(y.array): (y.name, f"as {s}") for s, y in zip(ys, step.outputs)}
-        return [(*known.get(id(thing), (_GREEK.get(name, name), "")), thing, "")
+        kept = [(*known.get(id(thing), (_GREEK.get(name, name), "")), thing, "")
                 for name, thing in step.saved.items() if isinstance(thing, (np.ndarray, Summary))]
+        plain = [thing for thing in step.saved.values() if isinstance(thing, (int, float))]
+        return kept + [_constant(s, x) for s, x in zip(symbols, step.inputs) if any(x is thing for thing in plain)]
 
     def _came(self, step, y, dy):
         if dy is None:
@@ -142,16 +154,17 @@ class Teller:
         last = mine == count
         if count > 1:
             text = f"{ordinal(mine)} of {count} parts of {x.name}.grad"
+            so_far = [s.gradients[i] for s, i in parts[:mine]]
             if mine == 1:
-                lines.append(f"{text}: {x.name} was used {count} times, and the parts are added")
+                lines.append(f"{text}: {x.name} was used {count} times, and what comes back is added")
             else:
-                lines += self._numbers(f"{text}. {'All' if last else 'So far'}, added:",
-                                       _sum(s.gradients[i] for s, i in parts[:mine]))
+                terms = " + ".join(number(g) for g in so_far) + " =" if gradient.shape == () and mine < 5 else ""
+                lines += self._numbers(f"{text}. {'All' if last else 'So far'}: {terms}".rstrip(), _sum(so_far))
         if last and x.maker is None:
             held = x.held if x.arrivals and x.arrivals[-1].step.run == step.run else None
             if held is not None:
-                lines += self._numbers(f"{x.name}.grad held this already, for zero_grad() was not called:", held)
-                lines += self._numbers("and now, added:", _sum([held, *(s.gradients[i] for s, i in parts)]))
+                lines += self._numbers(f"{x.name}.grad held this before, for zero_grad() was not called:", held)
+                lines += self._numbers("Added to it:", _sum([held, *(s.gradients[i] for s, i in parts)]))
         return lines, last and x.maker is None
 
     def _worked(self, step, k, x, gradient):
@@ -196,33 +209,36 @@ class Teller:
                 lines.append((head + ("" if thing is None else _setting(thing)) + note).rstrip())
             else:
                 beside, shape = self._beside(array, used), _shape(array)
-                if beside is None and role in brief:
-                    beside = [f"{shape}   {self.paint(statistics(array), 'dim')}"]
+                if beside is None and role in brief and used + len(shape) + 3 + len(statistics(array, 3)) <= self.width:
+                    beside = [f"{shape}   {self.paint(statistics(array, 3), 'dim')}"]
                 first, *more = beside or [shape]
                 lines.append(head + first + note)
-                lines += [" " * used + line for line in more] if beside else self._below(array)
-            lines += [" " * _MARGIN + line for line in extra]
+                lines += [" " * used + line for line in more] if beside else self._below(array, role in brief)
+            lines += [" " * (_MARGIN + 2) + line for line in extra]
         return lines
 
     def _beside(self, array, used):
         """A small array, to stand beside its label, and its shape; None if it has no room there."""
         text = all_the_same(array) or inline(array, self.width - used)
         rows = [text] if text else block(array, self.width) if _is_small(array) else []
-        if not rows or used + len(rows[0]) > self.width:
+        if not rows or (used + len(rows[0]) > self.width and array.shape):
             return None
         if (shape := _shape(array)) and used + len(rows[0]) + 3 + len(shape) <= self.width:
             rows[0] += self.paint(f"   {shape}", "dim")
         return rows
 
-    def _below(self, array):
+    def _below(self, array, brief=False):
         """An array below its label: a corner and the statistics."""
         pad = " " * (_MARGIN + 2)
-        lines = block(array, self.width - len(pad), rows=3, slices=1, rest=False)
-        return [pad + line for line in lines] + [pad + self.paint(f"… {statistics(array)}", "dim")]
+        if beside := self._beside(array, len(pad)):
+            return [pad + line for line in beside]
+        lines = [] if brief else block(array, self.width - len(pad), rows=3, slices=1, rest=False)
+        words = folded(f"{'' if brief else '… '}{statistics(array, 3)}", self.width - len(pad))
+        return [pad + line for line in lines] + [pad + self.paint(line, "dim") for line in words]
 
     def _numbers(self, head, array):
         """A sentence that ends in an array."""
-        rows = self._beside(array, len(head) + 1 + _MARGIN)
+        rows = self._beside(array, len(head) + 3 + _MARGIN)
         if rows is None:
             return [head, *(line[_MARGIN:] for line in self._below(array))]
         return [f"{head} {rows[0]}", *(" " * (len(head) + 1) + line for line in rows[1:])]
@@ -260,47 +276,54 @@ class Teller:
         return lines
 
     def graph(self, here: Step, everything: bool = False) -> list[str]:
-        """Every op of this run in order, indented by module; far modules closed."""
+        """Every op of this run in order, indented by module; where there are many, modules far from here are closed."""
         now = here.twin or here if here.phase == "backward" else here
         steps = [s for s in self.trace.forward if self.round[s] == self.round[now] or s is now]
-        closed = set()
-        if not everything and len(steps) > 40:
-            closed = {path for s in steps for path in _paths(s.module)} - set(_paths(now.module))
-            closed = {path for path in closed if path.rpartition(".")[0] not in closed}
-        lines: list[str] = []
-        path: list[str] = []
-        skipped: dict[str, list[int]] = {}          # closed modules: their line, ops in them, and depth
+        modules = list(dict.fromkeys(path for s in steps for path in _paths(s.module)))
+        for depth in range(max((m.count(".") for m in modules), default=0) + 1, -1, -1):
+            closed = {m for m in modules if m.count(".") >= depth} - set(_paths(now.module))
+            lines = self._graph_lines(steps, now, here, closed)
+            if everything or len(lines) <= 45:
+                break
+        wide = min(max(len(text) for text, _ in lines), self.width - 18)
+        told = [self.paint("  step  op: inputs → outputs, shape" + " " * max(3, wide - 31) + "|gradient|", "dim")]
+        for text, size in lines:
+            text = text if len(text) <= wide else text[:wide - 1] + "…"
+            line = f"{text:<{wide + 3}}{size}".rstrip()
+            told.append(self.paint(line, "bold", "green") if text[0] != " " else line)
+        return told
+
+    def _graph_lines(self, steps, now, here, closed):
+        """Pairs of text and the size of the gradient."""
+        lines: list[tuple[str, str]] = []
+        open_path: list[str] = []
+        inside = {m: [s for s in steps if m in _paths(s.module)] for m in closed}
         for s in steps:
-            parts = s.module.split(".") if s.module else []
-            cut = next((i for i in range(len(parts)) if ".".join(parts[:i + 1]) in closed), None)
-            shown = parts if cut is None else parts[:cut]
-            while path and path != shown[:len(path)]:
-                path.pop()
-            while len(path) < len(shown):
-                path.append(shown[len(path)])
-                lines.append("        " + "  " * (len(path) - 1) + self.paint(path[-1], "bold"))
-            if cut is not None:
-                name = ".".join(parts[:cut + 1])
-                if name not in skipped:
-                    skipped[name] = [len(lines), 0, cut]
-                    lines.append("")
-                skipped[name][1] += 1
-                at, count, depth = skipped[name]
-                lines[at] = "        " + "  " * depth + self.paint(parts[cut], "bold") + f"  ({count} ops)"
-                continue
-            lines.append(self._graph_row(s, now, here, len(path)))
-        return [self.paint("  step  op: inputs → outputs, shape, and the size of their gradient", "dim"), *lines]
+            path = _paths(s.module)
+            shut = next((m for m in path if m in closed and len(inside[m]) > 1), None)
+            path = path[:path.index(shut)] if shut else path
+            while open_path != path[:len(open_path)]:
+                open_path.pop()
+            for m in path[len(open_path):]:
+                lines.append(("        " + "  " * len(open_path) + m.rpartition(".")[2], ""))
+                open_path.append(m)
+            if shut is None:
+                lines.append(self._graph_row(s, now, here, len(path)))
+            elif s is inside[shut][0]:
+                last = inside[shut][-1]
+                text = f"{shut.rpartition('.')[2]}  ({len(inside[shut])} ops, {s.index + 1} to {last.index + 1})"
+                lines.append(("        " + "  " * len(path) + text, _size_of_grads(last)))
+        return lines
 
     def _graph_row(self, s, now, here, depth):
-        names = ", ".join(x.name.rpartition(".")[2] if x.kind != "result" else x.name
-                          for x in s.inputs if isinstance(x, Value))
-        y = s.outputs[0]
-        grads = [v.grad for v in s.outputs if v.grad is not None]
-        norm = f"   |grad| {number(float(np.sqrt(sum(_norm(g)**2 for g in grads))))}" if grads else ""
+        values = [x for x in s.inputs if isinstance(x, Value)]
+        names = [x.name for x in values if x.kind != "parameter"]
+        learnt = [x.name.rpartition(".")[2] for x in values if x.kind == "parameter"]
+        names = ", ".join(names + (learnt if len(learnt) < 3 else [f"{len(learnt)} parameters"]))
         made = ", ".join(v.name for v in s.outputs)
-        row = f"{s.index + 1:>5}  {'  ' * depth}{s.op}: {names} → {made}  {y.shape or ''}{norm}"
         mark = ("▶" if here.phase == "forward" else "◀") if s is now else " "
-        return self.paint(mark + row, "bold", "green") if s is now else mark + row
+        text = f"{mark}{s.index + 1:>5}  {'  ' * depth}{s.op}: {names} → {made}"
+        return f"{text}  {tuple(s.outputs[0].shape)}" if s.outputs[0].shape else text, _size_of_grads(s)
 
     # -----------------------------------------------------------------------------------------------------------------
     # values
@@ -309,6 +332,7 @@ class Teller:
         """A value, or its gradient, or a piece of one of them."""
         name = value.name + ".grad" * gradient
         array = value.grad if gradient else value.array
+        array = np.asarray(array) if isinstance(array, np.generic) else array     # a sum of 0-d arrays is none
         if array is None:
             return [f"{name} is None: " + ("no gradient reached it" if value.requires_grad else "it wants no gradient")
                     + (", for backward() did not run" if not self.trace.backward else "")]
@@ -325,7 +349,7 @@ class Teller:
         if text is not None:
             lines.append(f"  {text}")
         else:
-            lines += ["  " + line for line in block(array, self.width - 2, rows=24, slices=6)]
+            lines += ["  " + line for line in block(array, self.width - 2, rows=24, slices=6, wrap=True)]
             lines.append(self.paint("  " + statistics(array), "dim"))
         if gradient:
             lines += self._parts_of(value, here)
@@ -349,9 +373,9 @@ class Teller:
         for arrival in value.arrivals:
             what = f"step {arrival.step.index + 1}, {arrival.step.op}" if arrival.input >= 0 else "the call of backward()"
             if len(value.arrivals) > 1:
-                lines += self._numbers(f"  from {what}:", arrival.array)
+                lines += self._numbers(f"  sent by {what}:", arrival.array)
             elif arrival.input >= 0:
-                lines.append(self.paint(f"  from {what}", "dim"))
+                lines.append(self.paint(f"  sent by {what}", "dim"))
         if here is not None and self.round[here] == run or here is not None and here.phase == "forward":
             come = sum(a.step.index <= here.index for a in value.arrivals)
             if come < len(value.arrivals):
@@ -407,6 +431,21 @@ def transcript(trace: Trace, width: int = 100, only: str | None = None, phase: s
 # ---------------------------------------------------------------------------------------------------------------------
 # small things
 
+def folded(line: str, width: int) -> list[str]:
+    """A line that is too long, broken where it has gaps.
+
+    >>> folded("    y = 3 · x       Σ: over rows      n: how many", 40)
+    ['    y = 3 · x       Σ: over rows', '      n: how many']
+    """
+    indent = len(line) - len(line.lstrip())
+    lines = [""]
+    for piece in re.findall(r".+?(?: {3,}|$)", line.lstrip()):
+        if lines[-1].strip() and indent + len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("  ")
+        lines[-1] += piece
+    return [" " * indent + text.rstrip() for text in lines]
+
+
 def underline(place: Place) -> str:
     """Tildes under the expression that ran; "" where Python does not tell where it stands."""
     if place.columns is None:
@@ -423,10 +462,22 @@ def input_symbols(step: Step) -> list[str]:
     fn: Any = step.fn
     for p in inspect.signature(fn.forward).parameters.values():
         if p.kind is p.VAR_POSITIONAL:
-            names += [f"{p.name}[{i}]" for i in range(len(step.inputs) - len(names) + 1)]
+            names += [_nth(p.name, i) for i in range(len(step.inputs) - len(names) + 1)]
         elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
             names.append(_GREEK.get(p.name, p.name))
-    return names[1:]
+    return [_letter(name, step.text["Forward"]) for name in names[1:]]
+
+
+def _letter(name: str, formula: str) -> str:
+    """A parameter called weight stands in the formula as w."""
+    def stands(word):
+        return re.search(rf"(?<![A-Za-z]){re.escape(word)}(?![A-Za-z])", formula)
+    return name[0] if name.isidentifier() and not stands(name) and stands(name[0]) else name
+
+
+def _nth(name: str, i: int) -> str:
+    """Of several inputs xs the i-th: x₀, as the formulas write them."""
+    return (name.removesuffix("s") or name) + "".join("₀₁₂₃₄₅₆₇₈₉"[int(digit)] for digit in str(i))
 
 
 def output_symbols(step: Step) -> list[str]:
@@ -436,8 +487,7 @@ def output_symbols(step: Step) -> list[str]:
     for p in list(inspect.signature(fn.backward).parameters.values())[1:]:
         name = p.name[1:] if p.name.startswith("d") and len(p.name) > 1 else "y"
         if p.kind is p.VAR_POSITIONAL:
-            name = name.removesuffix("s") or "y"
-            names += [f"{name}[{i}]" for i in range(len(names), len(step.outputs))]
+            names += [_nth(name, i) for i in range(len(names), len(step.outputs))]
         else:
             names.append(name)
     return names + ["y"] * (len(step.outputs) - len(names))
@@ -456,6 +506,10 @@ def _role(role: str, rows: list) -> list:
     return [(role if not i else "", *row) for i, row in enumerate(rows)]
 
 
+def _constant(symbol: str, x) -> tuple:
+    return ("a number", f"as {symbol}", x, "") if isinstance(x, (int, float)) else (symbol, "", x, "")
+
+
 def _kind(x) -> str:
     """What an input is, where no op made it."""
     if not isinstance(x, Value) or x.maker is not None:
@@ -465,7 +519,7 @@ def _kind(x) -> str:
 
 def _is_small(array) -> bool:
     """Few enough numbers to show them all beside their name, and no more than two axes that count."""
-    if isinstance(array, Summary) or not 0 < array.size <= 64:
+    if isinstance(array, Summary) or not 0 < array.size <= 64 or not array.ndim:
         return False
     return np.prod(array.shape[:-2]) == 1 and array.shape[-1] <= 8
 
@@ -480,12 +534,17 @@ def _sum(arrays: Iterable):
     for array in arrays:
         if isinstance(array, Summary):
             return array
-        total = array if total is None else total + array
+        total = array if total is None else np.asarray(total + array)
     return total
 
 
 def _norm(array) -> float:
     return array.norm if isinstance(array, Summary) else float(np.linalg.norm(array))
+
+
+def _size_of_grads(step: Step) -> str:
+    grads = [y.grad for y in step.outputs if y.grad is not None]
+    return number(float(np.sqrt(sum(_norm(g)**2 for g in grads)))) if grads else ""
 
 
 def _paths(module: str) -> list[str]:

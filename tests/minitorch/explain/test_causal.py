@@ -1,5 +1,7 @@
 """check_causal: planted leaks are found and named; causal models pass."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -94,8 +96,9 @@ def test_a_leak_is_found_with_its_layer_and_its_line(second, pairs, hint):
 
 
 def test_a_mask_that_leaks_a_little_is_a_leak():
-    report = check_causal(GPT(Attention(8, fill=-10.0)).eval(), ids())
-    assert not report and report.time[report.leaks[0]] < 1e-2
+    report = check_causal(GPT(Attention(8, fill=-20.0)).eval(), ids())
+    assert not report and len(report.leaks) == 15 and report.time[report.leaks[0]] < 1e-6
+    assert "the leak is faint" in str(report)
 
 
 def test_a_frozen_embedding_and_one_sentence():
@@ -188,6 +191,20 @@ def test_a_whole_transformer():
     source, mask = torch.randn(2, 3, 8), nn.Transformer.generate_square_subsequent_mask(4)
     assert check_causal(lambda y: model(source, y, tgt_mask=mask), torch.randn(2, 4, 8))
     assert check_causal(lambda y: model(source, y), torch.randn(2, 4, 8)).module.startswith("decoder.layers.0.self_attn")
+
+
+def test_a_result_in_a_dataclass():
+    @dataclass
+    class Output:
+        loss: object
+        logits: torch.Tensor
+
+    model = GPT(Attention(8, None))
+    assert not check_causal(lambda i: Output(None, model(i)), ids())
+
+
+def test_one_position_proves_nothing():
+    assert "one position has no later one" in str(check_causal(nn.Linear(8, 8), torch.randn(2, 1, 8)))
 
 
 def test_what_works_on_its_own_is_said():

@@ -131,15 +131,18 @@ def test_first_of_many_broadcast_elements():
     assert "made inf at [0, 2]" in text and "at [2] it is 0" in text
 
 
-def test_ops_of_the_user_need_no_docstring():
-    class Log(torch.Function):  # the name of one of ours, and other inputs
-        def forward(self, x, y, z):
+@pytest.mark.parametrize("name", ["Log", "Var", "Mean", "Softmax", "Div"])
+def test_ops_of_the_user_may_have_our_names_and_no_docstring(name):
+    class Mine(torch.Function):
+        def forward(self, x, y, z, w):
             return x / y * z
 
         def backward(self, dy):
-            return dy, None, None
+            return dy * np.inf, None, None, None
 
-    assert "Log made inf at [0]" in str(message_of(lambda: Log.apply(leaf(1), leaf(0), 2.0)))
+    Mine.__name__ = name
+    assert f"{name} made inf at [0]" in str(message_of(lambda: Mine.apply(leaf(1), leaf(0), 2.0, None)))
+    assert f"{name}.backward made inf" in str(message_of(lambda: Mine.apply(leaf(1), leaf(1), 2.0, None).sum().backward()))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -253,6 +256,11 @@ def test_a_gradient_that_comes_in_not_finite():
     y = leaf(1, 2) * 3
     assert "passed to backward(gradient=...)" in " ".join(
         str(message_of(lambda: y.backward(torch.tensor([1.0, float("nan")])))).split())
+
+
+def test_a_forward_pass_before_the_watch():
+    y = leaf(0).sqrt()
+    assert "the forward pass ran before the watch" in str(message_of(lambda: y.sum().backward()))
 
 
 def test_an_input_that_wants_no_gradient_is_shown_from_what_was_saved():

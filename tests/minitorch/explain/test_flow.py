@@ -254,11 +254,18 @@ def test_zero_nan_and_infinity_are_on_the_picture(figures):
     assert np.isfinite(line.get_ydata()).tolist() == [True, False, True, False, False, False]
     marks = {label: lines_of(ax, f"_{label}: a")[0] for label in ("exactly 0", "NaN", "infinite")}
     assert [list(mark.get_xdata()) for mark in marks.values()] == [[2], [4], [5]]
+    ax.figure.canvas.draw()
+    heights = {label: ax.transData.inverted().transform(mark.get_transform().transform(mark.get_xydata()))[0, 1]
+               for label, mark in marks.items()}
     bottom, top = ax.get_ylim()
-    for label, mark in marks.items():
-        assert bottom <= mark.get_ydata()[0] <= top
-        assert (mark.get_ydata()[0] > 1) == (label == "infinite") and (mark.get_ydata()[0] < 1e-3) == (label != "infinite")
+    assert 1 < heights["infinite"] < top and all(bottom < heights[label] < 1e-3 for label in ("exactly 0", "NaN"))
     assert {"a", "exactly 0", "NaN", "infinite"} == {t.get_text() for t in ax.get_legend().get_texts()}
+
+
+def test_the_zeros_of_two_runs_do_not_cover_each_other(figures):
+    ax = plot_gradient_flow([fake([0.0, 1.0]), fake([0.0, 1.0])])
+    a, b = (lines_of(ax, f"_exactly 0: run {k}")[0].get_ydata()[0] for k in (1, 2))
+    assert 0 < b < a < 0.1
 
 
 def test_runs_differ_by_more_than_colour(figures):

@@ -103,7 +103,7 @@ def test_depth_1000():
     assert plain.expected < -600 and abs(residual.orders - residual.expected) < 0.5 < 10 < residual.orders
     assert abs(pre.orders) < 1.5
     words = " ".join(compared.reading().split())
-    assert f"exactly 0 in the first {plain.zeros} blocks" in words and "too small for float32" in words
+    assert f"until it is exactly 0 in the first {plain.zeros} (theory" in words and "too small for float32" in words
     assert "the gradient is lost" in compared.title()
 
 
@@ -198,6 +198,8 @@ def test_training_claims_flip(trained):
     losses = {name: trained.losses["plain"] for name in VARIANTS}
     nothing = replace(trained, losses=losses)
     assert "nothing has learnt" in nothing.title() and ": learns" not in nothing.reading()
+    losses["residual"] = np.append(losses["plain"][:-1], math.nan)
+    assert "residual   diverges: loss" in replace(trained, losses=losses).reading()
 
 
 def test_heat_maps(trained, figures):
@@ -215,7 +217,7 @@ def test_heat_maps_show_zeros(trained, figures):
     figure = replace(trained, norms=norms).plot()
     assert np.ma.getmaskarray(figure.axes[0].get_images()[0].get_array()).all() or \
         np.isnan(figure.axes[0].get_images()[0].get_array()).all()
-    assert any("grey: exactly 0" in ax.get_ylabel() for ax in figure.axes)
+    assert "grey: exactly 0" in figure.get_supxlabel() and "grey" not in trained.plot().get_supxlabel()
 
 
 # --- the picture
@@ -230,7 +232,9 @@ def test_the_picture_shows_the_numbers(classic, figures):
                 assert list(line.get_ydata()) == classic.flows[name].column(what)
             assert name in [text.get_text() for text in left.texts]
         dashed = [np.log10(line.get_ydata()) for line in lines_of(left, "_theory")]
-        assert len(dashed) == 5 and np.allclose(dashed[0], classic.theory["plain"])
+        seen = ~np.isnan(dashed[0])
+        assert len(dashed) == 5 and seen.sum() > 40
+        assert np.allclose(dashed[0][seen], np.array(classic.theory["plain"])[seen])
         assert "theory" in [text.get_text() for text in left.get_legend().get_texts()]
         assert " ".join(figure.get_suptitle().split()) == classic.title()
         figure.canvas.draw()
