@@ -104,6 +104,10 @@ class Browser:
             self.call("POST", "/se/log", {"type": kind})
         self.call("POST", "/url", {"url": Path(path).resolve().as_uri()})
 
+    def enter(self, css):
+        """From now on act inside this frame."""
+        self.call("POST", "/frame", {"id": self._find(css)})
+
     def js(self, script, *args):
         """Run script in the page; return what it returns."""
         return self.call("POST", "/execute/sync", {"script": script, "args": list(args)})

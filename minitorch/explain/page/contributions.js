@@ -278,11 +278,11 @@ const backwardRules = {
     const [x, y, z, dz] = [s.input(0), s.input(1), s.output(), s.dy()];
     const p = product(x.array, y.array, z.array);
     const parts = [];
-    for (let b = 0; b < p.batches; b++) {
-      for (let i = 0; i < p.n; i++) for (let j = 0; j < p.m; j++) for (let k = 0; k < p.inner; k++) {
-        if (input === 0 && p.x(b, i, k) === flat) parts.push([element(dz, p.z(b, i, j)), element(y, p.y(b, k, j))]);
-        if (input === 1 && p.y(b, k, j) === flat) parts.push([element(dz, p.z(b, i, j)), element(x, p.x(b, i, k))]);
-      }
+    const [rows, columns] = input === 0 ? [p.n, p.inner] : [p.inner, p.m];
+    const [row, column] = [Math.floor(flat / columns) % rows, flat % columns];
+    for (let b = 0; b < p.batches; b++) {                  // every batch that this matrix was broadcast to
+      if (input === 0 && p.x(b, row, column) === flat) for (let j = 0; j < p.m; j++) parts.push([element(dz, p.z(b, row, j)), element(y, p.y(b, column, j))]);
+      if (input === 1 && p.y(b, row, column) === flat) for (let i = 0; i < p.n; i++) parts.push([element(dz, p.z(b, i, column)), element(x, p.x(b, i, row))]);
     }
     return { parts };
   },

@@ -11,6 +11,8 @@ class Run {
     const counted = { forward: 0, backward: 0 };
     this.steps.forEach((step, i) => { step.index = i; step.nth = counted[step.phase] += 1; });
     this.backward = counted.backward;
+    const within = (box) => (box.wires || []).some((wire) => wire[4]) || (box.children || []).some(within);
+    this.bypasses = within(this.graph);
     this.leaves = this.values.map((v, i) => i).filter((i) => !this.values[i].maker && this.values[i].arrivals.length);
   }
 
@@ -119,6 +121,8 @@ class Player {
     const scrub = byId("scrub");
     scrub.max = total;
     scrub.addEventListener("input", () => { this.play(false); this.go(Number(scrub.value)); });
+    byId("picture").classList.toggle("flat", ![...this.graph.boxes.values()].some((box) => box.kind === "module" && box !== this.run.graph));
+    byId("picture").classList.toggle("straight", !this.run.bypasses);
     byId("ticks").classList.toggle("many", total > 160);
     byId("ticks").append(...this.run.steps.map((step) => make("i", { class: step.phase })));
     document.addEventListener("keydown", (event) => this.key(event));
@@ -175,7 +179,7 @@ class Player {
     scrub.value = this.at;
     const where = step ? `${step.phase} ${step.nth} of ${run[step.phase]}` : "start";
     scrub.setAttribute("aria-valuetext", step ? `${where}, ${this.opOf(step)}` : where);
-    byId("where").textContent = where;
+    byId("where").replaceChildren(make("span", {}, where), step ? make("b", {}, this.opOf(step)) : "");
     [...byId("ticks").children].forEach((tick, i) => tick.classList.toggle("seen", i < this.at));
     byId("first").disabled = byId("previous").disabled = this.at === 0;
     byId("next").disabled = byId("last").disabled = this.at === run.steps.length;
@@ -183,7 +187,6 @@ class Player {
     const pane = byId("step");
     pane.className = step ? step.phase : "";
     pane.replaceChildren(...(step ? this.stepView(step) : this.overview()));
-    pane.scrollTop = 0;
     for (const mark of pane.querySelectorAll("mark")) {        // a long line: show the expression
       const lines = mark.closest("pre");
       const [inner, outer] = [mark.getBoundingClientRect(), lines.getBoundingClientRect()];

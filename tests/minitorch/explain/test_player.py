@@ -158,34 +158,34 @@ def shown(page):
 def test_walk_forward_and_backward(page, recorded):
     trace = recorded[0]
     go(page, 0)
-    assert "Press" in page.text("#hint") and page.text("#where") == "start"
+    assert "Press" in page.text("#hint") and page.text("#where span") == "start"
     for step in trace:
         page.press("ArrowRight")
         assert page.text("#op") == step.op
         assert page.text("#module") == (step.module or "your program")
-        assert page.text("#where").startswith(step.phase)
+        assert page.text("#where span").startswith(step.phase)
         assert page.text("#place").startswith(str(step.place))
         assert step.place.source in page.text(".source .now")
         rule = step.text[step.phase.capitalize()].split("\n")[0].split("   ")[0].strip()
         assert rule in page.text("#formula")
     page.press("ArrowRight")
-    assert page.text("#where") == f"backward {len(trace.backward)} of {len(trace.backward)}"
+    assert page.text("#where span") == f"backward {len(trace.backward)} of {len(trace.backward)}"
     page.press("ArrowLeft", "ArrowLeft")
     assert page.text("#op") == trace[-3].op
     page.press("Home")
-    assert page.text("#where") == "start"
+    assert page.text("#where span") == "start"
     page.press("End")
     page.click("#previous")
     assert page.text("#op") == trace[-2].op
     page.click("#first")
     page.click("#next")
-    assert page.text("#where") == f"forward 1 of {len(trace.forward)}"
+    assert page.text("#where span") == f"forward 1 of {len(trace.forward)}"
 
 
 def test_scrubbing_and_playing(page, recorded):
     trace = recorded[0]
     page.js("const s = byId('scrub'); s.value = 30; s.dispatchEvent(new Event('input'))")
-    assert page.text("#op") == trace[29].op and page.text("#where") == f"backward {30 - len(trace.forward)} of 23"
+    assert page.text("#op") == trace[29].op and page.text("#where span") == f"backward {30 - len(trace.forward)} of 23"
     page.js("byId('speed').value = 200; document.activeElement.blur()")
     page.press(" ")
     assert page.js("return Boolean(player.playing)")
@@ -468,7 +468,7 @@ def test_training_steps_one_after_another(page, tmp_path):
     wheres = []
     for at in range(1, len(trace) + 1):
         go(page, at)
-        wheres.append(page.text("#where"))
+        wheres.append(page.text("#where span"))
     assert wheres[1:5] == ["forward 2 of 4", "backward 1 of 4", "backward 2 of 4", "forward 3 of 4"]
     page.open(page.file)
 
@@ -499,6 +499,19 @@ def test_help_and_theme(page):
     after = page.js("return [document.documentElement.dataset.theme, getComputedStyle(document.body).backgroundColor]")
     assert before[0] != after[0] and before[1] != after[1]
     page.press("t")
+
+
+@needs_browser
+def test_it_runs_inside_a_notebook(recorded, tmp_path):
+    cell = explain.Player(recorded[0], probes=False)._repr_html_()
+    (tmp_path / "notebook.html").write_text(f"<!doctype html><title>a notebook</title>{cell}", encoding="utf-8")
+    with Browser() as page:
+        page.open(tmp_path / "notebook.html")
+        page.enter("iframe")
+        page.click("#next")
+        page.press("ArrowRight")
+        assert page.text("#where span") == "forward 2 of 23"
+        assert page.complaints() == [] and page.requests() == []
 
 
 @needs_browser
