@@ -21,11 +21,10 @@ function show(x, digits = 4) {
   if (x === null || x === undefined) return "–";
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
-  if (x === 0) return "0";
-  const size = Math.abs(x);
+  if (Number.isInteger(x) && Math.abs(x) < 1e7) return String(x).replace("-", "−");
+  const size = Math.abs(Number(x.toPrecision(digits)));
   let text;
   if (size >= 1e5 || size < 1e-3) text = x.toExponential(digits - 2).replace(/\.?0+e/, "e").replace("e+", "e");
-  else if (Number.isInteger(x)) text = String(x);
   else text = x.toFixed(Math.max(0, Math.min(digits + 2, digits - 1 - Math.floor(Math.log10(size)))));
   return text.replace(/-/g, "−");
 }

@@ -64,7 +64,7 @@ class HeatMap {
         const x = this.shown.get(start + i);
         const strong = Math.abs(x / (reach || 1)) > 0.62;
         cells.push(make("span", { class: strong ? "strong" : null, style: `background:${tint(x)}`, "data-flat": start + i, "data-number": x },
-          show(x, columns > 4 ? 2 : 3)));
+          show(x, columns > 3 ? 2 : 3)));
       }
       this.cells = make("div", { ...grid, class: `cells printed${this.whole ? " whole" : ""}`, style: `grid-template-columns:repeat(${columns},minmax(44px,1fr))` }, cells);
     } else {

@@ -19,7 +19,7 @@ const MEASURE = {
 class Lab {
   constructor(data) {
     this.data = data;
-    this.choice = { connection: "residual", norm: "pre", depth: String(data.depths[data.depths.length - 1]), measure: "gradient" };
+    this.choice = { connection: "residual", norm: "pre", depth: String(data.depths[Math.min(1, data.depths.length - 1)]), measure: "gradient" };
     byId("setting").textContent = `A stack of Transformer blocks, attention and then a feed-forward network, on ${data.length} positions of ${data.width} features. ` +
       "The weights, the input and the gradient that comes in at the end, of norm 1, are the same for all variants: only the wiring differs. Computed in float64, at initialisation.";
     this.options("connection", Object.entries(CONNECTION).map(([k, v]) => [k, v.name]));
@@ -192,7 +192,7 @@ class Lab {
     const [from, to] = measure === "activation" ? [values[0], values[values.length - 1]] : [values[values.length - 1], values[0]];
     const orders = Math.log10(from / to);
     const size = Math.abs(orders);
-    const times = (x) => (x >= 1e4 || x < 1e-3 ? `10${raised(Math.log10(x).toFixed(1))}` : show(x, 3));
+    const times = (x) => (x >= 1e4 || x < 1e-3 ? `${(x / 10 ** Math.floor(Math.log10(x))).toFixed(1)} × 10${raised(Math.floor(Math.log10(x)))}` : show(x, 3));
     const moved = size < 0.05 ? "just as large as it came in" : size < 0.7 ? `${show(10 ** size, 2)} times ${orders > 0 ? "smaller" : "larger"}` :
       `${show(size, size < 10 ? 2 : 3)} orders of magnitude ${orders > 0 ? "smaller" : "larger"}`;
     const perBlock = (to / from) ** (1 / (values.length - 1));
@@ -220,6 +220,6 @@ class Lab {
 }
 
 // 10⁻⁴, as text
-function raised(power) { return String(power).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] || { "-": "⁻", ".": "·" }[c]); }
+function raised(power) { return String(power).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] || "⁻"); }
 
 const lab = new Lab(JSON.parse(byId("lab").textContent));

@@ -415,19 +415,21 @@ class Player {
     for (const other of this.cards) other.heat.light(other === card ? [[flat, 1, "chosen"]] : [...(lights.get(other.array.id)?.values() || [])]);
 
     const SHOWN = 8;
-    const rows = found.parts.slice(0, SHOWN).map((part) => {
+    const counted = found.parts.filter((p, i) => i === 0 || p.number !== 0);
+    const rows = counted.slice(0, SHOWN).map((part) => {
       const width = strongest ? (100 * Math.abs(part.number)) / strongest : 0;
       return [make("span", { class: "amount", "data-part": part.number }, (part.number < 0 ? "" : "+") + show(part.number)),
         make("span", { class: "product" }, part.factors.map((f, i) => [i ? " × " : "", f.label, " ", make("em", {}, /^(−?[\d.]+|1\/\d+)$/.test(f.label) ? "" : show(f.number))]),
           make("i", { class: part.number < 0 ? "low" : "high", style: `width:${width}%` }))];
     });
-    const rest = found.parts.slice(SHOWN);
+    const rest = found.parts.slice(Math.min(SHOWN, counted.length));
+    const restIsZero = rest.every((p) => p.number === 0);
     const restSum = rest.reduce((sum, p) => sum + p.number, 0);
     byId("origin").replaceChildren(
       make("h3", {}, "Where this number comes from"),
       make("p", { class: "equation" }, make("code", { id: "origin-label" }, label), "=", make("strong", { id: "origin-value", "data-value": found.value }, show(found.value, 6))),
       ...(rows.length ? [make("div", { class: "parts" }, rows,
-        rest.length ? [make("span", { class: "amount rest", "data-part": restSum }, (restSum < 0 ? "" : "+") + show(restSum)), make("span", { class: "product rest" }, `${rest.length} more, each smaller than these`)] : ""),
+        rest.length ? [make("span", { class: "amount rest", "data-part": restSum }, restIsZero ? "" : (restSum < 0 ? "" : "+") + show(restSum)), make("span", { class: "product rest" }, restIsZero ? `${rest.length} more ${rest.length === 1 ? "is" : "are"} 0` : `${rest.length} more, each smaller than these`)] : ""),
       found.parts.length > 1 ? make("p", { class: "total", id: "origin-total", "data-total": found.total }, `${show(found.total, 6)}   the sum of ${found.parts.length} contributions`) : make("p", { class: "hidden", id: "origin-total", "data-total": found.total })] : []),
       found.note ? make("p", { class: "small soft", style: "margin-top:10px" }, found.note) : "",
       make("p", { class: "small soft", style: "margin-top:6px" }, "Point at an element of a coloured array above to ask about that one; click to keep it."));
