@@ -18,7 +18,7 @@ import numpy as np
 
 from minitorch.explain.layout import as_data, layout
 from minitorch.explain.probe import probe
-from minitorch.explain.rules import rule
+from minitorch.explain.rules import on_the_way_back, rule
 from minitorch.explain.stop import input_symbols, output_symbols
 from minitorch.explain.trace import Place, Step, Summary, Trace, Value
 
@@ -114,6 +114,7 @@ def _step(step: Step, trace: Trace, values, numbers: Numbers, sources: _Sources)
     packed: dict[str, Any] = {"op": step.op, "phase": step.phase}
     if step.twin and step.phase == "backward":
         packed |= {"twin": step.twin.index, "run": step.run, "root": step.root,
+                   "extra": {name: numbers.add(a) for name, a in on_the_way_back(step).items()},
                    "dys": [None if dy is None else numbers.add(dy) for dy in step.dys]}
         packed["gradients"] = [None if g is None else _gradient(step, g, packed["dys"], values, numbers)
                                for g in step.gradients]
@@ -128,7 +129,8 @@ def _step(step: Step, trace: Trace, values, numbers: Numbers, sources: _Sources)
         "names": input_symbols(step)[:len(step.inputs)], "results": output_symbols(step),
         "outputs": [y.number for y in step.outputs],
         "settings": {name: _text(thing) for name, thing in step.settings.items()},
-        "numbers": {name: thing for name, thing in step.settings.items() if _is_number(thing)} | found.settings,
+        "numbers": {name: thing for name, thing in step.settings.items() if _is_number(thing)}
+        | {name: _finite(thing) for name, thing in found.settings.items()},
         "saved": {name: _thing(thing, numbers) for name, thing in step.saved.items() if thing is not None},
         "rule": found.kind, "moves": moves,
         "slopes": [None if a is None else numbers.add(a) for a in found.slopes],
@@ -223,11 +225,11 @@ def _probes(trace: Trace) -> list[list[Any]]:
     found = []
     for value in trace.values:
         grad = value.grad
-        if value.maker is not None or not isinstance(grad, np.ndarray) or not value.kept or not value.requires_grad:
+        if value.maker is not None or not isinstance(grad, np.ndarray) or not value.kept or not grad.size:
             continue
         largest = int(np.abs(grad).argmax())
         chosen = dict.fromkeys([largest, 0, grad.size // 2][:PROBES])
         for flat in sorted(chosen):
             p = probe(trace, value.name, tuple(int(i) for i in np.unravel_index(flat, value.shape)))
-            found.append([value.number, flat, p.numeric, p.analytic, p.error])
+            found.append([value.number, flat, *map(_finite, (p.numeric, p.analytic, p.error))])
     return found

@@ -20,6 +20,8 @@ from minitorch.explain.trace import Trace
 __all__ = ["Player", "player_html", "save_player"]
 
 PAGES = Path(__file__).parent / "page"
+MOST = 4000                                     # steps in a page
+LARGEST = 100_000_000                           # characters in a page
 SCRIPTS = ("base.js", "numbers.js", "contributions.js", "heatmap.js", "graph.js", "player.js")
 STYLES = ("base.css", "player.css")
 
@@ -47,8 +49,15 @@ def player_html(trace: Trace, *, title: str | None = None, probes: bool = True) 
         raise TypeError(f"player_html: trace must be what explain.record returned, got {type(trace).__name__}")
     if not trace.steps:
         raise ValueError("player_html: nothing was recorded: no op ran inside explain.record")
+    if len(trace.steps) > MOST:
+        raise ValueError(f"player_html: {len(trace.steps):,} steps are too many for one page; it holds {MOST:,}. Record "
+                         "less of the run: fewer training steps, or a smaller model.")
     title = _title(trace) if title is None else title
-    return fill("player.html", STYLES, SCRIPTS, payload(trace, title, probes), title)
+    page = fill("player.html", STYLES, SCRIPTS, payload(trace, title, probes), title)
+    if len(page) > LARGEST:
+        raise ValueError(f"player_html: the page would take {len(page) / 1e6:.0f} MB, more than a browser likes. Record "
+                         "with a smaller keep=, so that large arrays are kept as summaries: explain.record(..., keep=4096).")
+    return page
 
 
 def save_player(trace: Trace, path: str | Path, *, title: str | None = None, probes: bool = True) -> Path:

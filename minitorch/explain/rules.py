@@ -16,7 +16,7 @@ import minitorch.kernels.reference as reference
 from minitorch.explain.trace import Step, Summary, Trace, Value
 from minitorch.kernels.reference.dropout import keep
 
-__all__ = ["Rule", "rule"]
+__all__ = ["Rule", "on_the_way_back", "rule"]
 
 NAMED = {"Linear": "linear", "Matmul": "matmul", "Sum": "sum", "Mean": "sum", "Softmax": "softmax",
          "LogSoftmax": "logsoftmax", "LayerNorm": "layernorm", "RMSNorm": "layernorm"}
@@ -73,6 +73,15 @@ def rule(step: Step, trace: Trace) -> Rule:
     return Rule()
 
 
+def on_the_way_back(step: Step) -> dict[str, Any]:
+    """Arrays that a backward step computes between what comes in and what goes out."""
+    arrays = [x.array for x in [*step.inputs, *step.outputs] if isinstance(x, Value)]
+    known = step.op in BACK and step.fn.__module__.startswith("minitorch.")
+    if not known or any(isinstance(a, Summary) for a in [*arrays, *step.dys, *step.saved.values()]):
+        return {}
+    return BACK[step.op](step, step.dys[0])
+
+
 def _is_float(x) -> bool:
     return isinstance(x, Value) and np.dtype(x.dtype).kind == "f"
 
@@ -103,41 +112,48 @@ def _matrices(step: Step, trace: Trace) -> list[Any]:
     return [np.stack([row[i].reshape(-1) for row in rows]) if step.needs[i] else None for i in range(len(step.inputs))]
 
 
-def _dy(step: Step):
-    return step.twin.dys[0] if step.twin and isinstance(step.twin.dys[0], np.ndarray) else None
-
-
 def _dropped(shape, p, seed) -> np.ndarray:
     """What dropout multiplies with: 0 or 1 / (1 − p)."""
     return keep(shape, p, seed) / (1 - p) if p < 1 else np.zeros(shape)
 
 
 def _attention(step: Step) -> Rule:
-    q, k, v, mask = (x.array if isinstance(x, Value) else x for x in step.inputs)
+    weights, kept = _attention_weights(step)
+    return Rule("attention", {"scale": float(step.settings["scale"])}, extra={"p": weights * kept})
+
+
+def _attention_weights(step: Step):
+    """softmax(scale · q kᵀ + mask), and what dropout multiplies it with."""
+    q, k, _, mask = (x.array if isinstance(x, Value) else x for x in step.inputs)
     causal, scale, p, seed = (step.settings[name] for name in ("causal", "scale", "p", "seed"))
     weights = reference.attention_weights_forward(q, k, mask, causal, scale)
-    kept = _dropped(weights.shape, p, seed).astype(weights.dtype) if p else np.ones((), weights.dtype)
-    found = Rule("attention", {"scale": float(scale)}, extra={"p": weights * kept})
-    dy = _dy(step)
-    if dy is not None:
-        group = q.shape[1] // k.shape[1]
-        dp = dy @ np.repeat(v, group, 1).swapaxes(-1, -2) * kept
-        found.extra["ds"] = weights * (dp - (dy * step.outputs[0].array).sum(-1, keepdims=True))
-    return found
+    return weights, _dropped(weights.shape, p, seed).astype(weights.dtype) if p else 1
+
+
+def _attention_back(step: Step, dy) -> dict[str, Any]:
+    weights, kept = _attention_weights(step)
+    v = np.repeat(step.inputs[2].array, weights.shape[1] // step.inputs[2].shape[1], 1)
+    dp = dy @ v.swapaxes(-1, -2) * kept
+    return {"ds": weights * (dp - (dy * step.outputs[0].array).sum(-1, keepdims=True))}
 
 
 def _feed_forward(step: Step) -> Rule:
-    w2, activation = step.inputs[3].array, step.settings["activation"]
-    a = step.saved["a"]
-    forward, backward, settings = _ACTIVATIONS[activation]
+    h, _ = _activated(step)
+    return Rule("ffn", extra={"h": h})
+
+
+def _activated(step: Step):
+    """act(a), and its slope, both with dropout."""
+    a, p = step.saved["a"], step.settings["p"]
+    forward, backward, settings = _ACTIVATIONS[step.settings["activation"]]
     h = forward(a, *settings)
-    slope = backward(np.ones_like(a), h if activation == "relu" else a, *settings)
-    kept = _dropped(a.shape, step.settings["p"], step.settings["seed"]).astype(a.dtype) if step.settings["p"] else 1
-    found = Rule("ffn", extra={"h": h * kept})
-    dy = _dy(step)
-    if dy is not None:
-        found.extra["da"] = (dy.reshape(-1, dy.shape[-1]) @ w2) * slope * kept
-    return found
+    slope = backward(np.ones_like(a), h if forward is reference.relu_forward else a, *settings)
+    kept = _dropped(a.shape, p, step.settings["seed"]).astype(a.dtype) if p else 1
+    return h * kept, slope * kept
+
+
+def _feed_forward_back(step: Step, dy) -> dict[str, Any]:
+    return {"da": (dy.reshape(-1, dy.shape[-1]) @ step.inputs[3].array) * _activated(step)[1]}
 
 
 def _dropout(step: Step) -> Rule:
@@ -164,18 +180,23 @@ def _cross_entropy(step: Step) -> Rule:
 
 
 def _projection(step: Step) -> Rule:
+    logits, saved = _logits(step), step.saved
+    return Rule("projection", {"share": float(saved["share"]), "plain": float(not saved["smoothing"])},
+                extra={"logits": logits, "p": np.exp(logits - saved["lse"][:, None]), "labels": saved["labels"]})
+
+
+def _logits(step: Step):
     x, w, b = (x.array if isinstance(x, Value) else x for x in step.inputs[:3])
-    logits = x @ w.T + (0 if b is None else b)
+    return x @ w.T + (0 if b is None else b)
+
+
+def _projection_back(step: Step, dy) -> dict[str, Any]:
     saved = step.saved
-    slope = reference.cross_entropy_backward(np.ones(len(x), x.dtype), logits, saved["labels"], None, saved["lse"],
-                                             saved["ignore_index"], saved["smoothing"])
-    found = Rule("projection", {"share": float(saved["share"]), "plain": float(not saved["smoothing"])},
-                 extra={"logits": logits, "p": np.exp(logits - saved["lse"][:, None]), "labels": saved["labels"]})
-    dy = _dy(step)
-    if dy is not None:
-        found.extra["dz"] = slope * np.broadcast_to(dy * saved["share"], saved["labels"].shape)[:, None]
-    return found
+    each = np.broadcast_to(dy * saved["share"], saved["labels"].shape)
+    return {"dz": reference.cross_entropy_backward(each, _logits(step), saved["labels"], None, saved["lse"],
+                                                   saved["ignore_index"], saved["smoothing"])}
 
 
 SPECIAL = {"Attention": _attention, "FeedForward": _feed_forward, "Dropout": _dropout, "ResidualAdd": _residual,
            "CrossEntropy": _cross_entropy, "SoftmaxProjection": _projection}
+BACK = {"Attention": _attention_back, "FeedForward": _feed_forward_back, "SoftmaxProjection": _projection_back}

@@ -52,7 +52,7 @@ class Scene {
     const id = this.back.dys[slot];
     return id === null ? null : this._held(id, `d${this.step.results[slot]}`);
   }
-  extra(name) { return this._held(this.step.extra[name], name); }
+  extra(name) { return this._held(((this.back && this.back.extra) || {})[name] ?? this.step.extra[name], name); }
   saved(name) { return this._held(this.step.saved[name].array, name); }
   slope(i) { const id = this.step.slopes[i]; return id === null || id === undefined ? null : this._held(id, `∂${this.step.results[0]}/∂${this.step.names[i]}`); }
   _held(id, name) { return { array: this.run.array(id), id, name }; }

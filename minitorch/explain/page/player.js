@@ -305,7 +305,7 @@ class Player {
     const { run } = this;
     const dys = step.dys.map((id, slot) => (id === null ? null : this.card(run.array(id), {
       name: `d${forward.results[slot]}`, role: `gradient of ${run.values[forward.outputs[slot]].name}` }))).filter(Boolean);
-    const extra = Object.entries(forward.extra).filter(([name]) => name !== "labels" && name !== "logits");
+    const extra = Object.entries({ ...forward.extra, ...step.extra }).filter(([name]) => name !== "labels" && name !== "logits");
     const going = [];
     step.gradients.forEach((id, input) => {
       if (id === null) return;
@@ -419,7 +419,7 @@ class Player {
     const rows = counted.slice(0, SHOWN).map((part) => {
       const width = strongest ? (100 * Math.abs(part.number)) / strongest : 0;
       return [make("span", { class: "amount", "data-part": part.number }, (part.number < 0 ? "" : "+") + show(part.number)),
-        make("span", { class: "product" }, part.factors.map((f, i) => [i ? " × " : "", f.label, " ", make("em", {}, /^(−?[\d.]+|1\/\d+)$/.test(f.label) ? "" : show(f.number))]),
+        make("span", { class: "product" }, part.factors.map((f, i) => [i ? " × " : "", make("span", { class: "factor" }, f.label, " ", /^(−?[\d.]+|1\/\d+)$/.test(f.label) ? "" : make("em", {}, show(f.number)))]),
           make("i", { class: part.number < 0 ? "low" : "high", style: `width:${width}%` }))];
     });
     const rest = found.parts.slice(Math.min(SHOWN, counted.length));

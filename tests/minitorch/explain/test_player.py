@@ -141,6 +141,16 @@ def test_wrong_arguments(trace, error, text):
         explain.player_html(trace)
 
 
+def test_a_run_too_long_for_a_page(monkeypatch, recorded):
+    monkeypatch.setattr(explain.player, "MOST", 40)
+    with pytest.raises(ValueError, match="46 steps are too many for one page; it holds 40"):
+        explain.player_html(recorded[0])
+    monkeypatch.undo()
+    monkeypatch.setattr(explain.player, "LARGEST", 100_000)
+    with pytest.raises(ValueError, match="more than a browser likes. Record with a smaller keep="):
+        explain.player_html(recorded[0])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # in the browser
 
@@ -326,6 +336,19 @@ def test_contributions_add_up_in_float32(page):
     assert page.js(CHECK_ALL, 1e-6) == []
 
 
+def test_every_run_of_backward_is_explained_by_its_own_numbers(page, tmp_path):
+    torch.manual_seed(2)
+    q, k, v, w = (torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True) for _ in range(4))
+    with explain.record() as trace:
+        y = F.feed_forward(F.scaled_dot_product_attention(q, k, v), w[0, 0], None, w[0, 1].T, None, "gelu")
+        for row in range(3):
+            torch.autograd.grad(y[0, 0, row].sum(), (q, k, w), retain_graph=True)
+    assert len({s.run for s in trace.backward}) == 3
+    page.open(explain.save_player(trace, tmp_path / "runs.html", probes=False))
+    assert page.js(CHECK_ALL, 1e-9) == []
+    page.open(page.file)
+
+
 def test_an_op_of_the_users_own(page, tmp_path):
     class Cube(Function):
         def forward(self, x, *, times):
@@ -447,7 +470,7 @@ def test_odd_numbers_and_shapes(page, tmp_path):
         flag = (x > 1).any()
         (y.sum() + empty).backward()
     assert flag
-    page.open(explain.save_player(trace, tmp_path / "odd.html", probes=False))
+    page.open(explain.save_player(trace, tmp_path / "odd.html"))
     for at in range(len(trace) + 1):
         go(page, at)
     go(page, 1)
