@@ -26,8 +26,9 @@ import minitorch.kernels as kernels
 from minitorch.errors import got
 
 __all__ = [
-    "Function", "Gradients", "Variable", "backward", "enable_grad", "grad", "gradcheck",  # noqa: F822  (see __getattr__)
-    "inference_mode", "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward", "set_grad_enabled",
+    "Function", "Gradients", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck",  # noqa: F822
+    "inference_mode", "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward", "set_detect_anomaly",  # noqa: F822
+    "set_grad_enabled",
 ]
 
 observers: list[Any] = []  # objects with .forward(fn, inputs, settings, outputs) and .backward(fn, dys, gradients)
@@ -439,7 +440,13 @@ class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)
         return super().__call__(function)
 
 
+_ABOVE = {  # they live above the engine; these are PyTorch's names for them
+    "detect_anomaly": "minitorch.explain.finite", "gradcheck": "minitorch.gradcheck",
+    "set_detect_anomaly": "minitorch.explain.finite",
+}
+
+
 def __getattr__(name):
-    if name == "gradcheck":  # lives above the engine; PyTorch's name for it is torch.autograd.gradcheck
-        return import_module("minitorch.gradcheck").gradcheck
+    if name in _ABOVE:
+        return getattr(import_module(_ABOVE[name]), name)
     raise AttributeError(f"module 'minitorch.autograd' has no attribute {name!r}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minitorch import _printing, autograd, ops
+from minitorch import _html, _printing, autograd, ops
 from minitorch.autograd import Variable, is_grad_enabled
 from minitorch.errors import DTypeError, ShapeError
 from minitorch.random import numpy_generator
@@ -398,6 +398,9 @@ class Tensor(Variable):
 
     def __repr__(self, *, tensor_contents=None):
         return _printing.tensor(self)
+
+    def _repr_html_(self):
+        return _html.tensor(self)
 
     def __format__(self, spec):
         if spec and self._data.size != 1:

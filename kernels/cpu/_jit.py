@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import stat
+import sys
 import warnings
 from functools import wraps
 from pathlib import Path
@@ -17,6 +18,7 @@ import llvmlite
 import numba
 import numpy as np
 from numba import config, njit, prange
+from numba.core import event
 
 from .. import scalar
 
@@ -101,6 +103,27 @@ def _compile(function, parallel):
     finally:
         config.CACHE_DIR = before
 
+
+class _Notice(event.Listener):
+    """A cold machine must not wait in silence: one line, when the first kernel of a process is really compiled."""
+
+    told = False
+
+    def on_start(self, event):
+        loop = getattr(event.data["dispatcher"], "py_func", None)
+        if self.told or os.environ.get("MINITORCH_QUIET") or not getattr(loop, "__module__", "").startswith(_KERNELS):
+            return
+        self.told = True
+        kept = "kept for the next start" if cache_folder() else "not kept: no folder for them can be written"
+        print(f"minitorch: compiling {loop.__module__.rpartition('.')[2]} for this machine. Each kernel takes 1 to 5 "
+              f"seconds when it is first used ({kept}); 'minitorch warmup' compiles all of them ahead.", file=sys.stderr)
+
+    def on_end(self, event):
+        pass
+
+
+_KERNELS = __name__.partition(".cpu.")[0]
+event.register("numba:compile", _Notice())
 
 _folder: list = []
 

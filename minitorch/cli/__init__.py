@@ -14,8 +14,13 @@ from importlib import import_module
 __all__ = ["COMMANDS", "Usage", "main"]
 
 COMMANDS = {
-    "gradcheck": "check gradients, of every layer or of your own function",
+    "tour": "a minute that shows what there is, and leaves a folder of pages to look at",
+    "step": "walk through a program, forward and backward, op by op",
+    "lab": "the residual lab: a page that switches residual connections and LayerNorm on and off",
     "gradflow": "draw how gradients flow through deep stacks, with and without residual connections",
+    "gradcheck": "check gradients, of every layer or of your own function",
+    "warmup": "compile every kernel now, instead of when it is first used",
+    "doctor": "what minitorch runs on here, what is wrong, and what to do about it",
 }
 
 

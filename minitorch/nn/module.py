@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from minitorch import autograd
+from minitorch import _html, autograd
 from minitorch.autograd import Function
 from minitorch.nn.parameter import Parameter
 from minitorch.ops import as_dtype
@@ -491,6 +491,9 @@ class Module:
             return f"{self._get_name()}({extra[0]})"
         lines = "\n  ".join(extra + children)
         return f"{self._get_name()}(\n  {lines}\n)" if lines else f"{self._get_name()}()"
+
+    def _repr_html_(self):
+        return _html.module(self)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,103 @@
+"""Compile every kernel ahead, so that nothing waits for the compiler later.
+
+Kernels are compiled when they are first used, once per dtype, and kept on disk. Warming up is using each of them once: the
+hand-written layers, forward and backward, and what stands outside of them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from queue import Queue
+from threading import Thread
+
+import numpy as np
+
+from minitorch import kernels, optim
+from minitorch.layer_checks import LAYERS
+from minitorch.nn import functional as F
+from minitorch.nn.parameter import Parameter
+from minitorch.tensor import Tensor
+
+__all__ = ["DTYPES", "compile_all", "tasks"]
+
+DTYPES = ("float32", "float64")
+
+
+def tasks(dtypes=DTYPES) -> list[tuple[str, Callable[[], None]]]:
+    """What there is to do: a name, and a function that uses some kernels once."""
+    return [(f"{name}, {dtype}", partial(use, np.dtype(dtype)))
+            for dtype in dtypes for name, use in [*map(_layer, LAYERS), *_OTHERS]]
+
+
+def compile_all(workers: int, dtypes=DTYPES) -> Iterator[str]:
+    """Do all tasks in as many processes as asked for; yield the name of each one that is done."""
+    command = [sys.executable, "-m", "minitorch", "warmup", "--dtype", *dtypes, "--part"]
+    running: list = [subprocess.Popen([*command, f"{i}/{workers}"], stdout=subprocess.PIPE, text=True, encoding="utf-8")
+                     for i in range(workers)]
+    lines: Queue = Queue()
+
+    def read(process):
+        for line in process.stdout:
+            lines.put(line.strip())
+        lines.put(process)
+
+    readers = [Thread(target=read, args=(process,), daemon=True) for process in running]
+    try:
+        for reader in readers:
+            reader.start()
+        while any(reader.is_alive() for reader in readers) or not lines.empty():
+            line = lines.get()
+            if isinstance(line, str):
+                yield line
+            elif line.wait():
+                raise RuntimeError(f"warmup: a process ended with exit code {line.returncode}; its message stands above")
+    finally:
+        for process, reader in zip(running, readers):
+            process.kill()
+            process.wait()
+            reader.join()
+            process.stdout.close()
+
+
+def _layer(layer):
+    def use(dtype):
+        inputs = [x.like(x.data.astype(dtype)) if isinstance(x, Tensor) and x.data.dtype.kind == "f" else x
+                  for x in layer.arguments()]
+        for x in inputs:
+            if isinstance(x, Tensor) and x.data.dtype.kind == "f":
+                x.requires_grad = True
+        _run(layer.function, inputs)
+    return layer.name, use
+
+
+def _run(function, inputs):
+    with kernels.use("cpu"):
+        y = function(*inputs)
+        y.backward(y.like(np.ones_like(y.data)))
+
+
+def _of(function, *shape):
+    numbers = np.linspace(-1, 1, int(np.prod(shape))).reshape(shape)
+    return lambda dtype: _run(function, [Tensor(numbers, dtype=dtype, requires_grad=True)])
+
+
+def _optimizer(make):
+    def use(dtype):
+        p = Parameter(Tensor(np.ones(5), dtype=dtype))
+        p.grad = Tensor(np.ones(5), dtype=dtype)
+        with kernels.use("cpu"):
+            make([p]).step()
+    return use
+
+
+_OTHERS = [
+    ("sigmoid", _of(F.sigmoid, 3, 4)), ("softplus", _of(F.softplus, 3, 4)), ("elu", _of(F.elu, 3, 4)),
+    ("erf", _of(lambda x: x.erf(), 3, 4)), ("erfc", _of(lambda x: x.erfc(), 3, 4)),
+    ("dropout mask", lambda dtype: kernels.cpu.dropout.keep((3,), 0.5, 1)),
+    ("linear, many rows", _of(lambda x: F.linear(x, x[:16], x[:16, 0]), 4096, 16)),
+    ("SGD", _optimizer(lambda p: optim.SGD(p, lr=0.1, momentum=0.9))),
+    ("AdamW", _optimizer(lambda p: optim.AdamW(p, lr=0.1))),
+]
