@@ -78,7 +78,11 @@ def test_the_transcript_on_the_first_page_is_true(tmp_path):
     run = subprocess.run([sys.executable, "-m", "minitorch", "step", "first.py"], input=f"{asked}\nq\n", cwd=tmp_path,
                          env={**os.environ, "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}, capture_output=True, text=True,
                          encoding="utf-8", check=True, timeout=120)
-    assert shown in run.stdout, run.stdout
+
+    def without_noise(text):  # how far two float64 results differ in their last digits is the machine's affair
+        return re.sub(r"relative difference .*", "", text)
+
+    assert without_noise(shown) in without_noise(run.stdout), "docs/index.md should show this:\n" + run.stdout
 
 
 @pytest.mark.parametrize("text, found", [
