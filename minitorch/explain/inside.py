@@ -57,7 +57,7 @@ class KernelStepper(Prompt):
         lines.append(f"  {line.line:>4}  {self.paint(line.source, 'bold')}{self.paint(mark, 'dim')}")
         if kind != "calls":
             for name, thing in line.changed.items():
-                lines += ["        " + text for text in describe(name, thing, self.width - 8)]
+                lines += [] if thing is None else ["        " + text for text in describe(name, thing, self.width - 8)]
             if line.source.startswith("return") and "back" not in mark:
                 lines += ["        " + text for text in _returned(line.returned, self.width - 8)]
         return lines

@@ -34,7 +34,7 @@ def number(x: Any) -> str:
     >>> number(0.01234567), number(200.0), number(1e-9), number(True)
     ('0.012346', '200', '1e-09', 'True')
     """
-    if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.number)):
+    if isinstance(x, bool) or not isinstance(x, (int, float, np.generic, np.ndarray)):
         return str(x)
     return _texts(np.asarray(x).reshape(1))[0]
 
@@ -77,7 +77,7 @@ def inline(array: Any, width: int = 60) -> str | None:
         return None
     texts = _texts(array)
     text = "[ " + "  ".join(texts) + " ]" if array.ndim else texts[0]
-    return text if len(text) <= width else None
+    return text if len(text) <= width or not array.ndim else None
 
 
 def block(array: Any, width: int = 80, rows: int = 8, slices: int = 2, rest: bool = True,
@@ -131,7 +131,7 @@ def _wrapped(vector, width, rows) -> list[str]:
     return lines + [f"… {len(texts) - rows * columns} more"] * (len(starts) > rows)
 
 
-def statistics(array: Any) -> str:
+def statistics(array: Any, digits: int = 5) -> str:
     """One line about an array: mean, spread, range, norm, and how many numbers are no numbers.
 
     >>> statistics(np.array([3.0, 4.0, np.nan]))
@@ -142,8 +142,8 @@ def statistics(array: Any) -> str:
         return "no numbers"
     bad = f"   {s.bad} NaN or infinite" if s.bad else ""
     mean = s.mean if abs(s.mean) > 1e-6 * s.std else 0.0       # what is left of rounding
-    return (f"mean {number(mean)}   std {number(s.std)}   from {number(s.low)} to {number(s.high)}   "
-            f"norm {number(s.norm)}{bad}")
+    mean, std, low, high, norm = (number(float(f"{x:.{digits}g}")) for x in (mean, s.std, s.low, s.high, s.norm))
+    return f"mean {mean}   std {std}   from {low} to {high}   norm {norm}{bad}"
 
 
 def describe(name: str, thing: Any, width: int, note: str = "", rows: int = 5) -> list[str]:

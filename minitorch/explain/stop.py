@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import re
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -74,16 +75,19 @@ class Teller:
         if place is None or not place.source:
             return ["  (typed at a prompt, so there is no line to show)"]
         wide = max(len(str(place)), len(str(inner))) + 2
-        lines = [f"  {str(place):<{wide}}  {self.paint(place.source, 'bold')}"]
+        code, gap, comment = re.fullmatch(r"(.*?)(?:(\s+)(#[^'\"]*))?", place.source).groups("")
+        comment = "  " + self.paint(comment, "dim") if gap else comment
+        lines = [f"  {str(place):<{wide}}  {self.paint(code, 'bold')}{comment}"]
         if mark := underline(place):
             lines.append(" " * (wide + 4) + self.paint(mark, "green"))
         if inner is not place:
-            lines.append(self.paint(f"  {str(inner):<{wide}}  {inner.source}", "dim"))
+            line = f"  {str(inner):<{wide}}  {inner.source}"
+            lines.append(self.paint(line if len(line) <= self.width else line[:self.width - 1] + "…", "dim"))
         return lines
 
     def _forward(self, step):
         lines = self._title(step) + self._formula(step.text["Forward"]) + [""]
-        inputs = [(x.name, f"as {symbol}", x, _kind(x)) if isinstance(x, Value) else (symbol, "", x, "")
+        inputs = [(x.name, f"as {symbol}", x, _kind(x)) if isinstance(x, Value) else _constant(symbol, x)
                   for symbol, x in zip(input_symbols(step), step.inputs) if x is not None]
         settings = ", ".join(f"{name} {_setting(setting)}" for name, setting in step.settings.items())
         outputs = [(y.name, f"as {symbol}", y, "" if y.requires_grad or y.array.dtype.kind != "f" else "wants no gradient")
@@ -101,11 +105,16 @@ class Teller:
             gradient = step.gradients[k] if k < len(step.gradients) else None
             if gradient is not None:
                 lines_after, stays = self._after(step, k, x, gradient)
-                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, "it stays: a leaf" if stays else ""))
+                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, "stays: a leaf" if stays else ""))
                 after.append(lines_after)
             elif isinstance(x, Value) and x.array.dtype.kind == "f":
                 goes.append((x.name, "", None, "wants no gradient"))
                 after.append([])
+        if step.root:
+            y = step.outputs[0].name
+            lines += ["", *(self.paint(f"  {line}", "dim") for line in textwrap.wrap(
+                f"From here on d… is short for d {y} / d…: how fast {y} grows when that number grows. Each op gets this for "
+                "its result, and its rule turns it into the same for its inputs.", self.width - 2))]
         rows = [*_role("came in", came), *_role("kept", self._kept(step, symbols, ys)), *_role("goes out", goes)]
         return [*lines, "", *self._rows(rows, brief=("kept",), after=after)]
 
@@ -117,15 +126,17 @@ class Teller:
 
     def _formula(self, text, label=""):
         pad = 9 if label else 0
-        lines = [f"    {label if not i else '':<{pad}}{line}" for i, line in enumerate(text.splitlines())]
-        return [self.paint(line, "magenta") for line in lines]
+        lines = [line for long in text.splitlines() for line in folded(long, self.width - 4 - pad)]
+        return [self.paint(f"    {label if not i else '':<{pad}}{line}", "magenta") for i, line in enumerate(lines)]
 
     def _kept(self, step, symbols, ys):
         """What forward kept for this, by its symbols."""
         known = {id(x.array): (x.name, f"as {s}") for s, x in zip(symbols, step.inputs) if isinstance(x, Value)}
         known |= {id(y.array): (y.name, f"as {s}") for s, y in zip(ys, step.outputs)}
-        return [(*known.get(id(thing), (_GREEK.get(name, name), "")), thing, "")
+        kept = [(*known.get(id(thing), (_GREEK.get(name, name), "")), thing, "")
                 for name, thing in step.saved.items() if isinstance(thing, (np.ndarray, Summary))]
+        plain = [thing for thing in step.saved.values() if isinstance(thing, (int, float))]
+        return kept + [_constant(s, x) for s, x in zip(symbols, step.inputs) if any(x is thing for thing in plain)]
 
     def _came(self, step, y, dy):
         if dy is None:
@@ -143,16 +154,17 @@ class Teller:
         last = mine == count
         if count > 1:
             text = f"{ordinal(mine)} of {count} parts of {x.name}.grad"
+            so_far = [s.gradients[i] for s, i in parts[:mine]]
             if mine == 1:
-                lines.append(f"{text}: {x.name} was used {count} times, and the parts are added")
+                lines.append(f"{text}: {x.name} was used {count} times, and what comes back is added")
             else:
-                lines += self._numbers(f"{text}. {'All' if last else 'So far'}, added:",
-                                       _sum(s.gradients[i] for s, i in parts[:mine]))
+                terms = " + ".join(number(g) for g in so_far) + " =" if gradient.shape == () and mine < 5 else ""
+                lines += self._numbers(f"{text}. {'All' if last else 'So far'}: {terms}".rstrip(), _sum(so_far))
         if last and x.maker is None:
             held = x.held if x.arrivals and x.arrivals[-1].step.run == step.run else None
             if held is not None:
-                lines += self._numbers(f"{x.name}.grad held this already, for zero_grad() was not called:", held)
-                lines += self._numbers("and now, added:", _sum([held, *(s.gradients[i] for s, i in parts)]))
+                lines += self._numbers(f"{x.name}.grad held this before, for zero_grad() was not called:", held)
+                lines += self._numbers("Added to it:", _sum([held, *(s.gradients[i] for s, i in parts)]))
         return lines, last and x.maker is None
 
     def _worked(self, step, k, x, gradient):
@@ -197,33 +209,36 @@ class Teller:
                 lines.append((head + ("" if thing is None else _setting(thing)) + note).rstrip())
             else:
                 beside, shape = self._beside(array, used), _shape(array)
-                if beside is None and role in brief:
-                    beside = [f"{shape}   {self.paint(statistics(array), 'dim')}"]
+                if beside is None and role in brief and used + len(shape) + 3 + len(statistics(array, 3)) <= self.width:
+                    beside = [f"{shape}   {self.paint(statistics(array, 3), 'dim')}"]
                 first, *more = beside or [shape]
                 lines.append(head + first + note)
-                lines += [" " * used + line for line in more] if beside else self._below(array)
-            lines += [" " * _MARGIN + line for line in extra]
+                lines += [" " * used + line for line in more] if beside else self._below(array, role in brief)
+            lines += [" " * (_MARGIN + 2) + line for line in extra]
         return lines
 
     def _beside(self, array, used):
         """A small array, to stand beside its label, and its shape; None if it has no room there."""
         text = all_the_same(array) or inline(array, self.width - used)
         rows = [text] if text else block(array, self.width) if _is_small(array) else []
-        if not rows or used + len(rows[0]) > self.width:
+        if not rows or (used + len(rows[0]) > self.width and array.shape):
             return None
         if (shape := _shape(array)) and used + len(rows[0]) + 3 + len(shape) <= self.width:
             rows[0] += self.paint(f"   {shape}", "dim")
         return rows
 
-    def _below(self, array):
+    def _below(self, array, brief=False):
         """An array below its label: a corner and the statistics."""
         pad = " " * (_MARGIN + 2)
-        lines = block(array, self.width - len(pad), rows=3, slices=1, rest=False)
-        return [pad + line for line in lines] + [pad + self.paint(f"… {statistics(array)}", "dim")]
+        if beside := self._beside(array, len(pad)):
+            return [pad + line for line in beside]
+        lines = [] if brief else block(array, self.width - len(pad), rows=3, slices=1, rest=False)
+        words = folded(f"{'' if brief else '… '}{statistics(array, 3)}", self.width - len(pad))
+        return [pad + line for line in lines] + [pad + self.paint(line, "dim") for line in words]
 
     def _numbers(self, head, array):
         """A sentence that ends in an array."""
-        rows = self._beside(array, len(head) + 1 + _MARGIN)
+        rows = self._beside(array, len(head) + 3 + _MARGIN)
         if rows is None:
             return [head, *(line[_MARGIN:] for line in self._below(array))]
         return [f"{head} {rows[0]}", *(" " * (len(head) + 1) + line for line in rows[1:])]
@@ -416,6 +431,21 @@ def transcript(trace: Trace, width: int = 100, only: str | None = None, phase: s
 # ---------------------------------------------------------------------------------------------------------------------
 # small things
 
+def folded(line: str, width: int) -> list[str]:
+    """A line that is too long, broken where it has gaps.
+
+    >>> folded("    y = 3 · x       Σ: over rows      n: how many", 40)
+    ['    y = 3 · x       Σ: over rows', '      n: how many']
+    """
+    indent = len(line) - len(line.lstrip())
+    lines = [""]
+    for piece in re.findall(r".+?(?: {3,}|$)", line.lstrip()):
+        if lines[-1].strip() and indent + len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("  ")
+        lines[-1] += piece
+    return [" " * indent + text.rstrip() for text in lines]
+
+
 def underline(place: Place) -> str:
     """Tildes under the expression that ran; "" where Python does not tell where it stands."""
     if place.columns is None:
@@ -476,6 +506,10 @@ def _role(role: str, rows: list) -> list:
     return [(role if not i else "", *row) for i, row in enumerate(rows)]
 
 
+def _constant(symbol: str, x) -> tuple:
+    return ("a number", f"as {symbol}", x, "") if isinstance(x, (int, float)) else (symbol, "", x, "")
+
+
 def _kind(x) -> str:
     """What an input is, where no op made it."""
     if not isinstance(x, Value) or x.maker is not None:
@@ -485,7 +519,7 @@ def _kind(x) -> str:
 
 def _is_small(array) -> bool:
     """Few enough numbers to show them all beside their name, and no more than two axes that count."""
-    if isinstance(array, Summary) or not 0 < array.size <= 64:
+    if isinstance(array, Summary) or not 0 < array.size <= 64 or not array.ndim:
         return False
     return np.prod(array.shape[:-2]) == 1 and array.shape[-1] <= 8
 
