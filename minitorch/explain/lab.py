@@ -106,7 +106,8 @@ def save_residual_lab(path: str | Path, data: dict[str, Any] | None = None, **se
 def _stack(depth, width, heads, rng) -> Stack:
     """A stack in float64, its weights as a new layer's would be, but drawn from this generator."""
     before = default_generator.get_state()
-    stack = Stack(depth, width, heads).double()
+    stack = Stack(depth, width, heads)
+    stack.double()
     default_generator.set_state(before)         # the program's own random numbers stay as they were
     for name, p in stack.named_parameters():
         if p.ndim > 1:

@@ -33,7 +33,7 @@ class Wire:
     source: str                     # ids of boxes
     target: str
     lane: int | None = None         # counted from the columns outwards; None: straight to the next row
-    residual: bool = False          # past a sublayer, to the sum behind it
+    residual: bool = False          # past a sublayer, to the sum with what the sublayer made of it
 
 
 @dataclass
@@ -68,10 +68,23 @@ def layout(trace: Trace) -> Box:
     >>> [(box.label, box.row, box.column) for box in layout(trace).children]
     [('Exp', 1, 0), ('Add', 2, 0), ('x', 0, 0), ('add', 3, 0)]
     """
-    return _module("", "", [s for s in trace.forward], 0, trace)
+    return _module("", "", trace.forward, 0, _origins(trace))
 
 
-def _module(path: str, label: str, steps: list[Step], depth: int, trace: Trace) -> Box:
+def _origins(trace: Trace) -> list[int]:
+    """For each value, the values that it was computed from, as bits of one number."""
+    origins = [0] * len(trace.values)
+    for step in trace.forward:
+        seen = 0
+        for x in step.inputs:
+            if isinstance(x, Value):
+                seen |= origins[x.number] | 1 << x.number
+        for y in step.outputs:
+            origins[y.number] = seen
+    return origins
+
+
+def _module(path: str, label: str, steps: list[Step], depth: int, origins: list[int]) -> Box:
     """One call of a module: its steps follow each other in the run, so what it holds can be put in rows."""
     box = Box(f"{path}@{steps[0].index if steps else 0}", "module", label, path, [s.index for s in steps])
     for name, run in groupby(steps, key=lambda s: _part(s.module, depth)):
@@ -79,9 +92,9 @@ def _module(path: str, label: str, steps: list[Step], depth: int, trace: Trace) 
         if name is None:
             box.children += [Box(f"op{s.index}", "op", s.op, s.module, [s.index]) for s in inner]
         else:
-            child = _module(f"{path}.{name}".lstrip("."), name, inner, depth + 1, trace)
+            child = _module(f"{path}.{name}".lstrip("."), name, inner, depth + 1, origins)
             box.children.append(_simplest(child, name))
-    _connect(box, steps, trace)
+    _connect(box, steps, origins)
     _rows(box)
     _columns(box)
     _lanes(box)
@@ -112,7 +125,7 @@ def is_drawn(leaf: Value) -> bool:
     return leaf.kind == "input" or "." not in leaf.name
 
 
-def _connect(box: Box, steps: list[Step], trace: Trace) -> None:
+def _connect(box: Box, steps: list[Step], origins: list[int]) -> None:
     place = {index: child for child in box.children for index in child.steps}
     top = not box.module
     mine = {s.index for s in steps}
@@ -127,7 +140,7 @@ def _connect(box: Box, steps: list[Step], trace: Trace) -> None:
     def wire(value, source, target, step=None):
         if (value.number, source.id, target.id) not in done and source is not target:
             done.add((value.number, source.id, target.id))
-            residual = target.kind == "op" and step is not None and step.op in SUMS
+            residual = target.kind == "op" and _is_residual(value, step, origins)
             box.wires.append(Wire(value.number, source.id, target.id, residual=residual))
 
     for step in steps:
@@ -143,13 +156,19 @@ def _connect(box: Box, steps: list[Step], trace: Trace) -> None:
     for step in steps:
         for value in step.outputs:
             outside = any(user.index not in mine for user, _ in value.users)
-            last = not value.users and (step.twin and step.twin.root or step is trace.forward[-1])
+            last = not value.users and (step.twin and step.twin.root or value.number == len(origins) - 1)
             if outside or last:
                 result = Box(f"out{value.number}:{box.id}", "value" if top else "out", value.name, box.module,
                              value=value.number)
                 results.append(result)
                 wire(value, place[step.index], result)
     box.children += ends_in + results
+
+
+def _is_residual(value: Value, step: Step | None, origins: list[int]) -> bool:
+    """Is this a sum of a value and of something made from it?"""
+    return step is not None and step.op in SUMS and any(
+        isinstance(x, Value) and origins[x.number] >> value.number & 1 for x in step.inputs)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -55,10 +55,10 @@ class Numbers:
         base = self.entries[entry]
         if "buffer" not in base or "strides" in base:
             return -1
-        entry = {"buffer": base["buffer"], "shape": list(shape), "type": base["type"]}
-        if offset == 0 and np.prod(shape) == np.prod(base["shape"]) and list(strides) == _row_major(shape):
-            return self._entry(entry)           # in the same order after all
-        return self._entry(entry | {"strides": [int(s) for s in strides], "offset": int(offset)})
+        seen = {"buffer": base["buffer"], "shape": list(shape), "type": base["type"]}
+        if offset or np.prod(shape) != np.prod(base["shape"]) or list(strides) != _row_major(shape):
+            seen |= {"strides": [int(s) for s in strides], "offset": int(offset)}
+        return self._entry(seen)
 
     def counting(self, shape, strides, offset) -> int:
         """Whole numbers that count along the axes: offset + Σ index · stride. They need no storage."""
@@ -112,7 +112,7 @@ def _value(value: Value, numbers: Numbers) -> dict[str, Any]:
 
 def _step(step: Step, trace: Trace, values, numbers: Numbers, sources: _Sources) -> dict[str, Any]:
     packed: dict[str, Any] = {"op": step.op, "phase": step.phase}
-    if step.phase == "backward":
+    if step.twin and step.phase == "backward":
         packed |= {"twin": step.twin.index, "run": step.run, "root": step.root,
                    "dys": [None if dy is None else numbers.add(dy) for dy in step.dys]}
         packed["gradients"] = [None if g is None else _gradient(step, g, packed["dys"], values, numbers)

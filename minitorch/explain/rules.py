@@ -160,7 +160,7 @@ def _cross_entropy(step: Step) -> Rule:
                                              saved["lse"], saved["ignore_index"], saved["smoothing"])
     plain = saved["weight"] is None and not saved["smoothing"]
     return Rule("crossentropy", {"share": float(saved["share"]), "plain": float(plain)},
-                extra={"p": p, "labels": saved["labels"], "p − target": slope})
+                extra={"p": p, "labels": saved["labels"], "(p − target)": slope})
 
 
 def _projection(step: Step) -> Rule:

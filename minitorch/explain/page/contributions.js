@@ -367,7 +367,7 @@ const backwardRules = {
   },
 
   crossentropy(s, input, flat) {
-    const [dy, slope] = [s.dy(), s.extra("p − target")];
+    const [dy, slope] = [s.dy(), s.extra("(p − target)")];
     const scalar = dy.array.shape.length === 0;
     return { parts: [[element(dy, scalar ? 0 : Math.floor(flat / last(slope.array))), constant("share", s.settings.share), element(slope, flat)]] };
   },

@@ -74,7 +74,7 @@ class Graph {
     const sum = (list, gap) => { let at = 0; return Array.from(list, (n) => { const here = at; at += (n || 0) + gap; return here; }); };
     const [lefts, tops] = [sum(widths, GAP.column), sum(heights, GAP.row)];
     const inner = lefts[lefts.length - 1] + (widths[widths.length - 1] || 0);
-    const needed = Math.max(inner, box === this.run.graph ? 0 : box.label.length * 8 + 40 - 2 * GAP.side);
+    const needed = Math.max(inner, box === this.run.graph ? 0 : 2 * (box.label.length * 7 + 30) - 2 * GAP.side);
     const extra = (needed - inner) / 2;
     const first = box.children.find((child) => child.kind === "in") || box.children[0];
     return {

@@ -471,7 +471,7 @@ class Player {
     const toggle = run.leaves.some((i) => run.values[i].name.includes(".")) && make("button", { type: "button", class: "link",
       onclick: () => { this.byLayer = !this.byLayer; byId("norms").replaceWith(this.norms(step)); } }, this.byLayer ? "by parameter" : "by layer");
     return make("div", { class: "card", id: "norms" }, make("h3", {}, "Gradient norms so far"),
-      make("p", { class: "small soft" }, `${done} of ${run.leaves.length} leaves have received a gradient. `, toggle),
+      make("p", { class: "small soft" }, `${done} of ${run.leaves.length} leaves reached so far. `, toggle),
       make("div", { class: "norms" }, rows.map(({ name, norm, fresh }) => [
         make("span", { class: `who${fresh ? " fresh" : ""}${norm === null ? " none" : ""}`, title: name }, name),
         make("span", { class: "bar-track" }, make("i", { style: `width:${norm ? (100 * norm) / most : 0}%` })),

@@ -125,6 +125,15 @@ def test_residual_connections_are_bypasses():
     assert not any(w.residual for box in layout(recorded(fan)).walk() for w in box.wires)
 
 
+def test_a_sum_of_two_separate_things_is_no_residual():
+    def program():
+        a, b = torch.ones(2), torch.ones(2)
+        return a * 2 + b.exp().sin().cos()
+
+    wires = layout(recorded(program)).wires
+    assert [w.lane for w in wires].count(0) == 1 and not any(w.residual for w in wires)
+
+
 def test_the_same_run_has_the_same_layout():
     assert as_data(layout(recorded(two_blocks))) == as_data(layout(recorded(two_blocks)))
 
