@@ -20,7 +20,7 @@ product = w * x                  # 6
 output = product + b             # 7
 error = output - target          # 2
 loss = error ** 2                # 4
-print(f"loss = ({w.item():.0f} · {x.item():.0f} + {b.item():.0f} − {target:.0f})² = {loss.item():.0f}")
+print(f"loss = (2 · 3 + 1 − 5)² = {loss.item():.0f}")
 
 # %%
 # Backward by hand, from the last op to the first. Each line is the derivative so far times one local derivative.
@@ -39,10 +39,10 @@ for name, tensor, by_hand in [("w", w, d_w), ("x", x, d_x), ("b", b, d_b)]:
     assert tensor.grad.item() == by_hand
 
 # %%
-# And the definition itself: nudge w a little, and see how far the loss moves.
+# And the definition itself: nudge w a little, and the loss moves about 12 times as far.
 nudge = 0.001
 moved = ((w.item() + nudge) * x.item() + b.item() - target) ** 2
-print(f"w grows by {nudge}: the loss grows by {moved - loss.item():.6f}, about {d_w:.0f} · {nudge}")
+print(f"w grows by {nudge}: the loss grows by {moved - loss.item():.6f}")
 
 # %%
 # **Try this:** set ``target = 7.0``. Every gradient becomes 0: the loss is at its lowest point, and no small nudge helps.

@@ -10,29 +10,31 @@ Run it: ``python examples/03_broadcasting.py``
 
 # %%
 # One matrix, a row added to each of its rows, a column added to each of its columns.
+import textwrap
+
 import minitorch as torch
 from minitorch.autograd import Function
 
 x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
-row = torch.tensor([10.0, 20.0, 30.0], requires_grad=True)                  # shape (3,): used in 2 rows
-column = torch.tensor([[100.0], [200.0]], requires_grad=True)               # shape (2, 1): used in 3 columns
+row = torch.tensor([10.0, 20.0, 30.0], requires_grad=True)          # (3,): used in 2 rows
+column = torch.tensor([[100.0], [200.0]], requires_grad=True)       # (2, 1): used in 3 columns
 y = x + row + column
 print("y =\n", y.detach(), sep="")
 
 # %%
 # Say that the gradient that comes back for y is dy. A sum hands it on as it is; then it is added up wherever one number was
-# used several times.
+# used several times: over the 2 rows for the row, 1+4, 2+5, 3+6; over the 3 columns for the column, 1+2+3, 4+5+6.
 dy = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 y.backward(dy)
-print("dx      =", x.grad.tolist(), "   dy itself")
-print("drow    =", row.grad.tolist(), "   dy added over the 2 rows: 1+4, 2+5, 3+6")
-print("dcolumn =", column.grad.tolist(), "   dy added over the 3 columns: 1+2+3, 4+5+6")
+print("dx      =", x.grad.tolist())
+print("drow    =", row.grad.tolist())
+print("dcolumn =", column.grad.tolist())
 
 # %%
-# A product first multiplies by the other factor, then adds up in the same way.
+# A product first multiplies by the other factor, then adds up in the same way: 1·1+4·4, 2·2+5·5, 3·3+6·6.
 x.grad = row.grad = None
 (x * row).backward(dy)
-print("product: drow =", row.grad.tolist(), "   dy · x over the rows: 1·1+4·4, 2·2+5·5, 3·3+6·6")
+print("of the product: drow =", row.grad.tolist())
 
 
 # %%
@@ -49,7 +51,7 @@ class ForgetfulAdd(Function):
 try:
     ForgetfulAdd.apply(x, row).sum().backward()
 except RuntimeError as error:
-    print("the engine:", error)
+    print(textwrap.fill(f"the engine: {error}", 79))
 
 # %%
 # Broadcasting also happens where nobody wanted it. Three predictions in a column minus three targets in a row are not three

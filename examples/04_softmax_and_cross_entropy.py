@@ -54,7 +54,7 @@ for name, loss_of in [("softmax, then log", lambda z: -F.softmax(z, -1)[0].log()
     far = torch.tensor([0.0, 200.0, 0.0], requires_grad=True)
     loss = loss_of(far)
     loss.backward()
-    print(f"{name:18} loss {loss.item():6.1f}   gradient {[round(g, 4) for g in far.grad.tolist()]}")
+    print(f"{name:18} loss {loss.item():6.1f}   gradient {far.grad.tolist()}")
 
 # %%
 # A model that knows nothing gives every class the same score. Among 10 classes its loss is ln 10: remember this number, it

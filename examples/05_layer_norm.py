@@ -22,7 +22,7 @@ def show(name, numbers):
 x = torch.tensor([100.0, 200.0, 50.0], requires_grad=True)
 mean = x.mean()
 deviation = x - mean
-std = deviation.square().mean().sqrt()               # the root of the mean square: divided by 3, not by 2
+std = deviation.square().mean().sqrt()       # a mean: divided by 3, not by 2
 show("x", x.tolist())
 show("x − mean", deviation.tolist())
 show("LayerNorm by hand", (deviation / std).tolist())
@@ -40,7 +40,7 @@ show("nn.LayerNorm(3)", y.tolist())
 # last numbers are equal.
 wrong = [-0.7, 1.4, -0.7]
 for name, (a, b, c) in [("x", x.tolist()), ("LayerNorm", y.tolist()), ("the texts' result", wrong)]:
-    print(f"{name:20} distance 3rd to 1st {a - c:7.3f}   1st to 2nd {b - a:7.3f}   ratio {(a - c) / (b - a):.2f}")
+    print(f"{name:20} 3rd to 1st {a - c:6.2f}   1st to 2nd {b - a:6.2f}   ratio {(a - c) / (b - a):.2f}")
 show("LN of [100, 200, 100]", F.layer_norm(torch.tensor([100.0, 200.0, 100.0]), (3,)).tolist())
 
 # %%
@@ -62,4 +62,4 @@ print(f"dx · (x − mean) = {abs((x.grad * deviation).sum().item()):.6f}: stret
 # %%
 # **Try this:** multiply x by 1000. The output stays as it is, and the gradient becomes 1000 times smaller.
 #
-# **Read on:** :doc:`/layers/layernorm` derives the backward formula.
+# **Read on:** :doc:`/tutorials/02-layernorm`; :doc:`/layers/layernorm` derives the backward formula.

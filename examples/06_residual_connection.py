@@ -69,10 +69,11 @@ for name, block, factor in [("plain", plain, 0.1), ("residual", residual, 1.1), 
     for _ in range(20):
         h = block(h)
     h.backward()
-    print(f"{name:10} gradient after 20 layers {x.grad.item():8.2g}   by hand {factor}^20 = {factor ** 20:.2g}")
+    gradient = x.grad.item()
+    print(f"{name:10} after 20 layers {gradient:7.2g}   by hand {factor}^20 = {factor ** 20:.2g}")
 
 # %%
 # **Try this:** f(x) = −x in the stack of twenty. The residual gradient is exactly 0: the connection protects from a layer
 # that does little, not from one that undoes its input.
 #
-# **Read on:** :doc:`/layers/residual`, and the next example, where the layers are real ones.
+# **Read on:** :doc:`/tutorials/03-residual`, and the next example, where the layers are real ones.

@@ -41,7 +41,8 @@ torch.manual_seed(0)
 stacks = {"plain": Stack(residual=False), "residual": Stack(residual=True)}
 stacks["residual"].load_state_dict(stacks["plain"].state_dict())
 for name, stack in stacks.items():
-    print(f"{name:9} {sum(p.numel() for p in stack.parameters())} parameters = {DEPTH} · (32 · 32 + 32)")
+    count = sum(p.numel() for p in stack.parameters())
+    print(f"{name:9} {count} parameters = {DEPTH} · (32 · 32 + 32)")
 
 # %%
 # The task asks nothing of depth: turn the 32 numbers round, last one first. One loss flows back, and we measure the length
@@ -52,7 +53,7 @@ flows = {}
 for name, stack in stacks.items():
     flows[name] = explain.gradient_flow(stack, (stack(x) - target).square().mean())
     first, last = flows[name][0].grad_norm, flows[name][-1].grad_norm
-    print(f"{name:9} gradient in layer {DEPTH}: {last:7.1e}   in layer 1: {first:7.1e}   "
+    print(f"{name:9} gradient in layer {DEPTH} {last:7.1e}   in layer 1 {first:7.1e}   "
           f"ratio 10^{math.log10(first / last):.1f}")
 
 # %%
@@ -61,7 +62,7 @@ for name, stack in stacks.items():
 # connection a layer's factor has the form 1 + something, and the 1 does not come from the layer.
 plain = flows["plain"].column("grad_norm")
 measured = (plain[0] / plain[-1]) ** (1 / (DEPTH - 1))
-print(f"plain: one layer's factor, measured {measured:.3f}   theory 1/√3 = {1 / math.sqrt(3):.3f}")
+print(f"one plain layer's factor: {measured:.3f}   theory 1/√3 = {1 / math.sqrt(3):.3f}")
 
 # %%
 # On a logarithmic axis, a constant factor per layer is a straight line. It bends at the first layers: the gradient of a
@@ -81,7 +82,8 @@ for name, stack in stacks.items():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    print(f"{name:9} loss after {STEPS} steps {loss.item():.3f}   best constant answer {constant:.3f}")
+    print(f"{name:9} loss after {STEPS} steps {loss.item():.3f}   "
+          f"best constant answer {constant:.3f}")
 
 if "--save" in sys.argv:
     figure.savefig(sys.argv[sys.argv.index("--save") + 1], dpi=150)
@@ -89,5 +91,5 @@ if "--save" in sys.argv:
 # %%
 # **Try this:** ``DEPTH = 4``. The plain stack loses almost nothing, and learns.
 #
-# **Read on:** :doc:`/layers/residual`; the next example adds LayerNorm. ``minitorch gradflow`` draws more stacks, and deeper
-# ones.
+# **Read on:** :doc:`/howto/read-a-gradient-flow-plot`. ``minitorch gradflow`` draws more stacks, and deeper ones; the next
+# example adds LayerNorm.

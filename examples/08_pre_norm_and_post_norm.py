@@ -52,9 +52,11 @@ class Reverser(nn.Module):
         super().__init__()
         self.letter = nn.Embedding(10, WIDTH)
         self.position = nn.Embedding(7, WIDTH)
-        self.blocks = nn.ModuleList([nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, dropout=0.0, batch_first=True,
-                                                                norm_first=norm_first) for _ in range(DEPTH)])
-        self.norm = nn.LayerNorm(WIDTH) if norm_first else nn.Identity()    # pre-norm needs one at the end
+        self.blocks = nn.ModuleList([
+            nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, dropout=0.0, batch_first=True,
+                                       norm_first=norm_first) for _ in range(DEPTH)])
+        # pre-norm needs one more at the end: nothing has normalised the last sum
+        self.norm = nn.LayerNorm(WIDTH) if norm_first else nn.Identity()
         self.out = nn.Linear(WIDTH, 10)
 
     def forward(self, ids):
@@ -77,8 +79,8 @@ for name in COLOURS:
         loss.backward()
         optimizer.step()
         losses[name].append(loss.item())
-    print(f"{name:10} loss at first {losses[name][0]:.2f}   after {STEPS} steps {losses[name][-1]:.2f}   "
-          f"(guessing: ln 10 = {math.log(10):.2f})")
+    print(f"{name:10} loss at first {losses[name][0]:.2f}   "
+          f"after {STEPS} steps {losses[name][-1]:.2f}   (guessing: ln 10 = {math.log(10):.2f})")
 
 # %%
 # Left, what arrives at each layer on the direct path. Right, what becomes of training.
@@ -90,7 +92,8 @@ for name, colour in COLOURS.items():
 left.set(xlabel="layer (0 is the input)", ylabel="share of the gradient that arrives")
 right.set(xlabel="step", ylabel="loss", ylim=(0, None))
 right.axhline(math.log(10), color="0.6", linewidth=1)
-right.annotate("guessing: ln 10", (STEPS, math.log(10)), (0, -12), textcoords="offset points", ha="right", color="0.4")
+right.annotate("guessing: ln 10", (STEPS, math.log(10)), (0, -12),
+               textcoords="offset points", ha="right", color="0.4")
 left.legend()
 
 if "--save" in sys.argv:

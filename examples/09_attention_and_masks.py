@@ -45,7 +45,8 @@ show("causal: output", F.scaled_dot_product_attention(q, k, v, is_causal=True))
 # look at it, whatever stands there, even NaN.
 padding = torch.tensor([True, True, False])
 garbage = torch.tensor([[10.0], [20.0], [math.nan]])
-show("padding: output", F.scaled_dot_product_attention(q, k, garbage, attn_mask=padding.reshape(1, 3)))
+y = F.scaled_dot_product_attention(q, k, garbage, attn_mask=padding.reshape(1, 3))
+show("padding: output", y)
 
 # %%
 # **A fully masked row.** What if a word may look nowhere? Texts often write −10⁹ for "forbidden". Then all scores of the row
@@ -67,10 +68,11 @@ torch.manual_seed(0)
 q, k = torch.randn(1000, 64), torch.randn(16, 64)
 for name, scores in [("q · k", q @ k.T), ("q · k / √64", q @ k.T / 8)]:
     p = F.softmax(scores, -1)
-    print(f"{name:12} standard deviation {scores.std().item():4.1f}   largest weight {p.amax(-1).mean().item():.2f}   "
-          f"slope p · (1 − p) {(p * (1 - p)).mean().item():.3f}")
+    largest, slope = p.amax(-1).mean().item(), (p * (1 - p)).mean().item()
+    print(f"{name:12} spread {scores.std().item():4.1f}   largest weight {largest:.2f}   "
+          f"slope {slope:.3f}")
 
 # %%
 # **Try this:** let word 1 look nowhere instead of word 0, with ``[[True], [False], [True]]``.
 #
-# **Read on:** :doc:`/layers/attention` derives the backward, and shows how it works without ever storing the weights.
+# **Read on:** :doc:`/tutorials/04-attention`; :doc:`/layers/attention` derives the backward.

@@ -27,7 +27,8 @@ print("wrong, head 0:", wrong[0].tolist(), "  all of word 0, half of word 1")
 # No error, no warning: only gradients tell. Let every head attend causally, so that nothing may flow from a later word to an
 # earlier one. Which words does the output of word 0 depend on?
 torch.manual_seed(0)
-for name, in_front, behind in [("right", True, True), ("no transpose in front and behind", False, False),
+for name, in_front, behind in [("right", True, True),
+                               ("no transpose in front and behind", False, False),
                                ("no transpose behind", True, False)]:
     x = torch.randn(T, HEADS * D, requires_grad=True)
     heads = x.view(T, HEADS, D).transpose(0, 1) if in_front else x.view(HEADS, T, D)
@@ -48,7 +49,8 @@ for name, in_front, behind in [("right", True, True), ("no transpose in front an
 # heads there are: 4 · (8 · 8 + 8) = 288.
 for heads in (1, 2, 4, 8):
     layer = nn.MultiheadAttention(8, heads, batch_first=True)
-    print(f"heads {heads}   features of each {8 // heads}   parameters {sum(p.numel() for p in layer.parameters())}")
+    count = sum(p.numel() for p in layer.parameters())
+    print(f"heads {heads}   features of each {8 // heads}   parameters {count}")
 
 # %%
 # What several heads buy: each can look somewhere else. By features 0 and 1, word 0 matches word 1; by features 2 and 3 it
@@ -65,4 +67,4 @@ for name, row in [("one head", one[0]), ("head 0 of two", two[0, 0]), ("head 1 o
 # **Try this:** ``HEADS, D = 1, 4``. With a single head the transpose changes nothing, and all three are right: a test with
 # one head does not find the mistake.
 #
-# **Read on:** :doc:`/layers/attention`; its last section lists the mistakes.
+# **Read on:** :doc:`/howto/find-a-leak-in-a-mask`; the last section of :doc:`/layers/attention` lists the mistakes.

@@ -20,13 +20,14 @@ x = torch.randn(5, 8)
 one_matrix = second.weight @ first.weight
 difference = (second(first(x)) - x @ one_matrix.T).abs().max().item()
 print(f"largest difference between two layers and one: {difference:.6f}")
-print(f"numbers in two layers: {first.weight.numel() + second.weight.numel()}   in the one: {one_matrix.numel()}")
+both = first.weight.numel() + second.weight.numel()
+print(f"numbers in two layers: {both}   in the one: {one_matrix.numel()}")
 
 # %%
 # With relu between them they can do what no linear layer can. The smallest example: is exactly one of the two inputs on?
-# Two hidden numbers and weights chosen by hand are enough.
+# Two hidden numbers and weights chosen by hand are enough: how many inputs are on, and that minus 1.
 inputs = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-W1, b1 = torch.tensor([[1.0, 1.0], [1.0, 1.0]]), torch.tensor([0.0, -1.0])     # how many are on; and that minus 1
+W1, b1 = torch.tensor([[1.0, 1.0], [1.0, 1.0]]), torch.tensor([0.0, -1.0])
 W2, b2 = torch.tensor([[1.0, -2.0]]), torch.tensor([0.0])
 a = F.linear(inputs, W1, b1)
 h = a.relu()
@@ -49,9 +50,9 @@ print("one linear layer, trained:", [round(y, 3) for y in linear(inputs).flatten
 
 # %%
 # Backward, relu lets a gradient through where its input was positive, and nowhere else. For the input [1, 0] the hidden
-# numbers were 1 and 0: only the first row of W₁ learns from it.
+# numbers were 1 and 0: only the first row of W₁ learns from it. (``F.feed_forward`` is all of the above in one op.)
 W1.requires_grad_()
-F.feed_forward(inputs[2:3], W1, b1, W2, b2, activation="relu").sum().backward()     # all of it in one op
+F.feed_forward(inputs[2:3], W1, b1, W2, b2, activation="relu").sum().backward()
 print("gradient of W₁ from input [1, 0]:", W1.grad.tolist())
 
 # %%

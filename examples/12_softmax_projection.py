@@ -36,14 +36,14 @@ print("greedy choice:", vocabulary[p.argmax(-1).item()])
 print("LayerNorm of the logits:", [round(v, 2) for v in F.layer_norm(logits[0], (4,)).tolist()])
 
 # %%
-# Now the text goes on with "cats". Backward, the gradient of the logits is p − y; from there, b gets it as it is, each row
-# of W gets it times x, and x gets it times W.
+# Now the text goes on with "cats". Backward, the gradient of the logits is p − y. From there b gets it as it is; W gets it
+# times x = [0.693, 1]; x gets it times W, which for its first feature is 0.1 · 1 − 0.2 · 4 = −0.7.
 label = torch.tensor([1])
 F.cross_entropy(logits, label).backward()
-print("p − y:", [round(g, 2) for g in (p[0] - torch.tensor([0.0, 1.0, 0.0, 0.0])).tolist()])
-print("db:   ", [round(g, 2) for g in b.grad.tolist()])
-print("dW:   ", [[round(g, 3) for g in row] for row in W.grad.tolist()], "  (p − y) times [0.693, 1]")
-print("dx:   ", [round(g, 2) for g in x.grad[0].tolist()], "  0.1 · 1 − 0.2 · 4 = −0.7")
+y = torch.tensor([0.0, 1.0, 0.0, 0.0])
+for name, gradient in [("p − y", p[0] - y), ("db", b.grad), ("dx", x.grad[0])]:
+    print(f"{name:5}", [round(g, 2) for g in gradient.tolist()])
+print("dW   ", [[round(g, 3) for g in row] for row in W.grad.tolist()])
 
 # %%
 # **Weight tying.** The embedding has one row for each word, too: the same shape, so one table can serve both ends. Used in
@@ -53,12 +53,12 @@ torch.manual_seed(0)
 embedding = nn.Embedding(4, 2)
 projection = nn.SoftmaxProjection(2, 4, bias=False, weight=embedding.weight)
 for name, loss_of in [("projection", lambda x: projection.loss(x.detach(), label)),
-                      ("embedding", lambda x: F.cross_entropy(F.linear(x, projection.weight.detach()), label)),
+                      ("embedding", lambda x: F.cross_entropy(x @ embedding.weight.detach().T, label)),
                       ("both", lambda x: projection.loss(x, label))]:
     embedding.weight.grad = None
     loss_of(embedding(torch.tensor([0]))).backward()
-    print(f"gradient from {name:11}", "  ".join("[" + " ".join(f"{g:6.3f}" for g in row) + "]"
-                                                for row in embedding.weight.grad.tolist()))
+    rows = ["[" + " ".join(f"{g:6.3f}" for g in row) + "]" for row in embedding.weight.grad.tolist()]
+    print(f"{name:11}", " ".join(rows))
 print(f"numbers saved by tying 50,000 words with 512 features: {50_000 * 512:,}")
 
 # %%
@@ -75,8 +75,8 @@ for name, loss_of in [("logits, then loss", lambda: F.cross_entropy(projection(x
     loss.backward()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    print(f"{name:18} loss {loss.item():.4f}   gradient norm {projection.weight.grad.norm().item():.5f}   "
-          f"memory {peak / 1e6:4.0f} MB")
+    norm = projection.weight.grad.norm().item()
+    print(f"{name:18} loss {loss.item():.4f}   gradient norm {norm:.5f}   memory {peak / 1e6:4.0f} MB")
 
 # %%
 # **Try this:** make "dogs" the label. Which logit is pushed up now, and how hard?

@@ -28,13 +28,15 @@ def layer_norm(x):
 
 
 def show(name, matrix):
-    print(f"{name:32}", "   ".join("[" + " ".join(f"{v:6.2f}" for v in row) + "]" for row in matrix.tolist()))
+    print(f"{name}:")
+    for row in matrix.tolist():
+        print("   ", "  ".join(f"{v:6.2f}" for v in row))
 
 
 x = torch.tensor([[1.0, 4.0, 7.0], [2.0, 8.0, 5.0], [3.0, 6.0, 0.0]])
-show("x: three words", x)
-show("BatchNorm: columns have mean 0", batch_norm(x))
-show("LayerNorm: rows have mean 0", layer_norm(x))
+show("three words", x)
+show("BatchNorm, columns have mean 0", batch_norm(x))
+show("LayerNorm, rows have mean 0", layer_norm(x))
 
 # %%
 # **One word changes another.** Only the last word gets other numbers. Under BatchNorm the first word's output changes with
@@ -49,15 +51,15 @@ for name, norm in [("BatchNorm", batch_norm), ("LayerNorm", layer_norm)]:
 for name, norm in [("BatchNorm", batch_norm), ("LayerNorm", layer_norm)]:
     words = x.clone().requires_grad_()
     norm(words)[0, 0].backward()
-    show(f"{name}: gradient of output [0, 0]", words.grad)
+    show(f"{name}, gradient of word 0's first output", words.grad)
 
 # %%
 # **Sentences have different lengths.** Fill a short one up with zeros, and under BatchNorm the filling shifts everybody's
 # mean. How much filling there is depends on the longest sentence in the batch, which has nothing to do with this one.
 for filling in (0, 1, 5):
     padded = torch.cat([x, torch.zeros(filling, 3)])
-    show(f"BatchNorm, {filling} filling words", batch_norm(padded)[:3])
-show("LayerNorm, 5 filling words", layer_norm(padded)[:3])
+    show(f"BatchNorm of word 0, {filling} filling words", batch_norm(padded)[:1])
+show("LayerNorm of word 0, 5 filling words", layer_norm(padded)[:1])
 
 # %%
 # **One word at a time.** When a model writes text, the batch may be a single word. Its mean over the batch is the word

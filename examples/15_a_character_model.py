@@ -38,8 +38,9 @@ class Model(nn.Module):
         super().__init__()
         self.letter = nn.Embedding(len(LETTERS), WIDTH)
         self.position = nn.Embedding(LENGTH, WIDTH)
-        self.blocks = nn.ModuleList([nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, dropout=0.0, batch_first=True,
-                                                                norm_first=True) for _ in range(2)])
+        self.blocks = nn.ModuleList([
+            nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, dropout=0.0, batch_first=True,
+                                       norm_first=True) for _ in range(2)])
         self.norm = nn.LayerNorm(WIDTH)
         self.out = nn.Linear(WIDTH, len(LETTERS))
 
@@ -53,7 +54,8 @@ class Model(nn.Module):
 torch.manual_seed(0)
 model = Model()
 ids = torch.tensor([LETTERS.index(letter) for letter in TEXT])
-print(f"{len(TEXT)} letters of text, {len(LETTERS)} different ones, {sum(p.numel() for p in model.parameters())} parameters")
+print(f"{len(TEXT)} letters of text, {len(LETTERS)} different ones")
+print(f"{sum(p.numel() for p in model.parameters())} parameters")
 
 
 # %%
@@ -70,8 +72,9 @@ for step in range(STEPS + 1):
     loss.backward()
     optimizer.step()
     losses.append(loss.item())
-print(f"loss at first {losses[0]:.2f}   (guessing: ln {len(LETTERS)} = {math.log(len(LETTERS)):.2f})")
-print(f"loss after {STEPS} steps {losses[-1]:.2f}: the right letter gets {math.exp(-losses[-1]):.0%}")
+guessing = math.log(len(LETTERS))
+print(f"loss at first {losses[0]:.2f}   (guessing: ln {len(LETTERS)} = {guessing:.2f})")
+print(f"after {STEPS} steps {losses[-1]:.2f}: the right letter gets {math.exp(-losses[-1]):.0%}")
 
 # %%
 # The loss does not reach 0: at the beginning of a piece there is nothing to guess from.
@@ -79,14 +82,15 @@ print(f"loss after {STEPS} steps {losses[-1]:.2f}: the right letter gets {math.e
 # Now the flow: how large is the gradient of each layer's parameters? In a healthy model the numbers are of similar size. A
 # layer that starves, or explodes, stands out by powers of ten. The last lines also say how large the next step will be,
 # measured against the parameters themselves: a thousandth or so is usual.
-print(f"{'layer':26}", "".join(f"{name:>10}" for name in flows), "   gradient norm of the parameters")
+print(f"{'gradient norm in':28}" + "".join(f"{name:>10}" for name in flows))
 for layer in flows["step 0"]:
     if layer.parameters:
-        print(f"{layer.name:26}", "".join(f"{flow[layer.name].grad_norm:10.3f}" for flow in flows.values()))
+        norms = [flow[layer.name].grad_norm for flow in flows.values()]
+        print(f"{layer.name:28}" + "".join(f"{norm:10.3f}" for norm in norms))
 for name, flow in flows.items():
     norms = [layer.grad_norm for layer in flow if layer.parameters]
     steps = [layer.update_ratio for layer in flow if layer.parameters]
-    print(f"{name:9} largest / smallest gradient {max(norms) / min(norms):5.1f}   "
+    print(f"{name:9} largest / smallest {max(norms) / min(norms):5.1f}   "
           f"next step / parameters {min(steps):.4f} to {max(steps):.4f}")
 
 # %%
@@ -101,8 +105,9 @@ print("it writes:", "".join(LETTERS[i] for i in written))
 # At the start most of the gradient is at the output: it has to learn how frequent each letter is. Then the blocks take over.
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", width_ratios=(2, 3))
 left.plot(losses, color="#0072B2", linewidth=1)
-left.axhline(math.log(len(LETTERS)), color="0.6", linewidth=1)
-left.annotate("guessing", (STEPS, math.log(len(LETTERS))), (0, -12), textcoords="offset points", ha="right", color="0.4")
+left.axhline(guessing, color="0.6", linewidth=1)
+left.annotate("guessing", (STEPS, guessing), (0, -12),
+              textcoords="offset points", ha="right", color="0.4")
 left.set(xlabel="step", ylabel="loss", ylim=(0, None), title="Training")
 axes = explain.plot_gradient_flow(flows, ax=right)
 
@@ -113,4 +118,4 @@ if "--save" in sys.argv:
 # **Try this:** leave out ``is_causal=True``. The loss falls to 0.00, since the model looks at the answer; and what it writes
 # is nonsense.
 #
-# **Read on:** :doc:`/layers/projection` and :doc:`/layers/attention`.
+# **Read on:** :doc:`/tutorials/06-train-and-look` and :doc:`/howto/read-a-gradient-flow-plot`.

@@ -10,9 +10,11 @@ Run it: ``python examples/16_mistakes.py`` (``--save picture.png`` keeps the pic
 
 # %%
 # **1. "x = attn(norm(x)); x = x + x" is a residual connection.** It is not: the input is gone after the first half. We build
-# twelve such blocks, and twelve right ones, and look at the gradient flow of the layers that make the queries.
+# twelve such blocks, and twelve right ones, and look at the gradient flow of the layers that make the queries; and at how
+# alike the words of a sentence have become in the end.
 import math
 import sys
+import textwrap
 
 import matplotlib.pyplot as plt
 
@@ -49,16 +51,18 @@ for name, right in [("x + attn(norm(x))", True), ("x = attn(norm(x)); x + x", Fa
     torch.manual_seed(0)
     model = nn.Sequential(*[Block(16, right) for _ in range(12)]).double()
     y = model(words)
-    flow = flows[name] = explain.gradient_flow(model, (y * weights).sum(), layers=[block.query for block in model])
-    print(f"1  {name:26} query gradient in block 1: {flow[0].grad_norm:7.1e}   in block 12: {flow[11].grad_norm:7.1e}   "
-          f"likeness of words {likeness(y):.3f}")
+    queries = [block.query for block in model]
+    flow = flows[name] = explain.gradient_flow(model, (y * weights).sum(), layers=queries)
+    print(f"1  {name:25} block 1 {flow[0].grad_norm:7.1e}  block 12 {flow[11].grad_norm:7.1e}  "
+          f"likeness {likeness(y):.3f}")
 
 # %%
 # Attention takes means. Without the input in the sum, all words become the same within four blocks. Then it does not matter
 # who looks at whom, and no gradient is left for queries but rounding errors.
 #
-# **2. LayerNorm with ``x.var(-1)``.** ``var`` divides by n − 1 unless told otherwise; LayerNorm divides by n. gradcheck does
-# not mind: the gradient is right, for another function. Only comparison with the reference finds it.
+# **2. LayerNorm with the other variance.** ``x.var(-1)`` divides by n − 1 unless told otherwise; LayerNorm divides by n.
+# gradcheck does not mind: the gradient is right, for another function. Only comparison with the reference finds it: every
+# number differs by √(2/3) = 0.8165.
 
 
 def my_layer_norm(x):
@@ -70,16 +74,16 @@ def numbers(tensor):
 
 
 x = torch.tensor([[100.0, 200.0, 50.0]])
-print("2  gradcheck says", gradcheck(my_layer_norm, torch.randn(2, 3, dtype=torch.float64, requires_grad=True)))
+print("2  gradcheck says", gradcheck(my_layer_norm, torch.randn(2, 3, requires_grad=True)))
 print("2  with x.var(-1)  ", numbers(my_layer_norm(x)))
-print("2  F.layer_norm    ", numbers(F.layer_norm(x, (3,))), f"  every number differs by √(2/3) = {math.sqrt(2 / 3):.4f}")
+print("2  F.layer_norm    ", numbers(F.layer_norm(x, (3,))))
 
 # %%
 # **3. "Standardise: divide by the variance."** By the standard deviation. Look at the result's variance, which should be 1:
 deviation = x - x.mean()
 variance = deviation.square().mean()
-for name, y in [("variance", deviation / variance), ("standard deviation", deviation / variance.sqrt())]:
-    print(f"3  divided by the {name:19}", numbers(y), f"  has variance {y.var(correction=0).item():.4f}")
+for name, y in [("the variance", deviation / variance), ("its root", deviation / variance.sqrt())]:
+    print(f"3  divided by {name:12}", numbers(y), f"  variance {y.var(correction=0).item():.4f}")
 
 # %%
 # **4. "A = exp(q · k) / √d, then softmax(A) · V".** Softmax contains the exponential already, and √d belongs inside. For
@@ -94,8 +98,8 @@ keys, W = torch.randn(5, 4), torch.randn(4, 4)
 try:
     keys.T @ W
 except ValueError as error:
-    print("4  keys.T @ W:", error)
-print("4  keys @ W:  ", (keys @ W).shape, " one query for each word")
+    print(textwrap.fill(f"4  keys.T @ W: {error}", 79))
+print(f"4  keys @ W: {tuple((keys @ W).shape)}, one query for each word")
 
 # %%
 # **5. "LayerNorm and residual connections prevent overfitting."** They make fitting easier, and fitting noise, too. Here the
@@ -119,7 +123,9 @@ class Net(nn.Module):
 
 curves = {}
 torch.manual_seed(0)
-data = {"training": (torch.randn(32, 8), torch.randn(32, 1)), "new": (torch.randn(500, 8), torch.randn(500, 1))}
+data = {"training": (torch.randn(32, 8), torch.randn(32, 1)),
+        "new": (torch.randn(500, 8), torch.randn(500, 1))}
+print(f"5  loss of always answering 0, on new data: {data['new'][1].square().mean().item():.2f}")
 for name, helped in [("plain", False), ("LayerNorm and residual", True)]:
     net = Net(helped)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
@@ -132,8 +138,8 @@ for name, helped in [("plain", False), ("LayerNorm and residual", True)]:
         loss.backward()
         optimizer.step()
     curves[name] = curve
-    print(f"5  {name:23} loss on training data {curve['training'][-1]:.4f}   on new data {curve['new'][-1]:.2f}   "
-          f"(always answering 0: {data['new'][1].square().mean().item():.2f})")
+    print(f"5  {name:23} loss on training data {curve['training'][-1]:.4f}   "
+          f"on new data {curve['new'][-1]:.2f}")
 
 # %%
 # Both networks learn the noise by heart, the helped one much sooner; and on new data both are worse than no network at all.
@@ -150,7 +156,8 @@ q, k, v = torch.ones(1, 2), torch.ones(2, 2), torch.tensor([[10.0], [20.0]])
 mask = torch.tensor([[0, 0]])
 usual = F.softmax((q @ k.T / math.sqrt(2)).masked_fill(mask == 0, -1e9), -1) @ v
 print(f"7  masked_fill(mask == 0, -1e9): {usual.item():4.1f}   the mean of what was forbidden")
-print(f"7  attn_mask=mask.bool():        {F.scaled_dot_product_attention(q, k, v, attn_mask=mask.bool()).item():4.1f}")
+ours = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.bool())
+print(f"7  attn_mask=mask.bool():        {ours.item():4.1f}")
 
 # %%
 # **8. The feed-forward network drawn as one linear layer.** What is linear keeps sums: f(a + b) = f(a) + f(b), once the bias
@@ -163,14 +170,15 @@ for name, f in [("one linear layer", nn.Linear(8, 8)),
     print(f"8  {name:21} largest difference {off:.4f}")
 
 # %%
-# **9. ``MultiheadAttention(...)(x, x, x)`` on (batch, words, features), without ``batch_first=True``.** The layer takes the
-# first axis for the words, and mixes the sentences of the batch. ``explain.check_causal`` follows the gradients:
+# **9. The batch taken for the sentence.** ``MultiheadAttention(8, 2)`` called with (batch, words, features), but made
+# without ``batch_first=True``, takes the first axis for the words, and mixes the sentences. ``explain.check_causal`` follows
+# the gradients:
 sentences = torch.randn(3, 5, 8)
 for batch_first in (False, True):
     attention = nn.MultiheadAttention(8, 2, batch_first=batch_first)
     report = explain.check_causal(attention, sentences, sentences, sentences)
     seen = sorted(b for a, b in report.mixes if a == 0)
-    print(f"9  batch_first={batch_first!s:5}   sentence 0 sees", f"sentences {seen}" if seen else "no other sentence")
+    print(f"9  batch_first={batch_first!s:5}   other sentences that sentence 0 sees: {seen}")
 
 # %%
 # It also checks what it is named after: does any word see a later one? Of course; no mask was passed. The whole report:
@@ -192,4 +200,4 @@ if "--save" in sys.argv:
 # %%
 # **Try this:** put one of these mistakes into a model of yours, and see which number moves first.
 #
-# **Read on:** the last section of :doc:`/layers/attention`, :doc:`/layers/layernorm` and :doc:`/layers/residual`.
+# **Read on:** :doc:`/howto/index`; and the last section of each page such as :doc:`/layers/attention`.

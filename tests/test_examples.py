@@ -21,7 +21,7 @@ PRINTED = {
         "d(loss)/d(w) by hand 12.0 by machine 12.0",
         "d(loss)/d(x) by hand 8.0 by machine 8.0",
         "d(loss)/d(b) by hand 4.0 by machine 4.0",
-        "w grows by 0.001: the loss grows by 0.012009, about 12 · 0.001",
+        "w grows by 0.001: the loss grows by 0.012009",
     ],
     "02_your_own_op": [
         "gradcheck: WrongSwoosh: the gradient of 'x' is wrong (WrongSwoosh.backward)",
@@ -29,12 +29,12 @@ PRINTED = {
         "2 · swoosh(1) = 1.5232 its slope 2.3631",
     ],
     "03_broadcasting": [
-        "dx = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]] dy itself",
-        "drow = [5.0, 7.0, 9.0] dy added over the 2 rows: 1+4, 2+5, 3+6",
-        "dcolumn = [[6.0], [15.0]] dy added over the 3 columns: 1+2+3, 4+5+6",
-        "product: drow = [17.0, 29.0, 45.0] dy · x over the rows: 1·1+4·4, 2·2+5·5, 3·3+6·6",
-        "the engine: ForgetfulAdd.backward: the gradient of input 1 has shape (2, 3), the input has (3,). "
-        "A gradient has its input's shape; sum over broadcast axes.",
+        "dx = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]",
+        "drow = [5.0, 7.0, 9.0]",
+        "dcolumn = [[6.0], [15.0]]",
+        "of the product: drow = [17.0, 29.0, 45.0]",
+        "the engine: ForgetfulAdd.backward: the gradient of input 1 has shape (2, 3),\n"
+        "the input has (3,). A gradient has its input's shape; sum over broadcast axes.",
         "wrong: (3, 3) errors, mean square 1.333",
         "right: (3,) errors, mean square 0.000",
     ],
@@ -51,8 +51,9 @@ PRINTED = {
         "mean 116.67 std 62.36",
         "LayerNorm by hand -0.267 1.336 -1.069",
         "nn.LayerNorm(3) -0.267 1.336 -1.069",
-        "x distance 3rd to 1st 50.000 1st to 2nd 100.000 ratio 0.50",
-        "the texts' result distance 3rd to 1st 0.000 1st to 2nd 2.100 ratio 0.00",
+        "x 3rd to 1st 50.00 1st to 2nd 100.00 ratio 0.50",
+        "LayerNorm 3rd to 1st 0.80 1st to 2nd 1.60 ratio 0.50",
+        "the texts' result 3rd to 1st 0.00 1st to 2nd 2.10 ratio 0.00",
         "LN of [100, 200, 100] -0.707 1.414 -0.707",
         "LN of [120, 210, 55] -0.131 1.285 -1.154",
         "dx by hand, times 1000 10.309 -3.436 -6.872",
@@ -63,16 +64,16 @@ PRINTED = {
         "around the layer: dy 1.00 2.00 3.00",
         "through the layer: 0.5 · dy 0.50 1.00 1.50",
         "both: 1.5 · dy 1.50 3.00 4.50",
-        "plain gradient after 20 layers 1e-20 by hand 0.1^20 = 1e-20",
-        "residual gradient after 20 layers 6.7 by hand 1.1^20 = 6.7",
-        "x = x + x gradient after 20 layers 1e-14 by hand 0.2^20 = 1e-14",
+        "plain after 20 layers 1e-20 by hand 0.1^20 = 1e-20",
+        "residual after 20 layers 6.7 by hand 1.1^20 = 6.7",
+        "x = x + x after 20 layers 1e-14 by hand 0.2^20 = 1e-14",
     ],
     "07_deep_stacks": [
         "plain 50688 parameters = 48 · (32 · 32 + 32)",
         "residual 50688 parameters = 48 · (32 · 32 + 32)",
         (r"^plain gradient .* ratio 10\^(\S+)$", lambda ratio: -12 < ratio < -10),            # 47 · log10(1/√3) = −11.2
         (r"^residual gradient .* ratio 10\^(\S+)$", lambda ratio: -0.5 < ratio < 0.5),
-        (r"measured (\S+) theory 1/√3 = (\S+)", lambda each: abs(each[0] - each[1]) < 0.02 and each[1] == 0.577),
+        (r"^one plain layer's factor: (\S+) theory 1/√3 = 0.577$", lambda measured: abs(measured - 0.577) < 0.02),
         (r"^plain loss after 50 steps (\S+) best constant answer (\S+)", lambda each: each[0] > each[1] - 0.01),
         (r"^residual loss after 50 steps (\S+) best constant answer (\S+)", lambda each: each[0] < 0.5 * each[1]),
     ],
@@ -93,8 +94,8 @@ PRINTED = {
         "−10⁹: weights word 0: 0.333 0.333 0.333",
         "ours: output word 0: 0.000",
         "gradient of the row that may look nowhere: [0.0, 0.0]",
-        (r"^q · k standard deviation (\S+) largest weight (\S+)", lambda each: 7 < each[0] < 9 and each[1] > 0.75),
-        (r"^q · k / √64 standard deviation (\S+) largest weight (\S+)", lambda each: 0.9 < each[0] < 1.1 and each[1] < 0.3),
+        (r"^q · k spread (\S+) largest weight (\S+)", lambda each: 7 < each[0] < 9 and each[1] > 0.75),
+        (r"^q · k / √64 spread (\S+) largest weight (\S+)", lambda each: 0.9 < each[0] < 1.1 and each[1] < 0.3),
     ],
     "10_multi_head": [
         "right (2, 3, 2) wrong (2, 3, 2)",
@@ -127,28 +128,27 @@ PRINTED = {
         "(rest) 0.000 1.0 0.05",
         "the sum 20.0 1.00",
         "greedy choice: cats",
-        "p − y: [0.1, -0.2, 0.05, 0.05]",
-        "db: [0.1, -0.2, 0.05, 0.05]",
-        "dW: [[0.069, 0.1], [-0.139, -0.2], [0.035, 0.05], [0.035, 0.05]] (p − y) times [0.693, 1]",
-        "dx: [-0.7, 0.0] 0.1 · 1 − 0.2 · 4 = −0.7",
-        (r"^gradient from projection \[ ?(\S+)", lambda first: first == 0.032),
-        (r"^gradient from embedding \[ ?(\S+)", lambda first: first == -0.221),
-        (r"^gradient from both \[ ?(\S+)", lambda first: first == -0.189),
+        "p − y [0.1, -0.2, 0.05, 0.05]",
+        "db [0.1, -0.2, 0.05, 0.05]",
+        "dW [[0.069, 0.1], [-0.139, -0.2], [0.035, 0.05], [0.035, 0.05]]",
+        "dx [-0.7, 0.0]",
+        (r"^(?:projection|embedding|both) \[ ?(\S+)", lambda one, other, both: abs(one + other - both) < 0.0011 and other),
+        (r"^embedding .*?\] (.*)$", lambda rest: rest == "[ 0.000 0.000] [ 0.000 0.000] [ 0.000 0.000]"),
         "numbers saved by tying 50,000 words with 512 features: 25,600,000",
         (r"loss (\S+) gradient norm (\S+) memory (\S+) MB",
          lambda whole, chunked: whole[:2] == chunked[:2] and chunked[2] < 100 < 262 <= whole[2]),   # 131 MB, twice
     ],
     "13_batch_norm_or_layer_norm": [
-        "BatchNorm: columns have mean 0 [ -1.22 -1.22 1.02] [ 0.00 1.22 0.34] [ 1.22 0.00 -1.36]",
-        "LayerNorm: rows have mean 0 [ -1.22 0.00 1.22] [ -1.22 1.22 0.00] [ 0.00 1.22 -1.22]",
-        "BatchNorm of word 0, after [ -0.74 -0.78 1.02]",
-        "LayerNorm of word 0, after [ -1.22 0.00 1.22]",
-        "BatchNorm: gradient of output [0, 0] [ 0.20 0.00 0.00] [ -0.41 0.00 0.00] [ 0.20 0.00 0.00]",
-        "LayerNorm: gradient of output [0, 0] [ 0.07 -0.14 0.07] [ 0.00 0.00 0.00] [ 0.00 0.00 0.00]",
-        "BatchNorm, 1 filling words [ -0.45 -0.17 1.30] [ 0.45 1.18 0.65] [ 1.34 0.51 -0.97]",
-        "LayerNorm, 5 filling words [ -1.22 0.00 1.22] [ -1.22 1.22 0.00] [ 0.00 1.22 -1.22]",
-        "BatchNorm of a single word [ 0.00 0.00 0.00]",
-        "LayerNorm of a single word [ -1.22 0.00 1.22]",
+        "BatchNorm, columns have mean 0:\n-1.22 -1.22 1.02\n0.00 1.22 0.34\n1.22 0.00 -1.36",
+        "LayerNorm, rows have mean 0:\n-1.22 0.00 1.22\n-1.22 1.22 0.00\n0.00 1.22 -1.22",
+        "BatchNorm of word 0, before:\n-1.22 -1.22 1.02\nBatchNorm of word 0, after:\n-0.74 -0.78 1.02",
+        "LayerNorm of word 0, before:\n-1.22 0.00 1.22\nLayerNorm of word 0, after:\n-1.22 0.00 1.22",
+        "BatchNorm, gradient of word 0's first output:\n0.20 0.00 0.00\n-0.41 0.00 0.00\n0.20 0.00 0.00",
+        "LayerNorm, gradient of word 0's first output:\n0.07 -0.14 0.07\n0.00 0.00 0.00\n0.00 0.00 0.00",
+        "BatchNorm of word 0, 1 filling words:\n-0.45 -0.17 1.30",
+        "LayerNorm of word 0, 5 filling words:\n-1.22 0.00 1.22",
+        "BatchNorm of a single word:\n0.00 0.00 0.00",
+        "LayerNorm of a single word:\n-1.22 0.00 1.22",
     ],
     "14_a_whole_block": [
         "Square got 0.1768\n0.3006 for y",                                              # √32 / 32
@@ -161,25 +161,28 @@ PRINTED = {
         "13 of 13 recorded gradients equal .grad exactly",
     ],
     "15_a_character_model": [
-        (r"^(\d+) letters of text, (\d+) different ones, (\d+) parameters", lambda counts: counts == (330, 26, 28186)),
+        "330 letters of text, 26 different ones",
+        "28186 parameters",
         (r"^loss at first (\S+) \(guessing: ln 26 = (\S+)\)", lambda each: abs(each[0] - each[1]) < 0.3 and each[1] == 3.26),
-        (r"^loss after 400 steps (\S+): the right letter gets (\S+)%", lambda each: each[0] < 0.4 and each[1] > 65),
-        (r"^step \d+ largest / smallest gradient (\S+) next step / parameters (\S+) to (\S+)",
+        (r"^after 400 steps (\S+): the right letter gets (\S+)%", lambda each: each[0] < 0.4 and each[1] > 65),
+        (r"^step \d+ largest / smallest (\S+) next step / parameters (\S+) to (\S+)",
          lambda *rows: len(rows) == 3 and all(ratio < 100 and low < high < 0.1 for ratio, low, high in rows)),
+        (r"^it writes: backward (.+)", lambda text: len(text) > 40),
     ],
     "16_mistakes": [
-        (r"^1 .* block 1: (\S+) in block 12: (\S+) likeness of words (\S+)",
+        (r"^1 .* block 1 (\S+) block 12 (\S+) likeness (\S+)",
          lambda right, wrong: right[1] > 0.1 * right[0] and wrong[1] < 1e-12 and right[2] < 0.9 and wrong[2] == 1),
         "2 gradcheck says True",
         "2 with x.var(-1) -0.2182 1.0911 -0.8729",
-        "2 F.layer_norm -0.2673 1.3363 -1.0690 every number differs by √(2/3) = 0.8165",
-        "3 divided by the variance -0.0043 0.0214 -0.0171 has variance 0.0003",             # 1 / 3888.9
-        "3 divided by the standard deviation -0.2673 1.3363 -1.0690 has variance 1.0000",
+        "2 F.layer_norm -0.2673 1.3363 -1.0690",
+        "3 divided by the variance -0.0043 0.0214 -0.0171 variance 0.0003",                 # 1 / 3888.9
+        "3 divided by its root -0.2673 1.3363 -1.0690 variance 1.0000",
         "4 softmax(match / √d) 0.6225 0.3775",
         "4 softmax(exp(match) / √d) 0.9118 0.0882",
-        "4 keys @ W: (5, 4) one query for each word",
-        (r"^5 .* training data (\S+) on new data (\S+) \(always answering 0: (\S+)\)",
-         lambda *nets: all(seen < 0.1 and new > 1.5 * zero for seen, new, zero in nets) and nets[1][0] < nets[0][0]),
+        "4 keys @ W: (5, 4), one query for each word",
+        "5 loss of always answering 0, on new data: 0.95",
+        (r"^5 .* training data (\S+) on new data (\S+)",
+         lambda plain, helped: plain[0] < 0.1 and helped[0] < 0.001 and plain[1] > 1.5 and helped[1] > 1.5),
         "6 nn.FFN(64) 33,088 parameters",                                                   # 64 · 256 · 2 + 256 + 64
         "6 the same with a residual connection 33,088 parameters",
         "7 masked_fill(mask == 0, -1e9): 15.0 the mean of what was forbidden",
@@ -187,9 +190,9 @@ PRINTED = {
         "8 one linear layer largest difference 0.0000",
         "8 two, nothing between largest difference 0.0000",
         (r"^8 nn.FFN largest difference (\S+)", lambda off: off > 0.01),
-        "9 batch_first=False sentence 0 sees sentences [1, 2]",
-        "9 batch_first=True sentence 0 sees no other sentence",
-        (r"; (\d+) of (\d+) such", lambda pairs: pairs == (10, 10)),                         # 4 + 3 + 2 + 1
+        "9 batch_first=False other sentences that sentence 0 sees: [1, 2]",
+        "9 batch_first=True other sentences that sentence 0 sees: []",
+        (r"(\d+)\sof\s(\d+)\ssuch\spairs\sleak", lambda pairs: pairs == (10, 10)),                         # 4 + 3 + 2 + 1
     ],
 }
 
@@ -200,21 +203,28 @@ def run(path, folder, *options):
                           capture_output=True, text=True, timeout=300)
 
 
+def number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_example_prints_the_right_numbers(path, tmp_path):
     draws = "--save" in path.read_text(encoding="utf-8")
     result = run(path, tmp_path, *(["--save", "picture.png"] if draws else []))
     assert result.returncode == 0, result.stderr
-    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    printed = "\n".join(" ".join(line.split()) for line in result.stdout.splitlines())
     for expected in PRINTED[path.stem]:
         if isinstance(expected, str):
-            assert f"\n{expected}\n" in "\n".join(["", *lines, ""]), f"not printed: {expected}\n\n{result.stdout}"
+            assert f"\n{expected}\n" in f"\n{printed}\n", f"not printed: {expected}\n\n{result.stdout}"
         else:
             pattern, holds = expected
-            found = [match for line in lines for match in re.findall(pattern, line)]
+            found = re.findall(pattern, printed, re.M)
             assert found, f"nothing printed looks like {pattern}\n\n{result.stdout}"
-            numbers = [tuple(map(float, each)) if isinstance(each, tuple) else float(each) for each in found]
-            assert holds(*numbers), f"{pattern} found {numbers}"
+            found = [tuple(map(number, each)) if isinstance(each, tuple) else number(each) for each in found]
+            assert holds(*found), f"{pattern} found {found}"
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"] * draws
     if draws:
         picture = matplotlib.image.imread(tmp_path / "picture.png")

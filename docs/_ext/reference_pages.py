@@ -37,6 +37,7 @@ TITLES = {"tensors": "minitorch: tensors and their functions", "nn": "minitorch.
           "functional": "minitorch.nn.functional, init and utils", "optim": "minitorch.optim: optimisers",
           "autograd": "minitorch.autograd and gradcheck", "explain": "minitorch.explain: look inside"}
 FORMULAS = re.compile(r"^Forward .*?(?=^Derived)", re.M | re.S)
+ENTRY = re.compile(r"([*\w]+(?:, [*\w]+)*)( : .*)?$")
 DERIVED = re.compile(r"^Derived in docs/(\S+)\.md", re.M)
 
 
@@ -49,7 +50,7 @@ def quick(gallery_conf, script_vars):
 # a docstring as reStructuredText
 
 def as_rst(text: str) -> str:
-    """Plain text with ``code``, - lists, >>> examples, tables, NumPy's sections and indented formulas, as reST that shows it."""
+    """Plain text with ``code``, - lists, >>> examples, tables, sections and indented formulas, as reST that shows it."""
     lines: list[str] = []
     before = "text"
     for line in _sections(text.split("\n")):
@@ -74,7 +75,7 @@ def _sections(lines):
             inside, entry = True, False
         elif re.fullmatch("-{3,}", line):
             yield ""
-        elif inside and (found := re.match(r"([*\w]+(?:, [*\w]+)*)( : .*)?$", line)) and (found[2] or below.startswith("    ")):
+        elif inside and (found := ENTRY.match(line)) and (found[2] or below.startswith("    ")):
             yield f"- ``{found[1]}``{found[2] or ''}"
             entry = True
             if below.startswith("    ") and len(line) < 60:
@@ -101,7 +102,7 @@ def _kind(line, before):
 
 
 def _escaped(line):
-    r"""With ``code``, `code` and *emphasis*; whatever else means something to reST stands as it is. **Bold** becomes plain."""
+    r"""With ``code``, `code` and *emphasis*; what else means something to reST stands as it is. **Bold** becomes plain."""
     line = re.sub(r"(?<!\S)\*\*(?=[A-Z])|(?<=[\w.`])\*\*(?=[\s:.,]|$)", "", line)
     parts = re.split(r"(``.+?``|`[^`]+`|(?<![\w)])\*\w[^*]*(?<=\w)\*(?!\w))", line)
     return "".join(part if i % 2 else re.sub(r"([*_|`\\])", r"\\\1", part) for i, part in enumerate(parts))

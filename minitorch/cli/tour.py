@@ -18,6 +18,7 @@ import minitorch
 from minitorch import explain, nn
 from minitorch.cli import Usage
 from minitorch.cli.warmup import warm
+from minitorch.explain.lab import CONNECTIONS, NORMS
 from minitorch.layer_checks import LAYERS, check_layer, modules
 from minitorch.nn import functional as F
 
@@ -139,7 +140,7 @@ def _flow(out, args):
     _save(found.plot(), out / "gradient-flow.svg")
     found.to_csv(out / "gradient-flow.csv")
     print(found.reading())
-    return (escape(found.reading()).replace("\n\n", "<br><br>"),
+    return (f"<span class=lines>{escape(found.reading())}</span>",
             '<a href="gradient-flow.svg"><img src="gradient-flow.svg" alt="The gradient at each block of five stacks"></a>'
             '<p><a href="gradient-flow.csv">The numbers</a></p>')
 
@@ -147,16 +148,17 @@ def _flow(out, args):
 def _lab(out, args):
     """Switch residual connections and norms on and off"""
     explain.save_residual_lab(out / "residual-lab.html")
-    print(f"One block, seven ways to wire it: {out / 'residual-lab.html'}")
-    return ("The same block with and without its residual connections, without a norm, with post-norm and with pre-norm, "
-            "and with the mistake x = x + x.",
+    ways = len(CONNECTIONS) * len(NORMS)
+    print(f"One stack of blocks, wired in {ways} ways: {out / 'residual-lab.html'}")
+    return (f"The same blocks in {ways} wirings: with and without residual connections, and with the mistake x = x + x; "
+            "without a norm, with post-norm and with pre-norm.",
             '<iframe src="residual-lab.html" title="The residual lab" loading="lazy"></iframe>'
             '<p><a class="go" href="residual-lab.html">Open the lab</a></p>')
 
 
 def _train(out, args):
     """Train a tiny language model"""
-    steps = 20 if args.quick else 200
+    steps = 20 if args.quick else 600
     letters = sorted(set(SONNET))
     ids = np.array([letters.index(c) for c in SONNET])
     model = _Writer(len(letters))
@@ -175,7 +177,7 @@ def _train(out, args):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-        bar.set_postfix(loss=f"{losses[-1]:.3f}")
+        bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
     written = _write(model, letters, "Shall I", 90 if args.quick else 160)
     plt = import_module("matplotlib.pyplot")
     plt.switch_backend("Agg")
@@ -189,7 +191,7 @@ def _train(out, args):
     _save(figure, out / "training.svg")
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {steps} steps: "
           f"loss {losses[0]:.3f} → {losses[-1]:.3f}. It writes:\n\n{written}")
-    return (f"Two Transformer blocks learn a sonnet by heart: in {steps} steps the loss falls from "
+    return (f"Two Transformer blocks read a sonnet over and over: in {steps} steps the loss falls from "
             f"<b>{losses[0]:.3f}</b> to <b data-check=loss>{losses[-1]:.3f}</b>. Then the model writes:",
             f"<pre>{escape(written)}</pre>"
             '<a href="training.svg"><img src="training.svg" alt="The loss over the steps, and the gradient at each layer at '

@@ -530,11 +530,20 @@ def _describe_axes(ax, layers, runs, what, title):
         names = [layer.name for layer in deepest]
         turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len(max(names, key=len)) > 3 else {}
         ax.set_xticks(range(1, len(names) + 1), names, **turned)
+    else:
+        layer_ticks(ax.xaxis, len(deepest))
     ax.set_xlabel("layer, from the input to the loss")
     ax.grid(True, which="major", color="#e4e4e4", linewidth=0.7)
     ax.set_axisbelow(True)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
+
+
+def layer_ticks(axis, count) -> None:
+    """Ticks at the first layer, the last, and round numbers between."""
+    step = next(s * 10 ** k for k in range(9) for s in (1, 2, 5) if count <= 8 * s * 10 ** k)
+    ticks = [1, *[k for k in range(step, count, step) if k - 1 > 0.5 * step and count - k > 0.5 * step], count]
+    axis.set_ticks(ticks, [str(k) for k in ticks], rotation=0)
 
 
 def _write_names(ax, curves, floors, has_theory, label_ends):

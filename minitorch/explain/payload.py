@@ -11,7 +11,6 @@ Beside what was recorded it holds, for every op, what its contributions are comp
 from __future__ import annotations
 
 import base64
-import inspect
 import linecache
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from minitorch.explain.layout import as_data, layout
 from minitorch.explain.probe import probe
 from minitorch.explain.rules import rule
+from minitorch.explain.stop import input_symbols, output_symbols
 from minitorch.explain.trace import Place, Step, Summary, Trace, Value
 
 __all__ = ["Numbers", "payload"]
@@ -55,8 +55,10 @@ class Numbers:
         base = self.entries[entry]
         if "buffer" not in base or "strides" in base:
             return -1
-        return self._entry({"buffer": base["buffer"], "shape": list(shape), "type": base["type"],
-                            "strides": [int(s) for s in strides], "offset": int(offset)})
+        entry = {"buffer": base["buffer"], "shape": list(shape), "type": base["type"]}
+        if offset == 0 and np.prod(shape) == np.prod(base["shape"]) and list(strides) == _row_major(shape):
+            return self._entry(entry)           # in the same order after all
+        return self._entry(entry | {"strides": [int(s) for s in strides], "offset": int(offset)})
 
     def counting(self, shape, strides, offset) -> int:
         """Whole numbers that count along the axes: offset + Σ index · stride. They need no storage."""
@@ -123,7 +125,8 @@ def _step(step: Step, trace: Trace, values, numbers: Numbers, sources: _Sources)
     return packed | {
         "module": step.module, "places": [sources.add(p) for p in step.places],
         "inputs": [{"value": x.number} if isinstance(x, Value) else _thing(x, numbers) for x in step.inputs],
-        "names": _argument_names(step), "outputs": [y.number for y in step.outputs],
+        "names": input_symbols(step)[:len(step.inputs)], "results": output_symbols(step),
+        "outputs": [y.number for y in step.outputs],
         "settings": {name: _text(thing) for name, thing in step.settings.items()},
         "numbers": {name: thing for name, thing in step.settings.items() if _is_number(thing)} | found.settings,
         "saved": {name: _thing(thing, numbers) for name, thing in step.saved.items() if thing is not None},
@@ -171,13 +174,6 @@ def _row_major(shape) -> list[int]:
     return [int(np.prod(shape[k + 1:], dtype=int)) for k in range(len(shape))]
 
 
-def _argument_names(step: Step) -> list[str]:
-    parameters = list(inspect.signature(step.fn.forward).parameters.values())[1:]
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    spread = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
-    return (names + [f"{spread}{i}" for i in range(len(names), len(step.inputs))])[:len(step.inputs)]
-
-
 def _thing(thing, numbers: Numbers) -> dict[str, Any]:
     if isinstance(thing, (np.ndarray, Summary)) and (isinstance(thing, Summary) or thing.dtype.kind in "fiub"):
         return {"array": numbers.add(thing)}
@@ -223,7 +219,7 @@ class _Sources:
 
 
 def _probes(trace: Trace) -> list[list[Any]]:
-    """A few elements of every leaf that got a gradient, nudged: value, element, finite difference, gradient."""
+    """A few elements of every leaf that got a gradient: value, element, finite difference, gradient, how far apart."""
     found = []
     for value in trace.values:
         grad = value.grad
@@ -233,5 +229,5 @@ def _probes(trace: Trace) -> list[list[Any]]:
         chosen = dict.fromkeys([largest, 0, grad.size // 2][:PROBES])
         for flat in sorted(chosen):
             p = probe(trace, value.name, tuple(int(i) for i in np.unravel_index(flat, value.shape)))
-            found.append([value.number, flat, p.numeric, p.analytic, p.eps])
+            found.append([value.number, flat, p.numeric, p.analytic, p.error])
     return found

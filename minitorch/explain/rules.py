@@ -6,7 +6,8 @@ missing with the engine's own code: attention's weights, where a reshaped elemen
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -59,13 +60,13 @@ def rule(step: Step, trace: Trace) -> Rule:
         return Rule(NAMED[step.op])
     if step.op in SPECIAL and step.fn.__module__.startswith("minitorch."):
         return SPECIAL[step.op](step)
-    if step.op in MOVES and any(_is_float(x) for x in step.inputs):
+    if (step.op in MOVES or step.op == "Pad" and not step.settings.get("value")) and any(_is_float(x) for x in step.inputs):
         return Rule("moves", moves=_moves(step, trace))
-    if not step.twin or not step.outputs or not all(_is_float(y) for y in step.outputs):
-        return Rule()
     package, _, family = step.fn.__module__.rpartition(".")
     if package == "minitorch.ops" and family in ONE_BY_ONE:
-        return Rule("elementwise", slopes=_slopes(step, trace))
+        return Rule("elementwise", slopes=_slopes(step, trace) if step.twin else [])
+    if not step.twin or not step.outputs or not all(_is_float(y) for y in step.outputs):
+        return Rule()
     size = sum(x.array.size for i, x in enumerate(step.inputs) if step.needs[i])
     if len(step.outputs) == 1 and size * step.outputs[0].array.size <= LARGEST:
         return Rule("matrix", slopes=_matrices(step, trace))
@@ -78,6 +79,7 @@ def _is_float(x) -> bool:
 
 def _moves(step: Step, trace: Trace) -> list[np.ndarray]:
     """Run the op on the numbers 1, 2, 3, … in place of its elements, and see where they go."""
+    step = replace(step, inputs=[copy(x) for x in step.inputs])     # one value used twice is two inputs
     counted, start = {}, 1
     for x in step.inputs:
         if _is_float(x):

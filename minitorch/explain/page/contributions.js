@@ -45,20 +45,23 @@ class Scene {
   input(i) {
     const input = this.step.inputs[i];
     const id = input.value === undefined ? input.array : this.run.values[input.value].array;
-    return this._held(id, input.value === undefined ? this.step.names[i] : this.run.values[input.value].name);
+    return this._held(id, input.value === undefined ? this.step.names[i] : shortName(this.run.values[input.value]));
   }
   output(slot = 0) { const v = this.run.values[this.step.outputs[slot]]; return this._held(v.array, v.name); }
   dy(slot = 0) {
     const id = this.back.dys[slot];
-    return id === null ? null : this._held(id, this.step.outputs.length > 1 ? `dy${slot}` : "dy");
+    return id === null ? null : this._held(id, `d${this.step.results[slot]}`);
   }
   extra(name) { return this._held(this.step.extra[name], name); }
   saved(name) { return this._held(this.step.saved[name].array, name); }
-  slope(i) { const id = this.step.slopes[i]; return id === null || id === undefined ? null : this._held(id, `∂y/∂${this.step.names[i]}`); }
+  slope(i) { const id = this.step.slopes[i]; return id === null || id === undefined ? null : this._held(id, `∂${this.step.results[0]}/∂${this.step.names[i]}`); }
   _held(id, name) { return { array: this.run.array(id), id, name }; }
 
   scalar(i) { return Number(this.step.inputs[i].text); }
 }
+
+// A parameter without the path of its module.
+const shortName = (value) => (value.kind === "parameter" || value.kind === "buffer" ? value.name.split(".").pop() : value.name);
 
 // factors
 const element = (held, flat) => ({ label: held.name + held.array.label(flat), number: held.array.get(flat), array: held.id, flat });
@@ -214,6 +217,7 @@ const forwardRules = {
       const parts = count(x.array.size).map((j) => [element(slope, flat * x.array.size + j), element(x, j)]);
       const sizes = parts.map(([a, b]) => a.number * b.number);
       const total = sizes.reduce((a, b) => a + b, 0), scale = sizes.reduce((a, b) => a + Math.abs(b), 0);
+      if (parts.every(([slope]) => slope.number === 0)) return { parts: [[constant("does not depend on the input", y)]] };
       if (Math.abs(total - y) <= 1e-6 * scale) return { parts: parts.filter(([a]) => a.number !== 0), note: "Slope × input, summed: this op is linear in its input." };
     }
     return { parts: [], also: s.step.inputs.map((_, i) => i).filter((i) => s.has(i)).map((i) => [s.input(i).id, count(s.input(i).array.size)]),
@@ -385,7 +389,8 @@ const backwardRules = {
       const [move, dy] = [s.run.array(id), s.dy(slot)];
       for (let j = 0; dy && j < move.size; j++) if (move.get(j) === start + flat) parts.push([element(dy, j)]);
     });
-    return { parts, note: parts.length ? "" : "It went nowhere, so no gradient comes back." };
+    if (s.step.op === "Embedding" && s.settings.padding_idx === Math.floor(flat / last(s.input(input).array))) return { parts: [[constant("the padding row gets none", 0)]] };
+    return { parts: parts.length ? parts : [[constant("it was not used", 0)]] };
   },
 
   elementwise(s, input, flat) {

@@ -128,7 +128,7 @@ class Graph {
       (open ? back : front).append(node);
     }
     for (const place of placed.values()) if (place.size.sizes) for (const wire of place.box.wires) wires.append(...this.wire(wire, place, placed));
-    this.scale = Math.max(0.75, Math.min(1, (this.element.clientWidth - 34) / (whole.width + 4)));
+    this.scale = Math.max(0.68, Math.min(1, (this.element.clientWidth - 34) / (whole.width + 4)));
     const svg = make("svg", { viewBox: `-2 -2 ${whole.width + 4} ${whole.height + 4}`,
       width: (whole.width + 4) * this.scale, height: (whole.height + 4) * this.scale,
       role: "group", "aria-label": "Graph of the run" },
@@ -219,8 +219,9 @@ class Graph {
     const bare = targetKind === "out" || end.fixed;
     const path = make("path", { d, class: `wire${residual ? " bypass" : ""}`, "marker-end": bare ? null : "url(#tip)", "data-value": value },
       make("title", {}, `${this.run.values[value].name} (${this.run.values[value].shape.join(", ")})${residual ? ": the residual connection" : ""}`));
-    this.wires.push({ path, value, target: placed.get(to).box, source: placed.get(from).box });
-    return [path];
+    const inner = residual ? make("path", { d, class: "wire inner" }) : null;          // where the gradient passes along it
+    for (const drawn of [path, inner].filter(Boolean)) this.wires.push({ path: drawn, value, target: placed.get(to).box, source: placed.get(from).box });
+    return [path, inner].filter(Boolean);
   }
 
   // ---------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 // A heat map of an array: blue below zero, orange above, each array on its own scale. Small arrays print their numbers.
 
-const PRINTED = 48;                            // arrays up to this size, and 8 columns, are printed
+const PRINTED = 48;                            // arrays up to this size are printed, if they are narrow
 
 // From −1 … 1 to a colour; away from zero quickly, so that small numbers are still seen.
 function shade(t, palette) {
@@ -39,8 +39,10 @@ class HeatMap {
 
   get printed() {
     const { rows, columns } = this.frame;
-    return rows * columns <= PRINTED && columns <= 8 && rows <= 12;
+    return rows * columns <= PRINTED && columns <= (this.whole ? 20 : 6) && rows <= 12;
   }
+
+  get whole() { return !this.array.type.startsWith("float"); }
 
   // Bring an element into view, if it is in another slice.
   reveal(flat) {
@@ -62,11 +64,11 @@ class HeatMap {
         const x = this.shown.get(start + i);
         const strong = Math.abs(x / (reach || 1)) > 0.62;
         cells.push(make("span", { class: strong ? "strong" : null, style: `background:${tint(x)}`, "data-flat": start + i, "data-number": x },
-          show(x, 3)));
+          show(x, columns > 4 ? 2 : 3)));
       }
-      this.cells = make("div", { ...grid, class: "cells printed", style: `grid-template-columns:repeat(${columns},minmax(44px,1fr))` }, cells);
+      this.cells = make("div", { ...grid, class: `cells printed${this.whole ? " whole" : ""}`, style: `grid-template-columns:repeat(${columns},minmax(44px,1fr))` }, cells);
     } else {
-      this.cell = Math.max(2, Math.min(22, Math.floor(340 / columns), Math.max(4, Math.floor(300 / rows))));
+      this.cell = Math.max(2, Math.min(20, Math.floor(198 / columns), Math.max(3, Math.floor(198 / rows))));
       const scale = Math.ceil(devicePixelRatio || 1);
       const [wide, high] = [columns * this.cell, rows * this.cell];
       const canvas = make("canvas", { width: wide * scale, height: high * scale, style: `width:${wide}px;height:${high}px` });
@@ -135,6 +137,7 @@ class HeatMap {
 
 // The bar that says which colour is which number.
 function legend(array) {
+  if (array.size === 1) return "";
   const reach = array.summary ? Math.max(Math.abs(array.summary.low), Math.abs(array.summary.high)) : array.reach;
   return make("div", { class: "legend", "aria-label": `colours from ${show(-reach, 3)} to ${show(reach, 3)}` },
     make("span", { class: "number" }, show(-reach, 3)), make("span", { class: "ramp" }), make("span", { class: "number" }, show(reach, 3)));

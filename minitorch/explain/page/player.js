@@ -8,7 +8,9 @@ class Run {
     this.arrays.forEach((array, i) => { array.id = i; });
     for (const array of this.arrays) if (array.summary) array.corner = this.arrays[array.summary.corner];
     this.forward = this.steps.filter((s) => s.phase === "forward").length;
-    this.steps.forEach((step, i) => { step.index = i; });
+    const counted = { forward: 0, backward: 0 };
+    this.steps.forEach((step, i) => { step.index = i; step.nth = counted[step.phase] += 1; });
+    this.backward = counted.backward;
     this.leaves = this.values.map((v, i) => i).filter((i) => !this.values[i].maker && this.values[i].arrivals.length);
   }
 
@@ -94,8 +96,7 @@ class Player {
   mark() {
     const step = this.step;
     const current = step ? (step.phase === "forward" ? step.index : step.twin) : null;
-    const done = step && step.phase === "backward" ? this.run.forward : this.at;
-    return this.graph.mark({ at: this.at, phase: step ? step.phase : "forward", current, done, graded: this.run.graded(this.at - 1) });
+    return this.graph.mark({ at: this.at, phase: step ? step.phase : "forward", current, done: this.at, graded: this.run.graded(this.at - 1) });
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -118,6 +119,7 @@ class Player {
     const scrub = byId("scrub");
     scrub.max = total;
     scrub.addEventListener("input", () => { this.play(false); this.go(Number(scrub.value)); });
+    byId("ticks").classList.toggle("many", total > 160);
     byId("ticks").append(...this.run.steps.map((step) => make("i", { class: step.phase })));
     document.addEventListener("keydown", (event) => this.key(event));
   }
@@ -171,8 +173,7 @@ class Player {
     if (box) this.graph.reveal(box);
     const scrub = byId("scrub");
     scrub.value = this.at;
-    const backward = run.steps.length - run.forward;
-    const where = !step ? "start" : step.phase === "forward" ? `forward ${this.at} of ${run.forward}` : `backward ${this.at - run.forward} of ${backward}`;
+    const where = step ? `${step.phase} ${step.nth} of ${run[step.phase]}` : "start";
     scrub.setAttribute("aria-valuetext", step ? `${where}, ${this.opOf(step)}` : where);
     byId("where").textContent = where;
     [...byId("ticks").children].forEach((tick, i) => tick.classList.toggle("seen", i < this.at));
@@ -186,7 +187,7 @@ class Player {
     for (const mark of pane.querySelectorAll("mark")) {        // a long line: show the expression
       const lines = mark.closest("pre");
       const [inner, outer] = [mark.getBoundingClientRect(), lines.getBoundingClientRect()];
-      if (inner.right > outer.right) lines.scrollLeft = Math.min(inner.right - outer.right + 24, inner.left - outer.left - 80);
+      if (inner.right > outer.right) lines.scrollLeft = Math.max(0, inner.left - outer.left - 0.4 * outer.width);
     }
     this.pin = null;
     if (step) this.unpin();
@@ -196,16 +197,26 @@ class Player {
 
   overview() {
     const { run } = this;
-    const backward = run.steps.length - run.forward;
     const leaves = run.leaves.length;
+    const unused = run.values.map((v, i) => i).filter((i) => run.values[i].maker && !run.values[i].users.length);
+    const ended = unused.filter((i) => run.values[i].arrivals.length).concat(unused.slice(-1)).filter((x, k, all) => all.indexOf(x) === k);
     const started = run.values.map((v, i) => i).filter((i) => !run.values[i].maker && run.values[i].kind === "input");
     return [
       make("div", { class: "head" }, make("h2", {}, run.title || "A recorded run"),
-        make("p", { class: "soft" }, `${run.forward} operations forward` + (backward ? `, ${backward} backward; ${leaves} ${leaves === 1 ? "tensor gets its" : "tensors get their"} gradient.` : "; backward() was not called."))),
+        make("p", { class: "soft" }, `${run.forward} operations forward` + (run.backward ? `, ${run.backward} backward; ${leaves} ${leaves === 1 ? "tensor gets its" : "tensors get their"} gradient.` : "; backward() was not called."))),
       make("p", { class: "hint", id: "hint" }, "Press ", make("kbd", {}, "→"), " to take one step, or ", make("kbd", {}, "space"), " to play. Press ", make("kbd", {}, "?"), " for everything else."),
-      make("div", { class: "card" }, make("h3", {}, "What goes in"),
-        make("div", { class: "arrays", style: "margin-top:12px" }, started.slice(0, 6).map((i) => this.card(run.array(run.values[i].array), { name: run.values[i].name }).element)),
-        started.length ? "" : make("p", { class: "soft" }, "Only parameters: see them at the steps that use them.")),
+      make("div", { class: "pair" },
+        make("div", { class: "card" }, make("h3", {}, "What goes in"),
+          make("div", { class: "arrays", style: "margin-top:12px" }, started.slice(0, 6).map((i) => this.card(run.array(run.values[i].array), { name: run.values[i].name }).element)),
+          started.length ? "" : make("p", { class: "soft" }, "Only parameters: see them at the steps that use them.")),
+        make("div", { class: "card" }, make("h3", {}, "What comes out"),
+          make("div", { class: "arrays", style: "margin-top:12px" }, ended.slice(-3).map((i) => this.card(run.array(run.values[i].array), { name: run.values[i].name, value: i }).element)))),
+      make("div", { class: "card" }, make("h3", {}, "What you will see"), make("ul", { class: "guide-list" }, [
+        ["The line", "of the program that runs, and the rule of its operation, as a formula."],
+        ["The numbers", "that go in and come out. Blue is negative, orange positive; each array has its own scale."],
+        ["Where each number comes from", "point at an element: the products that add up to it are listed, largest first, and what they were made of is outlined."],
+        ["The way back", "after the last operation the gradients start: what comes in, times the local derivative, goes out, and is added up."],
+      ].map(([title, text]) => make("li", {}, make("b", {}, title), text)))),
     ];
   }
 
@@ -218,13 +229,13 @@ class Player {
       make("div", { class: "head" },
         make("div", { class: "crumbs" }, make("span", { class: `chip ${step.phase}` }, step.phase),
           make("code", { class: "soft", id: "module" }, forward.module || "your program"),
-          twin >= 0 ? make("button", { type: "button", class: "small", onclick: () => this.go(twin + 1) }, step.phase === "forward" ? `to its backward, step ${twin + 1}` : `to its forward, step ${twin + 1}`) : ""),
-        make("h2", { id: "op" }, forward.op), title ? make("p", { class: "soft" }, title) : ""),
+          twin >= 0 ? make("button", { type: "button", class: "link", onclick: () => this.go(twin + 1) }, `see its ${step.phase === "forward" ? "backward" : "forward"}, step ${twin + 1}`) : ""),
+        make("p", { class: "what" }, make("span", { id: "op", role: "heading", "aria-level": 2 }, forward.op), title ? make("span", { class: "soft" }, title) : "")),
       make("div", { class: "pair" }, this.source(forward), this.formula(forward, step.phase, text)),
       make("div", { class: "numbers" },
         make("div", { class: "card flow" }, step.phase === "forward" ? this.forwardArrays(step) : this.backwardArrays(step, forward)),
-        make("div", { class: "beside" }, make("div", { class: "card", id: "origin", "aria-live": "polite" }))),
-      ...(step.phase === "backward" ? [this.probes(step), this.norms(step)] : []),
+        make("div", { class: "beside" }, make("div", { class: "card", id: "origin", "aria-live": "polite" }), step.phase === "backward" ? this.norms(step) : "")),
+      step.phase === "backward" ? this.probes(step) : null,
     ].filter(Boolean);
   }
 
@@ -250,10 +261,10 @@ class Player {
     const first = phase === "forward" ? "Forward" : "Backward", second = phase === "forward" ? "Backward" : "Forward";
     const settings = Object.entries(step.settings).filter(([, value]) => value !== "None");
     return make("div", { class: "card" }, make("h3", {}, first === "Forward" ? "The rule, forward" : "The rule, backward"),
-      text[first] ? make("pre", { class: "formula", id: "formula", tabindex: 0 }, text[first]) : make("p", { class: "soft", id: "formula", style: "margin-top:10px" }, "An op of your own: its docstring has no formula. Write one under the headings Forward and Backward, and it is shown here."),
+      text[first] ? make("div", { class: "formula", id: "formula" }, formulaLines(text[first])) : make("p", { class: "soft", id: "formula", style: "margin-top:10px" }, "An op of your own: its docstring has no formula. Write one under the headings Forward and Backward, and it is shown here."),
       settings.length ? make("p", { class: "small soft" }, "with ", make("code", {}, settings.map(([k, v]) => `${k} = ${v}`).join(", "))) : "",
       text[second] || text.Shapes ? make("details", {}, make("summary", {}, `${second.toLowerCase()}, what is saved, shapes`),
-        [second, "Saved", "Shapes", "Derived"].filter((part) => text[part]).map((part) => make("pre", { class: "formula" }, `${part}\n${text[part].replace(/^/gm, "  ")}`))) : "");
+        [second, "Saved", "Shapes", "Derived"].filter((part) => text[part]).map((part) => make("div", { class: "formula" }, make("span", { class: "soft" }, part), formulaLines(text[part])))) : "");
   }
 
   group(title, note, cards) {
@@ -290,7 +301,7 @@ class Player {
   backwardArrays(step, forward) {
     const { run } = this;
     const dys = step.dys.map((id, slot) => (id === null ? null : this.card(run.array(id), {
-      name: step.dys.length > 1 ? `dy${slot}` : "dy", role: `gradient of ${run.values[forward.outputs[slot]].name}` }))).filter(Boolean);
+      name: `d${forward.results[slot]}`, role: `gradient of ${run.values[forward.outputs[slot]].name}` }))).filter(Boolean);
     const extra = Object.entries(forward.extra).filter(([name]) => name !== "labels" && name !== "logits");
     const going = [];
     step.gradients.forEach((id, input) => {
@@ -307,7 +318,7 @@ class Player {
     });
     return [
       this.group("Comes in", step.root ? "backward() was called here: it starts from 1" : "", dys),
-      this.group("Goes out", "dy × the local derivative, summed over every way there", going),
+      this.group("Goes out", `d${forward.results[0]} × the local derivative, summed over every way there`, going),
       this.group("Computes on the way", "", extra.map(([name, id]) => this.card(run.array(id), { name }))),
       this.group("Uses, from forward", "", this.inputCards(forward)),
     ];
@@ -337,8 +348,8 @@ class Player {
     card.heat = new HeatMap(array, { id: array.id, name, slices, hovered: (flat) => this.hover(card, flat), chosen: (flat) => this.choose(card, flat) });
     const maker = value !== undefined && this.run.values[value].maker;
     const { mean, norm, bad } = array.statistics;
-    card.readout = make("span", { class: "number stat" });
-    card.plain = array.summary ? "" : array.size > 1 ? `‖·‖ ${show(norm, 3)}` : "";
+    card.readout = make("p", { class: "number stat" });
+    card.plain = array.summary ? "" : array.size > 1 && array.type.startsWith("float") ? `norm ${show(norm, 3)}` : "";
     card.readout.textContent = card.plain;
     const pickers = lead.map((n, axis) => (n < 2 ? null : make("label", { class: "small soft" }, `axis ${axis} `, make("select", { "aria-label": `${name}, axis ${axis}`,
       onchange: (event) => { slices[axis] = Number(event.target.value); this.redrawArrays(); } }, Array.from({ length: n }, (_, i) => make("option", { value: i, selected: i === slices[axis] }, `${i} of ${n}`))))));
@@ -347,11 +358,10 @@ class Player {
       make("div", { class: "name" }, make("code", {}, name), role ? make("span", { class: "small soft" }, role) : "", make("span", { class: "shape" }, array.shape.length ? `(${array.shape.join(", ")})` : "a number"),
         maker ? make("button", { type: "button", class: "chip", onclick: () => this.go(maker[0] + 1), title: "go to the step that made it" }, `step ${maker[0] + 1}`) : "", ...pickers),
       card.heat.element,
-      make("div", { class: "legend-row" }, legend(array)),
+      legend(array), card.readout,
       note ? make("p", { class: "sum" }, note) : "",
       array.summary ? make("p", { class: "sum" }, `Large: its corner, of ${array.size.toLocaleString("en")} elements. Mean ${show(mean)}, std ${show(array.summary.std)}, norm ${show(norm)}.`) : "",
       bad ? make("p", { class: "sum bad" }, `${bad} values are NaN or infinite.`) : "");
-    card.element.querySelector(".legend").append(card.readout);
     this.cards.push(card);
     return card;
   }
@@ -432,31 +442,49 @@ class Player {
     return make("div", { class: "card", id: "probes" }, make("h3", {}, "Checked by nudging"),
       make("p", { class: "small soft" }, "Each of these elements was moved a little up and down, and the whole run computed again in float64: how far the result moves, divided by how far the element moved, must be the gradient."),
       make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ["element", "gradient", "finite difference", "relative difference"].map((t) => make("th", {}, t)))),
-        make("tbody", {}, found.map(([value, flat, numeric, analytic]) => {
+        make("tbody", {}, found.map(([value, flat, numeric, analytic, error]) => {
           const array = run.array(run.values[value].array);
-          const scale = Math.max(Math.abs(numeric), Math.abs(analytic));
           return make("tr", { "data-element": run.values[value].name + array.label(flat) }, make("td", {}, run.values[value].name + array.label(flat)), make("td", { "data-number": analytic }, show(analytic, 6)),
-            make("td", { "data-number": numeric }, show(numeric, 6)), make("td", {}, scale > 1e-12 ? show(Math.abs(numeric - analytic) / scale, 2) : "both 0"));
+            make("td", { "data-number": numeric }, show(numeric, 6)), make("td", { "data-number": error }, error || numeric === analytic ? show(error, 2) : "0, but for rounding"));
         })))));
   }
 
+  // How large each leaf's gradient is after this step; many leaves are shown by their layer.
   norms(step) {
     const { run } = this;
-    const rows = run.leaves.map((i) => {
-      const arrived = run.values[i].arrivals.filter(([index]) => index <= step.index);
-      const sum = arrived.length ? run.gradient(i, step.index) : null;
-      return { i, norm: sum ? sum.statistics.norm : null, final: run.gradient(i).statistics.norm, fresh: arrived.length > 0 && arrived[arrived.length - 1][0] === step.index };
-    });
+    if (this.byLayer === undefined) this.byLayer = run.leaves.length > 12;
+    const groups = new Map();
+    for (const i of run.leaves) {
+      const name = run.values[i].name;
+      const key = this.byLayer && name.includes(".") ? name.slice(0, name.lastIndexOf(".")) : name;
+      if (!groups.has(key)) groups.set(key, []);
+      groups.get(key).push(i);
+    }
+    const size = (leaves, index) => {
+      const norms = leaves.map((i) => run.gradient(i, index)).filter(Boolean).map((g) => g.statistics.norm);
+      return norms.length ? Math.hypot(...norms) : null;
+    };
+    const rows = [...groups].map(([name, leaves]) => ({ name, norm: size(leaves, step.index), final: size(leaves),
+      fresh: leaves.some((i) => run.values[i].arrivals.some(([index]) => index === step.index)) }));
     const most = Math.max(...rows.map((r) => Math.max(r.final, r.norm || 0)));
-    const done = rows.filter((r) => r.norm !== null).length;
+    const done = run.leaves.filter((i) => run.values[i].arrivals.some(([index]) => index <= step.index)).length;
+    const toggle = run.leaves.some((i) => run.values[i].name.includes(".")) && make("button", { type: "button", class: "link",
+      onclick: () => { this.byLayer = !this.byLayer; byId("norms").replaceWith(this.norms(step)); } }, this.byLayer ? "by parameter" : "by layer");
     return make("div", { class: "card", id: "norms" }, make("h3", {}, "Gradient norms so far"),
-      make("p", { class: "small soft" }, `${done} of ${rows.length} leaves have received a gradient. The longest bar is ${show(most)}.`),
-      make("div", { class: "norms" }, rows.map(({ i, norm, fresh }) => [
-        make("span", { class: `who${fresh ? " fresh" : ""}${norm === null ? " none" : ""}`, title: run.values[i].name }, run.values[i].name),
+      make("p", { class: "small soft" }, `${done} of ${run.leaves.length} leaves have received a gradient. `, toggle),
+      make("div", { class: "norms" }, rows.map(({ name, norm, fresh }) => [
+        make("span", { class: `who${fresh ? " fresh" : ""}${norm === null ? " none" : ""}`, title: name }, name),
         make("span", { class: "bar-track" }, make("i", { style: `width:${norm ? (100 * norm) / most : 0}%` })),
-        make("span", { class: norm === null ? "none" : "", "data-norm": norm, "data-leaf": run.values[i].name }, norm === null ? "not yet" : show(norm))])));
+        make("span", { class: norm === null ? "none" : "", "data-norm": norm, "data-leaf": name }, norm === null ? "not yet" : show(norm))])));
   }
 }
+
+// A formula's lines; what stands apart on a line, an explanation, may go below it where there is no room.
+const formulaLines = (text) => text.split("\n").map((line) => {
+  const [start] = line.match(/^ */);
+  const pieces = line.trim().split(/ {3,}/);
+  return make("div", { class: "formula-line", style: `padding-left:${start.length}ch` }, pieces.map((piece, i) => make("span", { class: i ? "aside" : "" }, piece)));
+});
 
 const run_twin = (run, step) => run.steps[step.twin];
 
