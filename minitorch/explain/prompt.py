@@ -76,6 +76,10 @@ class Prompt(cmd.Cmd):
                 return super().onecmd(line)
         except (Unclear, ValueError, IndexError, KeyError) as error:
             self.say(str(error.args[0]) if error.args else str(error))
+        except BrokenPipeError:
+            raise
+        except Exception as error:                          # an op of the user's own, run again, may do anything
+            self.say(f"This failed: {type(error).__name__}: {error}")
         return False
 
     def say(self, text: str | Iterable[str] = "") -> None:

@@ -177,7 +177,7 @@ class Teller:
         try:
             with kernels.quiet():
                 parts = [p for p in why(self.trace, f"{x.name}.grad", place).parts if p.step is step]
-        except ValueError:                              # something was too large to keep
+        except Exception:                               # too large to keep; or an op of the user's own that runs but once
             return ""
         if not parts or (len(parts) == 1 and len(parts[0].factors) == 1):
             return ""
