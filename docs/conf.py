@@ -11,7 +11,7 @@ project = "minitorch"
 author = "the minitorch authors"
 release = version = minitorch.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary",
-              "sphinx_gallery.gen_gallery", "inline_svg", "offline_pages", "reference_pages"]
+              "sphinx_gallery.gen_gallery", "inline_svg", "offline_pages", "reference_pages", "thumbnails"]
 default_role = "code"
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}

@@ -62,4 +62,4 @@ print(f"dx · (x − mean) = {abs((x.grad * deviation).sum().item()):.6f}: stret
 # %%
 # **Try this:** multiply x by 1000. The output stays as it is, and the gradient becomes 1000 times smaller.
 #
-# **Read on:** :doc:`/layers/layernorm` derives the backward formula.
+# **Read on:** :doc:`/tutorials/02-layernorm`; :doc:`/layers/layernorm` derives the backward formula.

@@ -76,4 +76,4 @@ for name, block, factor in [("plain", plain, 0.1), ("residual", residual, 1.1), 
 # **Try this:** f(x) = −x in the stack of twenty. The residual gradient is exactly 0: the connection protects from a layer
 # that does little, not from one that undoes its input.
 #
-# **Read on:** :doc:`/layers/residual`, and the next example, where the layers are real ones.
+# **Read on:** :doc:`/tutorials/03-residual`, and the next example, where the layers are real ones.

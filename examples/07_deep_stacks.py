@@ -91,5 +91,5 @@ if "--save" in sys.argv:
 # %%
 # **Try this:** ``DEPTH = 4``. The plain stack loses almost nothing, and learns.
 #
-# **Read on:** :doc:`/layers/residual`; the next example adds LayerNorm. ``minitorch gradflow`` draws more stacks, and deeper
-# ones.
+# **Read on:** :doc:`/howto/read-a-gradient-flow-plot`. ``minitorch gradflow`` draws more stacks, and deeper ones; the next
+# example adds LayerNorm.

@@ -75,4 +75,4 @@ for name, scores in [("q · k", q @ k.T), ("q · k / √64", q @ k.T / 8)]:
 # %%
 # **Try this:** let word 1 look nowhere instead of word 0, with ``[[True], [False], [True]]``.
 #
-# **Read on:** :doc:`/layers/attention` derives the backward, and shows how it works without ever storing the weights.
+# **Read on:** :doc:`/tutorials/04-attention`; :doc:`/layers/attention` derives the backward.

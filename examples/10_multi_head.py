@@ -67,4 +67,4 @@ for name, row in [("one head", one[0]), ("head 0 of two", two[0, 0]), ("head 1 o
 # **Try this:** ``HEADS, D = 1, 4``. With a single head the transpose changes nothing, and all three are right: a test with
 # one head does not find the mistake.
 #
-# **Read on:** :doc:`/layers/attention`; its last section lists the mistakes.
+# **Read on:** :doc:`/howto/find-a-leak-in-a-mask`; the last section of :doc:`/layers/attention` lists the mistakes.

@@ -87,4 +87,4 @@ print(f"{len(equal)} of {len(leaves)} recorded gradients equal .grad exactly")
 # **Try this:** post-norm, with ``a = self.ln1(x + attended)`` and attention on x itself. The ``Add`` still hands on what it
 # got, but what it got has now gone through a LayerNorm.
 #
-# **Read on:** :doc:`/layers/attention`, :doc:`/layers/layernorm` and :doc:`/layers/ffn` derive each of these steps.
+# **Read on:** :doc:`/tutorials/05-transformer`. ``minitorch step block`` walks through such a block in the terminal.

@@ -118,4 +118,4 @@ if "--save" in sys.argv:
 # **Try this:** leave out ``is_causal=True``. The loss falls to 0.00, since the model looks at the answer; and what it writes
 # is nonsense.
 #
-# **Read on:** :doc:`/layers/projection` and :doc:`/layers/attention`.
+# **Read on:** :doc:`/tutorials/06-train-and-look` and :doc:`/howto/read-a-gradient-flow-plot`.

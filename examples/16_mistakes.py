@@ -200,4 +200,4 @@ if "--save" in sys.argv:
 # %%
 # **Try this:** put one of these mistakes into a model of yours, and see which number moves first.
 #
-# **Read on:** the last section of :doc:`/layers/attention`, :doc:`/layers/layernorm` and :doc:`/layers/residual`.
+# **Read on:** :doc:`/howto/index`; and the last section of each page such as :doc:`/layers/attention`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import traceback
@@ -68,12 +69,15 @@ def run(args) -> int:
     if not len(trace):
         print(_nothing(file, error), file=sys.stderr)
         return 1
-    if args.html is not None:
-        _write_page(trace, args.html)
-    elif args.transcript:
-        print(_transcript(trace, args))
-    else:
-        explain.Stepper(trace, title=f"{Path(file).name}{' as far as it came' if error else ''}").run()
+    try:
+        if args.html is not None:
+            _write_page(trace, args.html)
+        elif args.transcript:
+            print(_transcript(trace, args), flush=True)
+        else:
+            explain.Stepper(trace, title=f"{Path(file).name}{', as far as it came' if error else ''}").run()
+    except BrokenPipeError:                             # head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1 if error else 0
 
 

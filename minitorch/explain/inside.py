@@ -16,6 +16,9 @@ from minitorch.explain.trace import Place, Trace
 __all__ = ["KernelStepper"]
 
 
+_LAST = "The last line: this step is computed. q goes out."
+
+
 class KernelStepper(Prompt):
     """The prompt inside one step: the lines of its kernel."""
 
@@ -64,10 +67,7 @@ class KernelStepper(Prompt):
 
     def do_n(self, arg):
         """n [COUNT]: the next line; small helpers are run at once."""
-        for _ in range(count(arg)):
-            limit = max(1, self.events[self.at][0].depth)
-            if not self._to(next((i for i in range(self.at + 1, len(self.events)) if self._seen(i, limit)), None)):
-                return
+        self._walk(count(arg), range(self.at + 1, len(self.events)))
 
     def _seen(self, i, limit):
         """Is this event one to stop at, if lines deeper than the limit are run at once?"""
@@ -80,13 +80,19 @@ class KernelStepper(Prompt):
 
     def do_b(self, arg):
         """b [COUNT]: the line before."""
-        for _ in range(count(arg)):
-            limit = max(1, self.events[self.at][0].depth)
-            found = next((i for i in range(self.at - 1, -1, -1) if self._seen(i, limit)), None)
-            if found is None:
-                return self.say("This is the first line.")
-            self.at = found
-        self.show()
+        self._walk(count(arg), range(self.at - 1, -1, -1))
+
+    def _walk(self, steps, way):
+        start = self.at
+        for i in way:
+            if self._seen(i, max(1, self.events[self.at][0].depth)):
+                self.at, steps = i, steps - 1
+                if not steps:
+                    break
+        if self.at != start:
+            self.show()
+        if steps:
+            self.say(_LAST if way.step > 0 else "This is the first line.")
 
     def do_c(self, arg):
         """c: on to the next numbered pass."""
@@ -94,13 +100,11 @@ class KernelStepper(Prompt):
         self._to(next((i for i in range(self.at + 1, len(self.events)) if self._seen(i, 1)
                        and self.events[i][0].comment not in ("", here.comment)), None))
 
-    def _to(self, at) -> bool:
+    def _to(self, at):
         if at is None:
-            self.say("The last line: this step is computed. q goes out.")
-            return False
+            return self.say(_LAST)
         self.at = at
         self.show()
-        return True
 
     def do_a(self, arg):
         """a: all lines, one after another, from here; small helpers run at once, and a loop's lines are shown once."""

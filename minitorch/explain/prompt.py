@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import IO
 
+import minitorch.kernels as kernels
 from minitorch.explain.show import Paint, plain_where_needed
 
 __all__ = ["Prompt", "Unclear", "count"]
@@ -71,9 +72,14 @@ class Prompt(cmd.Cmd):
         if word in self.ALIASES:
             line = f"{self.ALIASES[word]} {rest}".strip()
         try:
-            return super().onecmd(line)
+            with kernels.quiet():                           # infinities are shown, not warned of
+                return super().onecmd(line)
         except (Unclear, ValueError, IndexError, KeyError) as error:
             self.say(str(error.args[0]) if error.args else str(error))
+        except BrokenPipeError:
+            raise
+        except Exception as error:                          # an op of the user's own, run again, may do anything
+            self.say(f"This failed: {type(error).__name__}: {error}")
         return False
 
     def say(self, text: str | Iterable[str] = "") -> None:

@@ -429,8 +429,8 @@ class Training:
         for name, losses in self.losses.items():
             norms = self.norms[name]
             before, after = (_times(norms[i, 0], norms[i, -1]) for i in (0, -1))
-            lines.append(f"{name:<10} {self.verdict(name)}: loss {losses[0]:.3f} → {losses[-1]:.3f}. Gradient at block 1 / at "
-                         f"block {self.setting.depth}: {before} at the start, {after} at the end.")
+            lines.append(f"{name:<10} {self.verdict(name)}: loss {losses[0]:.3f} → {losses[-1]:.3f}. Gradient at block 1 / "
+                         f"at block {self.setting.depth}: {before} at the start, {after} at the end.")
         guessing = (f"Guessing by how frequent each class is has loss {self.guess:.3f}. To learn, here, is to end 10 % "
                     "below that, which cannot be done without looking at the input.")
         return "\n".join([*lines, "", fill(guessing, 100)])
@@ -449,7 +449,7 @@ class Training:
         for ax, below, (name, norms) in zip(*axes, self.norms.items()):
             ax.set_facecolor("#b0b0b0")
             picture = _heat(ax, norms, low, high)
-            ax.set_title(f"{name}: {self.verdict(name)}", fontsize=10)
+            ax.set_title(f"{name}: {self.verdict(name)}", fontsize=9.5)
             layer_ticks(ax.yaxis, self.setting.depth)
             below.plot(self.losses[name], color="#0072B2")
             below.axhline(self.guess, color="#555555", linewidth=1, linestyle=(0, (4, 3)))

@@ -71,7 +71,7 @@ class Stepper(Prompt):
         roots = [f"{y.name} = {number(y.array.item())}" if y.kept and y.array.size == 1 else y.name
                  for s in self.trace.backward if s.root for y in s.outputs[:1]]
         if self.title:
-            self.say(self.paint(self.title, "bold"))
+            self.say(["", self.paint(self.title, "bold")])
         self.say(f"{forward} op{'s'[:forward != 1]} forward, {backward} backward"
                  + (f"; backward() was called on {', '.join(roots[:4])}" + (" ..." if len(roots) > 4 else "")
                     if roots else ". backward() was not called: only forward can be stepped through."))

@@ -122,6 +122,12 @@ def test_nobody_at_the_other_end(mine):
     assert code == 0 and "━━ step 1 of" in out
 
 
+def test_a_reader_that_has_seen_enough():
+    command = f"{sys.executable} -m minitorch step gpt --print | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, timeout=120, encoding="utf-8")
+    assert done.stdout.startswith("loss 2.6") and "BrokenPipe" not in done.stderr
+
+
 def test_a_program_that_reads_its_own_input(tmp_path):
     (tmp_path / "asks.py").write_text("import minitorch\nn = float(input('How much? '))\nx = minitorch.ones(2) * n\n")
     code, out, _ = piped(str(tmp_path / "asks.py"), commands="4\np x\n")

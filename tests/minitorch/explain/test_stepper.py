@@ -298,6 +298,25 @@ def test_values_too_large_to_keep():
     assert session(trace, "n", "n", "n", "leaves", "graph", "saved", "values").count("norm") > 5
 
 
+def test_an_op_that_cannot_be_run_again():
+    class Once(torch.Function):
+        def forward(self, x):
+            if x.dtype == np.float64:
+                raise RuntimeError("only in float32")
+            return x * 2
+
+        def backward(self, dy):
+            return dy * 2
+
+    x = torch.ones(2, requires_grad=True)
+    with explain.record() as trace:
+        y = Once.apply(x)
+        y.sum().backward()
+    assert "x.grad gets dx  [ 2  2 ]" in answer(trace, "goto x.grad")
+    for command in ("why x.grad", "probe x", "into"):
+        assert answer(trace, "goto x.grad", command).endswith("This failed: RuntimeError: only in float32\n")
+
+
 def test_nothing_recorded():
     with pytest.raises(ValueError, match="nothing was recorded"):
         Stepper(explain.record(lambda: None))
