@@ -34,8 +34,8 @@ class Row:
 
 
 def compare(benchmark: str, module: str, workers: Sequence[Worker], cases: Sequence[dict], rounds: int,
-            tick: Callable[[str], object] = lambda text: None) -> Iterator[Row]:
-    """Run every case on every worker, in turns: A B A B. A first round, which is slower, is not counted.
+            tick: Callable[[str], object] = lambda text: None) -> Iterator[list[Row]]:
+    """Run every case on every worker, in turns: A B A B; yield its rows. A first round, which is slower, is not counted.
 
     ``tick`` is called with the case's name after each round. A case whose sides computed different things says so in its
     rows' ``note``.
@@ -56,8 +56,8 @@ def compare(benchmark: str, module: str, workers: Sequence[Worker], cases: Seque
                     fastest[worker.side].append(reply["fastest"])
                     medians[worker.side].append(reply["median"])
             tick(f"{name} {size}".strip())
-        for side, times in fastest.items():
-            yield Row(benchmark, name, size, side, "s", min(times), median(medians[side]), len(times), note=note)
+        yield [Row(benchmark, name, size, side, "s", min(times), median(medians[side]), len(times), note=note)
+               for side, times in fastest.items()]
 
 
 def ratios(rows: Sequence[Row], what: str = "minimum") -> dict[tuple[str, str, str, str], float]:

@@ -18,6 +18,7 @@ COMMANDS = {
     "step": "walk through a program, forward and backward, op by op",
     "gradcheck": "check gradients, of every layer or of your own function",
     "gradflow": "draw how gradients flow through deep stacks, with and without residual connections",
+    "bench": "how fast it is here, next to PyTorch and to the NumPy reference",
     "warmup": "compile every kernel now, instead of when it is first used",
     "doctor": "what minitorch runs on here, what is wrong, and what to do about it",
 }

@@ -26,7 +26,8 @@ def no_pauses(monkeypatch):
 
 
 def run(*workers, rounds):
-    return list(compare.compare("ops", "ops", workers, [{"name": "gelu", "size": "small"}], rounds))
+    rows, = compare.compare("ops", "ops", workers, [{"name": "gelu", "size": "small"}], rounds)
+    return rows
 
 
 def test_sides_take_turns_and_the_first_round_does_not_count():
