@@ -34,14 +34,15 @@ class Row:
 
 
 def compare(benchmark: str, module: str, workers: Sequence[Worker], cases: Sequence[dict], rounds: int,
-            tick: Callable[[str], object] = lambda text: None) -> Iterator[list[Row]]:
+            tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
     """Run every case on every worker, in turns: A B A B; yield its rows. A first round, which is slower, is not counted.
 
-    ``tick`` is called with the case's name after each round. A case whose sides computed different things says so in its
-    rows' ``note``.
+    ``tick`` is called with the case's name and 0 before it is prepared, and with its name after each round. Where the
+    sides computed different things, the rows' ``note`` says so.
     """
     for case in cases:
         name, size = case.get("name", module), case.get("size", "")
+        tick(f"{name} {size}", 0)
         facts = {worker.side: worker.ask(do="prepare", module=module, case=case) for worker in workers}
         note = "; ".join(filter(None, (_difference(side, facts[side], facts.get(OURS)) for side in facts)))
         fastest: dict[str, list] = {worker.side: [] for worker in workers}
@@ -55,7 +56,7 @@ def compare(benchmark: str, module: str, workers: Sequence[Worker], cases: Seque
                 if i:
                     fastest[worker.side].append(reply["fastest"])
                     medians[worker.side].append(reply["median"])
-            tick(f"{name} {size}".strip())
+            tick(f"{name} {size}")
         yield [Row(benchmark, name, size, side, "s", min(times), median(medians[side]), len(times), note=note)
                for side, times in fastest.items()]
 

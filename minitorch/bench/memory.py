@@ -25,29 +25,31 @@ def cases(quick: bool = False) -> list[tuple[str, dict, dict]]:
     >>> [case["size"] for _, case, _ in cases() if case["name"] == "attention, causal"][-1]
     'T = 16384'
     """
-    config = train.QUICK[-1] if quick else (50304, 256, 2, 12, 768, 8)
-    tiny = {**train.case(train.QUICK[0]), "steps": 2}
-    found: list[tuple[str, dict, dict]] = [
-        ("train", {**train.case(config, loss=loss), "name": f"step, {loss}", "steps": 2}, {**tiny, "loss": loss})
-        for loss in ("projection", "by hand")]
+    found: list[tuple[str, dict, dict]] = []
+    for loss in ("projection", "by hand"):
+        step, tiny = ({**train.case(config, loss=loss, weights="own"), "name": f"step, {loss}", "steps": 2}
+                      for config in (train.QUICK[-1] if quick else (50304, 256, 2, 12, 768, 8), train.QUICK[0]))
+        found.append(("train", step, tiny))
     first = next(case for case in ops.cases() if case["name"] == "attention, causal")
     for T in (512 * 2 ** i for i in range(3 if quick else 6)):
-        long = {**first, "B": 1, "H": 4, "D": 64, "T": T, "size": f"T = {T}"}
+        long = {**first, "B": 1, "H": 4, "D": 64, "T": T, "size": f"T = {T}", "compared": False}
         found.append(("ops", long, {**long, "T": 64}))
     return found
 
 
 def measure(sides: Sequence[str], threads: int, chosen: Sequence[tuple[str, dict, dict]], rounds: int,
-            tick: Callable[[str], object] = lambda text: None) -> Iterator[list[Row]]:
+            tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
     """Measure each case in a fresh process for each side and round, in turns; of each side, the round that took least."""
     for module, case, tiny in chosen:
+        title = f"{case['name']} {case['size']}"
+        tick(title, 0)
         peaks: dict[str, list] = {side: [] for side in sides}
         for _ in range(rounds):
             for side in sides:
                 with Worker(side, threads) as worker:
                     before = worker.ask(do="prepare", module=module, case=tiny)["peak"]
                     peaks[side].append((worker.ask(do="prepare", module=module, case=case)["peak"], before))
-            tick(f"{case['name']} {case['size']}")
+            tick(title)
         yield [_row(case["name"], case, side, found, lambda peak, before: peak - before) for side, found in peaks.items()]
         if module == "train":
             yield [_row(case["name"] + WHOLE, case, side, found, lambda peak, _: peak) for side, found in peaks.items()]

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 __all__ = ["Worker", "WorkerDied", "environment", "is_installed", "whole_process"]
 
@@ -38,9 +39,9 @@ class Worker:
     def __init__(self, side: str, threads: int, **settings: str):
         self.side = side
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        self.process = subprocess.Popen([sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=self.errors, env=environment(threads, **settings), text=True,
-                                        encoding="utf-8")
+        self.process: Any = subprocess.Popen(
+            [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+            env=environment(threads, **settings), text=True, encoding="utf-8")
         try:
             self.hello = self.ask(library=side, threads=threads)
         except BaseException:

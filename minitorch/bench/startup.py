@@ -23,11 +23,12 @@ ROOT = str(Path(__file__).resolve().parent.parent.parent)
 
 
 def measure(sides: Sequence[str], threads: int, cases: Sequence[str] = CASES, rounds: int = 3, quick: bool = False,
-            tick: Callable[[str], object] = lambda text: None) -> Iterator[list[Row]]:
+            tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
     """Start each side once for each case and round, in turns. A full cache is what the empty one became."""
     step = {**train.case(train.QUICK[0] if quick else train.CONFIGS[1], weights="own"), "steps": 1}
     with TemporaryDirectory() as folder:
         for case in cases:
+            tick(case, 0)
             times: dict[str, list] = {side: [] for side in sides}
             for i in range(rounds):
                 for side in sides:

@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 from types import SimpleNamespace
+from typing import Any
 
 __all__ = ["LIBRARIES", "load", "main", "peak", "timed"]
 
@@ -41,7 +42,8 @@ def main(messages, replies) -> None:
     >>> sorted(json.loads(replies.getvalue()))
     ['peak', 'version']
     """
-    library = run = None
+    library: Any = None
+    run: Any = None
     for line in messages:
         message = json.loads(line)
         if library is None:

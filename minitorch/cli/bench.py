@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ TEXT = """\
 Compare minitorch with PyTorch, each in a process of its own, in turns, with equal threads, weights and data.
 
   minitorch bench ops --only gelu             some of the single operations
-  minitorch bench train --compile             training steps, next to torch.compile as well
+  minitorch bench train --model gpt --compile training steps, next to torch.compile as well
   minitorch bench all --save docs/performance everything, and keep it
 
 ratio = their time (or memory) divided by ours: above 1, minitorch is faster (or smaller).
@@ -46,26 +45,20 @@ STOPPED = 130       # the exit code of a program that Ctrl-C has ended
 
 def arguments(parser):
     """Describe the command line."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--threads", type=int, default=_cores(), metavar="N", help="for every side (the cores: %(default)s)")
-    common.add_argument("--rounds", type=int, metavar="N", help="how often each side has its turn ("
+    parser.description = TEXT + "\n" + "\n".join(f"{name:<9} {b.summary}" for name, b in BENCHMARKS.items())
+    parser.add_argument("what", metavar="WHAT", choices=[*BENCHMARKS, "all"], help=f"{', '.join(BENCHMARKS)} or all")
+    parser.add_argument("--threads", type=int, default=_cores(), metavar="N", help="of every side (as many as cores)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each side has its turn ("
                         + ", ".join(f"{name} {b.rounds}" for name, b in BENCHMARKS.items()) + ")")
-    common.add_argument("--quick", action="store_true", help="tiny sizes: to see that it works, not how fast it is")
-    common.add_argument("--compile", action="store_true", help="torch.compile as well (it needs a C++ compiler)")
-    common.add_argument("--only", metavar="TEXT", default="", help="only the cases whose name or size contains this")
-    common.add_argument("--save", type=Path, metavar="DIR", help="write a CSV file, a Markdown table and a chart there")
-    model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("--model", choices=[*train.MODELS, "both"], help="gpt (layers written by hand), encoder "
-                       "(nn.TransformerEncoderLayer), or both")
-    model.add_argument("--gelu", choices=["exact", "tanh"], default="exact", help="of the models (exact)")
-    model.add_argument("--fused", action="store_true", help="let PyTorch use its fused AdamW, which is not its default")
-    model.set_defaults(model="both")
-    parser.description = TEXT
-    commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-    for name, benchmark in BENCHMARKS.items():
-        parents = [common, model] if benchmark is BENCHMARKS["train"] else [common]
-        commands.add_parser(name, parents=parents, help=benchmark.summary)
-    commands.add_parser("all", parents=[common, model], help="all of these")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only the cases whose name or size contains this")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: to see that it works, not how fast it is")
+    parser.add_argument("--compile", action="store_true", help="torch.compile as well (it needs a C++ compiler)")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write a CSV file, a Markdown table and a chart there")
+    models = parser.add_argument_group("for train and all")
+    models.add_argument("--model", choices=[*train.MODELS, "both"], help="gpt: layers written by hand; encoder: "
+                        "nn.TransformerEncoderLayer; or both (both)")
+    models.add_argument("--gelu", choices=["exact", "tanh"], help="of the models (exact)")
+    models.add_argument("--fused", action="store_true", help="let PyTorch use its fused AdamW, which is not its default")
 
 
 def run(args) -> int:
@@ -74,6 +67,8 @@ def run(args) -> int:
         raise Usage(f"--threads {args.threads}: at least one thread is needed")
     if args.rounds is not None and args.rounds < 1:
         raise Usage(f"--rounds {args.rounds}: at least one round is needed")
+    if args.what not in ("train", "all") and (args.model or args.gelu or args.fused):
+        raise Usage(f"--model, --gelu and --fused are for train and all, not for {args.what}")
     if args.save is not None and args.save.exists() and not args.save.is_dir():
         raise Usage(f"--save {args.save}: that is a file; name a folder")
     chosen = {name: _chosen(benchmark.cases(args), args.only) for name, benchmark in BENCHMARKS.items()
@@ -103,9 +98,9 @@ def _measure(name, cases, sides, args) -> int:
     code = 0
     total = len(cases) * (rounds + benchmark.warmups)
     with tqdm(total=total, desc="starting", file=sys.stderr, disable=None, leave=False) as bar:
-        def tick(text):
+        def tick(text, rounds=1):
             bar.set_description(text)
-            bar.update()
+            bar.update(rounds)
         try:
             for group in benchmark.measure(cases, sides, args.threads, rounds, args.quick, tick):
                 if not rows:
@@ -164,8 +159,8 @@ def _startup(cases, sides, threads, rounds, quick, tick) -> Iterator[list[Row]]:
 
 
 def _models(args) -> list[dict]:
-    models = train.MODELS if args.model == "both" else [args.model]
-    return [case for model in models for case in train.cases(model, args.gelu, args.fused, args.quick)]
+    models = train.MODELS if args.model in (None, "both") else [args.model]
+    return [case for model in models for case in train.cases(model, args.gelu or "exact", args.fused, args.quick)]
 
 
 def _chosen(cases, text) -> list:

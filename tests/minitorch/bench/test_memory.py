@@ -36,11 +36,11 @@ def test_the_leanest_round_counts(monkeypatch):
     monkeypatch.setattr(memory, "Worker", Fake)
     Fake.peaks = [10, 30, 100, 400, 20, 32, 100, 300]      # of each side and round: before, and at the end
     case = ("train", {"name": "step", "size": "1"}, {})
-    ticks = []
-    above, whole = memory.measure(["minitorch", "torch"], 1, [case], 2, ticks.append)
+    ticks: list = []
+    above, whole = memory.measure(["minitorch", "torch"], 1, [case], 2, lambda text, rounds=1: ticks.append((text, rounds)))
     assert [(r.side, r.minimum, r.median) for r in above] == [("minitorch", 20, 16), ("torch", 200, 250)]
     assert [(r.case, r.minimum) for r in whole] == [("step, in all", 30), ("step, in all", 300)]
-    assert ticks == ["step 1", "step 1"]
+    assert ticks == [("step 1", 0), ("step 1", 1), ("step 1", 1)]
 
 
 def test_attention_grows_linearly():
