@@ -133,19 +133,18 @@ def chart(rows: Sequence[Row], path: Path) -> list[Path]:
             found = [(at, by_ratio[(*case, side)]) for at, case in enumerate(cases) if (*case, side) in by_ratio]
             places = [at + (i - (len(sides) - 1) / 2) * thick for at, _ in found]
             bars = axes.barh(places, [r for _, r in found], 0.9 * thick, color=COLOURS[side], label=NAMES[side])
-            axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+            labels = axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+            for label in labels:
+                label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})     # the line passes behind it
         axes.axvline(1, color="black", linewidth=1)
         axes.set_yticks(range(len(cases)), [", ".join(filter(None, case[1:])) for case in cases], fontsize=8)
-        axes.invert_yaxis()
+        axes.set_ylim(len(cases) - 0.4, -0.6)
         axes.set_xlim(0, 1.1 * max(1.0, *(r for (*_, s), r in by_ratio.items() if s in sides)))
         what = "memory" if rows[0].unit == "B" else "time"
-        axes.set_xlabel(f"their {what} divided by minitorch's: right of the line minitorch is "
-                        + ("smaller" if what == "memory" else "faster"))
+        axes.set_xlabel(f"their {what} divided by minitorch's: right of the line minitorch "
+                        + ("needs less" if what == "memory" else "is faster"))
         axes.spines[["top", "right"]].set_visible(False)
-        if len(sides) > 1 or sides == ["reference"]:
-            axes.legend(frameon=False, loc="lower right")
-        else:
-            axes.set_title(f"against {NAMES[sides[0]]}", fontsize=10, loc="left")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(sides), frameon=False)
         paths = [path.with_name(path.name + ending) for ending in (".png", ".svg")]
         figure.savefig(paths[0], dpi=150)
         figure.savefig(paths[1], metadata={"Date": None})
