@@ -53,15 +53,14 @@ class Floor:
                 f"{self.multiplying / 1e9:.0f} GFLOP/s")
 
 
-def cases(threads: int, quick: bool = False) -> list[dict]:
-    """What to time: copies of 4 kB to 128 MB, and a product of two square matrices.
+def cases(threads: int) -> list[dict]:
+    """What to time: copies of 16 kB to 128 MB, and a product of two square matrices.
 
-    >>> cases(threads=2, quick=True)[-1]
-    {'product': 512}
+    >>> cases(threads=2)[-2:]
+    [{'copy': 134217728, 'threads': 2}, {'product': 2048}]
     """
-    sizes = [4096 * 4 ** i for i in range(5 if quick else 8)] + ([] if quick else [1 << 27])
-    copies = [{"copy": size, "threads": n} for size in sizes for n in {1, threads}]
-    return copies + [{"product": 512 if quick else 2048}]
+    sizes = [1 << power for power in (14, 17, 20, 23, 27)]
+    return [*({"copy": size, "threads": n} for size in sizes for n in sorted({1, threads})), {"product": 2048}]
 
 
 def prepare(library, case: dict):

@@ -37,10 +37,10 @@ def cases(quick: bool = False) -> list[tuple[str, dict, dict]]:
     return found
 
 
-def measure(sides: Sequence[str], threads: int, chosen: Sequence[tuple[str, dict, dict]], rounds: int,
+def measure(cases: Sequence[tuple[str, dict, dict]], sides: Sequence[str], threads: int, rounds: int,
             tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
     """Measure each case in a fresh process for each side and round, in turns; of each side, the round that took least."""
-    for module, case, tiny in chosen:
+    for module, case, tiny in cases:
         title = f"{case['name']} {case['size']}"
         tick(title, 0)
         peaks: dict[str, list] = {side: [] for side in sides}

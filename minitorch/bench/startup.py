@@ -16,32 +16,38 @@ from minitorch.bench import train
 from minitorch.bench.compare import Row
 from minitorch.bench.process import WORKER, whole_process
 
-__all__ = ["CASES", "measure"]
+__all__ = ["cases", "measure"]
 
-CASES = ("import", "first step, empty cache", "first step, full cache")
 ROOT = str(Path(__file__).resolve().parent.parent.parent)
 
 
-def measure(sides: Sequence[str], threads: int, cases: Sequence[str] = CASES, rounds: int = 3, quick: bool = False,
-            tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
-    """Start each side once for each case and round, in turns. A full cache is what the empty one became."""
+def cases(quick: bool = False) -> list[dict]:
+    """Importing, and the first step with either cache.
+
+    >>> [case["name"] for case in cases()]
+    ['import', 'first step, empty cache', 'first step, full cache']
+    """
     step = {**train.case(train.QUICK[0] if quick else train.CONFIGS[1], weights="own"), "steps": 1}
-    with TemporaryDirectory() as folder:
-        for case in cases:
-            tick(case, 0)
-            times: dict[str, list] = {side: [] for side in sides}
+    return [{"name": "import", "size": ""}, *({**step, "name": f"first step, {cache} cache", "cache": cache}
+                                              for cache in ("empty", "full"))]
+
+
+def measure(cases: Sequence[dict], sides: Sequence[str], threads: int, rounds: int,
+            tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
+    """Start each side once for each case and round, in turns. A full cache is one that a first step has filled."""
+    for case in cases:
+        times: dict[str, list] = {side: [] for side in sides}
+        with TemporaryDirectory() as folder:
+            tick(case["name"], 0)
+            for side in sides if case.get("cache") == "full" else ():
+                _step(side, threads, case, Path(folder, side, "full"))
             for i in range(rounds):
                 for side in sides:
-                    if case == CASES[0]:
-                        times[side].append(_import(side, threads))
-                        continue
-                    cache = Path(folder) / side / (str(i) if case == CASES[1] else "full")
-                    if case == CASES[2] and not cache.exists():
-                        _step(side, threads, step, cache)
-                    times[side].append(_step(side, threads, step, cache))
-                tick(case)
-            size = "" if case == CASES[0] else step["size"]
-            yield [Row("startup", case, size, side, "s", min(t), median(t), rounds) for side, t in times.items()]
+                    cache = Path(folder, side, "full" if case.get("cache") == "full" else str(i))
+                    seconds = _step(side, threads, case, cache) if "cache" in case else _import(side, threads)
+                    times[side].append(seconds)
+                tick(case["name"])
+        yield [Row("startup", case["name"], case["size"], side, "s", min(t), median(t), rounds) for side, t in times.items()]
 
 
 def _import(side, threads) -> float:

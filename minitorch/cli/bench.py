@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -102,13 +103,13 @@ def _measure(name, cases, sides, args) -> int:
             bar.set_description(text)
             bar.update(rounds)
         try:
-            for group in benchmark.measure(cases, sides, args.threads, rounds, args.quick, tick):
+            for group in benchmark.measure(cases, sides, args.threads, rounds, tick):
                 if not rows:
                     tqdm.write(report.header(sides, benchmark.floor), file=sys.stdout)
                 rows += group
                 tqdm.write(report.line(group), file=sys.stdout)
         except KeyboardInterrupt:
-            code, problem = STOPPED, "stopped; what was measured so far:"
+            code, problem = STOPPED, "stopped; above is what was measured until then"
         except WorkerDied as error:
             code, problem = 1, str(error)
     for line in report.footer(rows, sides):
@@ -128,19 +129,11 @@ def _measure(name, cases, sides, args) -> int:
     return code or int(any(row.note for row in rows))
 
 
-def _ops(cases, sides, threads, rounds, quick, tick) -> Iterator[list[Row]]:
-    return _in_turns("ops", cases, sides, threads, rounds, quick, tick)
-
-
-def _train(cases, sides, threads, rounds, quick, tick) -> Iterator[list[Row]]:
-    return _in_turns("train", cases, sides, threads, rounds, quick, tick)
-
-
-def _in_turns(name, cases, sides, threads, rounds, quick, tick) -> Iterator[list[Row]]:
+def _in_turns(name, cases, sides, threads, rounds, tick) -> Iterator[list[Row]]:
     """First the machine's own speed, then every case, its floor beside it."""
     with Worker("numpy", threads) as worker:
-        speeds = floors.cases(threads, quick)
-        times = [row.minimum for row, in compare("floor", "floor", [worker], speeds, rounds=2)]
+        speeds = floors.cases(threads)
+        times = [row.minimum for row, in compare("floor", "floor", [worker], speeds, rounds=1)]
     floor = floors.Floor.of(zip(speeds, times, strict=True))
     tqdm.write(f"{floor}\n", file=sys.stdout)
     with ExitStack() as stack:
@@ -150,14 +143,6 @@ def _in_turns(name, cases, sides, threads, rounds, quick, tick) -> Iterator[list
             yield [replace(row, floor=least) for row in rows]
 
 
-def _memory(cases, sides, threads, rounds, quick, tick) -> Iterator[list[Row]]:
-    return memory.measure(sides, threads, cases, rounds, tick)
-
-
-def _startup(cases, sides, threads, rounds, quick, tick) -> Iterator[list[Row]]:
-    return startup.measure(sides, threads, cases, rounds, quick, tick)
-
-
 def _models(args) -> list[dict]:
     models = train.MODELS if args.model in (None, "both") else [args.model]
     return [case for model in models for case in train.cases(model, args.gelu or "exact", args.fused, args.quick)]
@@ -165,10 +150,10 @@ def _models(args) -> list[dict]:
 
 def _chosen(cases, text) -> list:
     """Those whose name or size contains the text."""
-    def name(case):
+    def title(case):
         case = case[1] if isinstance(case, tuple) else case
-        return case if isinstance(case, str) else f"{case['name']} {case['size']}"
-    return [case for case in cases if text.lower() in name(case).lower()]
+        return f"{case['name']} {case['size']}"
+    return [case for case in cases if text.lower() in title(case).lower()]
 
 
 def _cores() -> int:
@@ -176,7 +161,7 @@ def _cores() -> int:
 
 
 class Benchmark(NamedTuple):
-    """A subcommand. ``measure(cases, sides, threads, rounds, quick, tick)`` yields the rows of one case after another."""
+    """A subcommand. ``measure(cases, sides, threads, rounds, tick)`` yields the rows of one case after another."""
 
     summary: str
     cases: Callable                     # args → all there is to measure
@@ -190,14 +175,14 @@ class Benchmark(NamedTuple):
 BENCHMARKS = {
     "ops": Benchmark(
         "single operations, forward and backward",
-        lambda args: ops.cases(args.quick), _ops, rounds=7, warmups=1, also=("reference",), floor=True),
+        lambda args: ops.cases(args.quick), partial(_in_turns, "ops"), rounds=7, warmups=1, also=("reference",), floor=True),
     "train": Benchmark(
         "training steps of a GPT: vocabulary, words, layers, heads, features, texts",
-        _models, _train, rounds=5, warmups=1, floor=True),
+        _models, partial(_in_turns, "train"), rounds=5, warmups=1, floor=True),
     "memory": Benchmark(
         "peak memory of a training step, and of attention to long texts",
-        lambda args: memory.cases(args.quick), _memory, rounds=2),
+        lambda args: memory.cases(args.quick), memory.measure, rounds=2),
     "startup": Benchmark(
         "whole processes: importing, and the first training step",
-        lambda args: startup.CASES, _startup, rounds=3),
+        lambda args: startup.cases(args.quick), startup.measure, rounds=3),
 }

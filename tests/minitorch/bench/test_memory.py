@@ -37,7 +37,7 @@ def test_the_leanest_round_counts(monkeypatch):
     Fake.peaks = [10, 30, 100, 400, 20, 32, 100, 300]      # of each side and round: before, and at the end
     case = ("train", {"name": "step", "size": "1"}, {})
     ticks: list = []
-    above, whole = memory.measure(["minitorch", "torch"], 1, [case], 2, lambda text, rounds=1: ticks.append((text, rounds)))
+    above, whole = memory.measure([case], ["minitorch", "torch"], 1, 2, lambda text, rounds=1: ticks.append((text, rounds)))
     assert [(r.side, r.minimum, r.median) for r in above] == [("minitorch", 20, 16), ("torch", 200, 250)]
     assert [(r.case, r.minimum) for r in whole] == [("step, in all", 30), ("step, in all", 300)]
     assert ticks == [("step 1", 0), ("step 1", 1), ("step 1", 1)]
@@ -45,7 +45,7 @@ def test_the_leanest_round_counts(monkeypatch):
 
 def test_attention_grows_linearly():
     chosen = [c for c in memory.cases(quick=True) if c[0] == "ops"]
-    rows = [row for group in memory.measure(["minitorch"], 1, chosen, 1) for row in group]
+    rows = [row for group in memory.measure(chosen, ["minitorch"], 1, 1) for row in group]
     assert [row.size for row in rows] == ["T = 512", "T = 1024", "T = 2048"]
     assert 0.7 < memory.growth(rows, "minitorch") < 1.3 and memory.growth(rows, "torch") is None
 

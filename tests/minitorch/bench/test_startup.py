@@ -18,8 +18,9 @@ def started(monkeypatch):
 
 
 def test_empty_caches_are_new_and_full_ones_were_filled_before(started):
-    rows = [row for group in startup.measure(["minitorch", "torch"], 1, startup.CASES, 2) for row in group]
-    assert [(r.case, r.side) for r in rows] == [(case, side) for case in startup.CASES for side in ("minitorch", "torch")]
+    rows = [row for group in startup.measure(startup.cases(), ["minitorch", "torch"], 1, 2) for row in group]
+    assert [(r.case, r.side) for r in rows] == [
+        (case["name"], side) for case in startup.cases() for side in ("minitorch", "torch")]
     assert [library for library, _ in started[:4]] == ["minitorch", "torch", "minitorch", "torch"]
     empty = [cache for _, cache in started[4:8]]
     assert len(set(empty)) == 4
@@ -29,11 +30,11 @@ def test_empty_caches_are_new_and_full_ones_were_filled_before(started):
 
 
 def test_importing_for_real():
-    (row,), = startup.measure(["minitorch"], 1, ["import"], 1)
+    (row,), = startup.measure(startup.cases()[:1], ["minitorch"], 1, 1)
     assert 0.01 < row.minimum < 30 and row.unit == "s"
 
 
 def test_a_step_for_real_fills_the_cache(tmp_path):
-    step = {**startup.train.case(startup.train.QUICK[0], weights="own"), "model": "gpt", "steps": 1, "V": 5, "L": 1}
+    step = startup.cases(quick=True)[1]
     seconds = startup._step("reference", 1, step, tmp_path)
     assert seconds > 0.1
