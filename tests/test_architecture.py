@@ -20,7 +20,7 @@ FAMILIES = sorted(m.name for m in pkgutil.iter_modules(reference.__path__) if no
 # A module may import those to its right. What stands in one entry may import each other only downwards, file by file.
 LAYERS = [
     {"cli", "__main__", "pytest_plugin"},
-    {"gradcheck", "diagnosis", "layer_checks", "warmup"},
+    {"bench", "gradcheck", "diagnosis", "layer_checks", "warmup"},
     {"models", "explain", "train", "data", "io"},
     {"optim", "nn", "utils"},
     {"linalg", "cuda", "creation"},

@@ -1,0 +1,95 @@
+"""Several workers in turns, and what came of it: one ``Row`` for each case and side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import exp, log
+from statistics import median
+from time import sleep
+
+from minitorch.bench.process import Worker
+
+__all__ = ["OURS", "Row", "compare", "geometric_mean", "ratios"]
+
+OURS = "minitorch"
+PAUSE = 0.03            # seconds between two sides: threads that have just worked spin for a while before they sleep
+SLOW_ROUNDS = 3         # for the reference: it is many times slower, and nobody's rival
+
+
+@dataclass
+class Row:
+    """What one side took for one case: seconds, or bytes. ``floor``: what nothing on this machine could stay below."""
+
+    benchmark: str
+    case: str
+    size: str
+    side: str
+    unit: str
+    minimum: float
+    median: float
+    rounds: int
+    floor: float | None = None
+    note: str = ""
+
+
+def compare(benchmark: str, module: str, workers: Sequence[Worker], cases: Sequence[dict], rounds: int,
+            tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
+    """Run every case on every worker, in turns: A B A B; yield its rows. A first round, which is slower, is not counted.
+
+    ``tick`` is called with the case's name and 0 before it is prepared, and with its name after each round. Where the
+    sides computed different things, the rows' ``note`` says so.
+    """
+    for case in cases:
+        name, size = case.get("name", module), case.get("size", "")
+        tick(f"{name} {size}", 0)
+        facts = {worker.side: worker.ask(do="prepare", module=module, case=case) for worker in workers}
+        note = "; ".join(filter(None, (_difference(side, facts[side], facts.get(OURS)) for side in facts)))
+        fastest: dict[str, list] = {worker.side: [] for worker in workers}
+        medians: dict[str, list] = {worker.side: [] for worker in workers}
+        for i in range(rounds + 1):
+            for worker in workers:
+                if worker.side == "reference" and i > SLOW_ROUNDS:
+                    continue
+                sleep(PAUSE)
+                reply = worker.ask(do="round")
+                if i:
+                    fastest[worker.side].append(reply["fastest"])
+                    medians[worker.side].append(reply["median"])
+            tick(f"{name} {size}")
+        yield [Row(benchmark, name, size, side, "s", min(times), median(medians[side]), len(times), note=note)
+               for side, times in fastest.items()]
+
+
+def ratios(rows: Sequence[Row], what: str = "minimum") -> dict[tuple[str, str, str, str], float]:
+    """Theirs divided by ours for every case that both sides ran; above 1, ours is the smaller.
+
+    >>> us = Row("ops", "gelu", "small", "minitorch", "s", 0.5, 0.5, 3)
+    >>> ratios([us, Row("ops", "gelu", "small", "torch", "s", 1.0, 1.5, 3)])
+    {('ops', 'gelu', 'small', 'torch'): 2.0}
+    """
+    ours = {(r.benchmark, r.case, r.size): getattr(r, what) for r in rows if r.side == OURS}
+    return {(r.benchmark, r.case, r.size, r.side): getattr(r, what) / ours[r.benchmark, r.case, r.size]
+            for r in rows if r.side != OURS and ours.get((r.benchmark, r.case, r.size))}
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """The mean for ratios: twice as fast here and half as fast there is 1.
+
+    >>> geometric_mean([2.0, 0.5])
+    1.0
+    """
+    return exp(sum(map(log, values)) / len(values))
+
+
+def _difference(side, facts, ours) -> str:
+    """How this side's results differ from ours; empty where they do not."""
+    if ours is None or side == OURS:
+        return ""
+    if "losses" in facts:
+        apart = max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(facts["losses"], ours["losses"], strict=True))
+        return f"losses of {side} differ by {apart:.1e}" if not apart <= 1e-5 else ""
+    for (length, wave), (our_length, our_wave) in zip(facts["fingerprint"], ours["fingerprint"], strict=True):
+        if not max(abs(length - our_length), abs(wave - our_wave)) <= 1e-4 * our_length + 1e-30:
+            return f"{side} computed something else"
+    return ""

@@ -1,0 +1,195 @@
+"""``minitorch bench``: how fast is it here, next to PyTorch and to the NumPy reference?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+import minitorch
+from minitorch.bench import floor as floors
+from minitorch.bench import memory, ops, report, startup, train
+from minitorch.bench.compare import Row, compare
+from minitorch.bench.process import Worker, WorkerDied, is_installed
+from minitorch.bench.worker import peak
+from minitorch.cli import Usage
+
+__all__ = ["BENCHMARKS", "arguments", "run"]
+
+TEXT = """\
+Compare minitorch with PyTorch, each in a process of its own, in turns, with equal threads, weights and data.
+
+  minitorch bench ops --only gelu             some of the single operations
+  minitorch bench train --model gpt --compile training steps, next to torch.compile as well
+  minitorch bench all --save docs/performance everything, and keep it
+
+ratio = their time (or memory) divided by ours: above 1, minitorch is faster (or smaller).
+floor = the share of the machine's speed that is reached: of copying memory, or of its matrix products.
+Close other programs: what else runs on this machine is measured, too.
+"""
+MISSING = """\
+PyTorch is not installed, so there is nothing to compare with. To install it:
+    python -m pip install torch==2.13.0        (or: python -m pip install -e ".[oracle]")
+"""
+STOPPED = 130       # the exit code of a program that Ctrl-C has ended
+
+
+def arguments(parser):
+    """Describe the command line."""
+    parser.description = TEXT + "\n" + "\n".join(f"{name:<9} {b.summary}" for name, b in BENCHMARKS.items())
+    parser.add_argument("what", metavar="WHAT", choices=[*BENCHMARKS, "all"], help=f"{', '.join(BENCHMARKS)} or all")
+    parser.add_argument("--threads", type=int, default=_cores(), metavar="N", help="of every side (as many as cores)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each side has its turn ("
+                        + ", ".join(f"{name} {b.rounds}" for name, b in BENCHMARKS.items()) + ")")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only the cases whose name or size contains this")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: to see that it works, not how fast it is")
+    parser.add_argument("--compile", action="store_true", help="torch.compile as well (it needs a C++ compiler)")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write a CSV file, a Markdown table and a chart there")
+    models = parser.add_argument_group("for train and all")
+    models.add_argument("--model", choices=[*train.MODELS, "both"], help="gpt: layers written by hand; encoder: "
+                        "nn.TransformerEncoderLayer; or both (both)")
+    models.add_argument("--gelu", choices=["exact", "tanh"], help="of the models (exact)")
+    models.add_argument("--fused", action="store_true", help="let PyTorch use its fused AdamW, which is not its default")
+
+
+def run(args) -> int:
+    """Measure; return the exit code."""
+    if args.threads < 1:
+        raise Usage(f"--threads {args.threads}: at least one thread is needed")
+    if args.rounds is not None and args.rounds < 1:
+        raise Usage(f"--rounds {args.rounds}: at least one round is needed")
+    if args.what not in ("train", "all") and (args.model or args.gelu or args.fused):
+        raise Usage(f"--model, --gelu and --fused are for train and all, not for {args.what}")
+    if args.save is not None and args.save.exists() and not args.save.is_dir():
+        raise Usage(f"--save {args.save}: that is a file; name a folder")
+    chosen = {name: _chosen(benchmark.cases(args), args.only) for name, benchmark in BENCHMARKS.items()
+              if args.what in (name, "all")}
+    if not any(chosen.values()):
+        raise Usage(f"--only {args.only}: no case's name or size contains this; run without it to see them all")
+    if "memory" in chosen and not peak():
+        if args.what == "memory":
+            raise Usage("memory: this system does not say how much memory a process has used")
+        del chosen["memory"]
+    sides = ["minitorch"]
+    if is_installed("torch"):
+        sides += ["torch", "torch.compile"] if args.compile else ["torch"]
+    else:
+        print(MISSING)
+    codes = [0]
+    for name, cases in chosen.items():
+        if cases and codes[-1] != STOPPED:
+            codes.append(_measure(name, cases, sides, args))
+    return max(codes)
+
+
+def _measure(name, cases, sides, args) -> int:
+    benchmark, rounds = BENCHMARKS[name], args.rounds or (1 if args.quick else BENCHMARKS[name].rounds)
+    sides = [*sides, *benchmark.also]
+    print(f"{name}: {benchmark.summary}\n{args.threads} thread{'s' * (args.threads > 1)}, the least and the median of "
+          f"{rounds} round{'s' * (rounds > 1)}\n", flush=True)
+    rows: list[Row] = []
+    code = 0
+    total = len(cases) * (rounds + benchmark.warmups)
+    with tqdm(total=total, desc="starting", file=sys.stderr, disable=None, leave=False) as bar:
+        def tick(text, rounds=1):
+            bar.set_description(text)
+            bar.update(rounds)
+        try:
+            for group in benchmark.measure(cases, sides, args.threads, rounds, tick):
+                if not rows:
+                    tqdm.write(report.header(sides, benchmark.floor), file=sys.stdout)
+                rows += group
+                tqdm.write(report.line(group), file=sys.stdout)
+        except KeyboardInterrupt:
+            code, problem = STOPPED, "stopped; above is what was measured until then"
+        except WorkerDied as error:
+            code, problem = 1, str(error)
+    for line in report.footer(rows, sides):
+        print(line)
+    print()
+    if code:
+        print(f"minitorch bench {name}: {problem}", file=sys.stderr)
+    if name == "memory":
+        for side in sides:
+            power = memory.growth(rows, side)
+            if power is not None:
+                print(f"attention's memory grows like T^{power:.2f} in {report.NAMES[side]} (1 is linear, 2 is quadratic)")
+    if args.save is not None and rows:
+        facts = {"threads": str(args.threads), "minitorch": minitorch.__version__,
+                 "torch": _version("torch") if "torch" in sides else ""}
+        print("saved " + ", ".join(map(str, report.save(rows, args.save, name, facts))) + "\n")
+    return code or int(any(row.note for row in rows))
+
+
+def _in_turns(name, cases, sides, threads, rounds, tick) -> Iterator[list[Row]]:
+    """First the machine's own speed, then every case, its floor beside it."""
+    with Worker("numpy", threads) as worker:
+        speeds = floors.cases(threads)
+        times = [row.minimum for row, in compare("floor", "floor", [worker], speeds, rounds=1)]
+    floor = floors.Floor.of(zip(speeds, times, strict=True))
+    tqdm.write(f"{floor}\n", file=sys.stdout)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker(side, threads)) for side in sides]
+        for case, rows in zip(cases, compare(name, name, workers, cases, rounds, tick), strict=True):
+            least = floor.seconds(case["bytes"], case["flops"]) or None
+            yield [replace(row, floor=least) for row in rows]
+
+
+def _models(args) -> list[dict]:
+    models = train.MODELS if args.model in (None, "both") else [args.model]
+    return [case for model in models for case in train.cases(model, args.gelu or "exact", args.fused, args.quick)]
+
+
+def _chosen(cases, text) -> list:
+    """Those whose name or size contains the text."""
+    def title(case):
+        case = case[1] if isinstance(case, tuple) else case
+        return f"{case['name']} {case['size']}"
+    return [case for case in cases if text.lower() in title(case).lower()]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Benchmark(NamedTuple):
+    """A subcommand. ``measure(cases, sides, threads, rounds, tick)`` yields the rows of one case after another."""
+
+    summary: str
+    cases: Callable                     # args → all there is to measure
+    measure: Callable[..., Iterator[list[Row]]]
+    rounds: int
+    warmups: int = 0                    # rounds that tick, but do not count
+    also: tuple[str, ...] = ()          # sides next to minitorch and PyTorch
+    floor: bool = False
+
+
+BENCHMARKS = {
+    "ops": Benchmark(
+        "single operations, forward and backward",
+        lambda args: ops.cases(args.quick), partial(_in_turns, "ops"), rounds=7, warmups=1, also=("reference",), floor=True),
+    "train": Benchmark(
+        "training steps of a GPT: vocabulary, words, layers, heads, features, texts",
+        _models, partial(_in_turns, "train"), rounds=5, warmups=1, floor=True),
+    "memory": Benchmark(
+        "peak memory of a training step, and of attention to long texts",
+        lambda args: memory.cases(args.quick), memory.measure, rounds=2),
+    "startup": Benchmark(
+        "whole processes: importing, and the first training step",
+        lambda args: startup.cases(args.quick), startup.measure, rounds=3),
+}

@@ -1,0 +1,74 @@
+"""Workers: they answer line by line, end when they should, and say what went wrong when they should not have."""
+
+import os
+import sys
+import time
+
+import pytest
+
+from minitorch.bench.process import Worker, WorkerDied, environment, whole_process
+
+COPY = {"do": "prepare", "module": "floor", "case": {"copy": 4096}}
+
+
+def test_a_worker_answers_in_turn():
+    with Worker("numpy", threads=1) as worker:
+        assert worker.hello["peak"] > 1e6 and worker.hello["version"]
+        worker.ask(**COPY)
+        first, second = worker.ask(do="round"), worker.ask(do="round")
+        assert 0 < first["fastest"] <= first["median"] < 0.1 and second["calls"] > 10
+
+
+def test_it_gets_its_threads_before_anything_is_loaded():
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        assert environment(3)[name] == "3"
+
+
+def test_a_worker_that_dies_is_reported_with_what_it_printed():
+    with Worker("numpy", threads=1) as worker:
+        with pytest.raises(WorkerDied, match=r"measures numpy ended with exit code 1(.|\n)*KeyError"):
+            worker.ask(do="prepare", module="floor", case={})
+
+
+def test_a_worker_that_cannot_start_is_reported_too(tmp_path):
+    (tmp_path / "torch.py").write_text("import no_such_library")
+    with pytest.raises(WorkerDied, match="no_such_library"):
+        Worker("torch", threads=1, PYTHONPATH=str(tmp_path))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, None])
+def test_no_worker_outlives_its_block(error):
+    try:
+        with Worker("numpy", threads=1) as worker:
+            worker.ask(**COPY)
+            if error:
+                raise error
+    except KeyboardInterrupt:
+        pass
+    assert worker.process.poll() is not None
+
+
+def test_a_worker_ends_with_its_input():
+    with Worker("numpy", threads=1) as worker:
+        worker.process.stdin.close()
+        assert worker.process.wait(20) == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+def test_an_idle_worker_does_not_spin():
+    def ticks():
+        with open(f"/proc/{worker.process.pid}/stat") as stat:
+            return sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
+
+    with Worker("minitorch", threads=2) as worker:
+        worker.ask(do="prepare", module="ops", case={"name": "add"})
+        worker.ask(do="round")
+        time.sleep(0.2)
+        before = ticks()
+        time.sleep(0.5)
+        assert ticks() - before <= 2
+
+
+def test_a_whole_process_that_fails_is_reported():
+    with pytest.raises(WorkerDied, match="exit code 3(.|\n)*so it goes"):
+        whole_process([sys.executable, "-c", "import sys; print('so it goes', file=sys.stderr); sys.exit(3)"])
