@@ -4,16 +4,18 @@ import numpy as np
 
 from ..reference import activation as _reference
 from ..reference.activation import *
+from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI
+from ._exp import normal, sigma
 from ._jit import chunk, parallel, prange, ready, scalars
 
 __all__ = _reference.__all__
 
-_erf, _erfc, _sigmoid = scalars.erf, scalars.erfc, scalars.sigmoid
-_silu, _silu_slope = scalars.silu, scalars.silu_slope
-_gelu, _gelu_slope = scalars.gelu, scalars.gelu_slope
-_gelu_tanh, _gelu_tanh_slope = scalars.gelu_tanh, scalars.gelu_tanh_slope
+_erf, _erfc = scalars.erf, scalars.erfc
 _softplus, _softplus_slope = scalars.softplus, scalars.softplus_slope
 _elu, _elu_slope = scalars.elu, scalars.elu_slope
+
+# the tanh form is x · σ(u), u = C1 x + C3 x³; beyond ±END σ is 0 or 1, and u might overflow
+C1, C3, END = 2 * ROOT_2_OVER_PI, 2 * ROOT_2_OVER_PI * 0.044715, 20.0
 
 
 def erf_forward(x):
@@ -89,7 +91,7 @@ def _sigmoid_forward(x, size, y):
     for piece in prange((x.size + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, x.size)):
-            y[i] = _sigmoid(np.float64(x[i]))
+            y[i] = sigma(x[i])[0]
 
 
 @parallel
@@ -97,7 +99,7 @@ def _silu_forward(x, size, y):
     for piece in prange((x.size + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, x.size)):
-            y[i] = _silu(np.float64(x[i]))
+            y[i] = x[i] * sigma(x[i])[0]
 
 
 @parallel
@@ -105,7 +107,8 @@ def _silu_backward(x, dy, size, y):
     for piece in prange((x.size + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, x.size)):
-            y[i] = dy[i] * _silu_slope(np.float64(x[i]))
+            s, rest = sigma(x[i])
+            y[i] = dy[i] * (s + x[i] * s * rest)
 
 
 @parallel
@@ -113,31 +116,38 @@ def _gelu_forward(x, size, y):
     for piece in prange((x.size + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, x.size)):
-            y[i] = _gelu(np.float64(x[i]))
+            y[i] = x[i] * normal(x[i])[0]
 
 
 @parallel
 def _gelu_backward(x, dy, size, y):
+    c = x.dtype.type(INV_ROOT_2PI)
     for piece in prange((x.size + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, x.size)):
-            y[i] = dy[i] * _gelu_slope(np.float64(x[i]))
+            cdf, bell = normal(x[i])
+            y[i] = dy[i] * (cdf + x[i] * bell * c)
 
 
 @parallel
 def _gelu_tanh_forward(x, size, y):
+    c1, c3, end = x.dtype.type(C1), x.dtype.type(C3), x.dtype.type(END)
     for piece in prange((x.size + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, x.size)):
-            y[i] = _gelu_tanh(np.float64(x[i]))
+            z = max(min(x[i], end), -end)
+            y[i] = x[i] * sigma(z * (c1 + c3 * z * z))[0]
 
 
 @parallel
 def _gelu_tanh_backward(x, dy, size, y):
+    c1, c3, end = x.dtype.type(C1), x.dtype.type(C3), x.dtype.type(END)
     for piece in prange((x.size + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, x.size)):
-            y[i] = dy[i] * _gelu_tanh_slope(np.float64(x[i]))
+            z = max(min(x[i], end), -end)
+            s, rest = sigma(z * (c1 + c3 * z * z))
+            y[i] = dy[i] * (s + x[i] * s * rest * (c1 + (c3 + c3 + c3) * z * z))
 
 
 @parallel

@@ -1,13 +1,13 @@
 """The feed-forward layer: two matrix products, and one pass over the hidden numbers; formulas in the reference."""
 
-import math
-
 import numpy as np
 
+from ..scalar import INV_ROOT_2PI
 from ._blas import product
 from ._drop import drop, settings
-from ._exp import fast_exp
+from ._exp import normal, sigma
 from ._jit import CHUNKS, jit, parallel, prange
+from .activation import C1, C3, END
 from .matmul import _rows, column_sums
 
 __all__ = ["ffn_backward", "ffn_forward"]
@@ -73,12 +73,12 @@ def _activate_piece(pre, activation, grow, limits, place, hidden):
             hidden[i] = number(0) if pre[i] <= 0 else pre[i] * grow
     elif activation == GELU:
         for i in range(len(pre)):
-            hidden[i] = pre[i] * _normal_cdf(pre[i]) * grow
+            hidden[i] = pre[i] * normal(pre[i])[0] * grow
     else:
         c1, c3, end = _gate(pre, activation)
         for i in range(len(pre)):
             z = max(min(pre[i], end), -end)
-            hidden[i] = pre[i] * grow / (number(1) + fast_exp(-z * (c1 + c3 * z * z)))
+            hidden[i] = pre[i] * grow * sigma(z * (c1 + c3 * z * z))[0]
     if limits[0] > 0:
         drop(hidden, len(pre), place, limits)
 
@@ -99,19 +99,16 @@ def _activate_backward_piece(pre, activation, grow, limits, place, hidden, dpre)
             dpre[i] = dpre[i] * grow if pre[i] > 0 else one - one
     elif activation == GELU:
         for i in range(len(pre)):
-            x, cdf = pre[i], _normal_cdf(pre[i])
-            hidden[i] = x * cdf * grow
-            dpre[i] *= (cdf + x * fast_exp(-x * x / (one + one)) * pre.dtype.type(0.3989422804014327)) * grow
+            cdf, bell = normal(pre[i])
+            dpre[i] *= (cdf + pre[i] * bell * pre.dtype.type(INV_ROOT_2PI)) * grow
+            hidden[i] = pre[i] * cdf * grow
     else:
         c1, c3, end = _gate(pre, activation)
         for i in range(len(pre)):
             z = max(min(pre[i], end), -end)
-            e = fast_exp(-z * (c1 + c3 * z * z))
-            sigma = one / (one + e)
-            rest = e * sigma if e < np.inf else one  # 1 − σ with all its digits
-            slope = c1 + (c3 + c3 + c3) * z * z
-            hidden[i] = pre[i] * sigma * grow
-            dpre[i] *= (sigma + pre[i] * sigma * rest * slope) * grow
+            s, rest = sigma(z * (c1 + c3 * z * z))
+            dpre[i] *= (s + pre[i] * s * rest * (c1 + (c3 + c3 + c3) * z * z)) * grow
+            hidden[i] = pre[i] * s * grow
     if limits[0] > 0:
         drop(hidden, len(pre), place, limits)
         drop(dpre, len(pre), place, limits)
@@ -123,11 +120,4 @@ def _gate(pre, activation):
     number = pre.dtype.type
     if activation == SILU:
         return number(1), number(0), number(1e4)
-    c = 2 * math.sqrt(2 / math.pi)
-    return number(c), number(c * 0.044715), number(20)
-
-
-@jit
-def _normal_cdf(x):
-    """½ erfc(−x / √2)."""
-    return math.erfc(-x * math.sqrt(0.5)) * 0.5
+    return number(C1), number(C3), number(END)
