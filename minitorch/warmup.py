@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from queue import Queue
 from threading import Thread
 
@@ -35,8 +36,9 @@ def tasks(dtypes=DTYPES) -> list[tuple[str, Callable[[], None]]]:
 def compile_all(workers: int, dtypes=DTYPES) -> Iterator[str]:
     """Do all tasks in as many processes as asked for; yield the name of each one that is done."""
     command = [sys.executable, "-m", "minitorch", "warmup", "--dtype", *dtypes, "--part"]
-    running: list = [subprocess.Popen([*command, f"{i}/{workers}"], stdout=subprocess.PIPE, text=True, encoding="utf-8")
-                     for i in range(workers)]
+    here = Path(__file__).parent.parent         # Python looks in the current folder first, and a checkout may lie there
+    running: list = [subprocess.Popen([*command, f"{i}/{workers}"], stdout=subprocess.PIPE, text=True, encoding="utf-8",
+                                      cwd=here) for i in range(workers)]
     lines: Queue = Queue()
 
     def read(process):

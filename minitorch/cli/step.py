@@ -161,5 +161,8 @@ def _transcript(trace, args) -> str:
 def _write_page(trace, out: str) -> None:
     if Path(out).is_dir() or not Path(out).absolute().parent.is_dir():
         raise Usage(f"--html {out}: {'this is a folder' if Path(out).is_dir() else 'its folder does not exist'}")
-    explain.save_player(trace, out)
+    try:
+        explain.save_player(trace, out)
+    except ValueError as error:
+        raise Usage(f"--html {out}: {error}") from None
     print(f"{out} is written: open it in a browser.")

@@ -94,7 +94,7 @@ class _Recorder:
 
     def __exit__(self, *_):
         observers.remove(self)
-        self._name_from(self._frames(sys._getframe(1)))
+        self._name_from(self._frames(sys._getframe(1))[0])
         times: dict[str, int] = {}
         for value in self.trace.values:
             name = value.name or self.nicknames.get(value) or (_snake(value.maker.op) if value.maker else value.kind)
@@ -114,8 +114,8 @@ class _Recorder:
     def forward(self, fn, inputs, settings, outputs):
         if threading.get_ident() != self.thread:
             return
-        frames = self._frames(sys._getframe(1))
-        module = self._module(frames)
+        frames, running = self._frames(sys._getframe(1))
+        module = self._module(frames, running)
         self._name_from(frames)
         step = Step(len(self.trace.steps), "forward", type(fn), module, _places(frames), [], dict(settings), [], {},
                     fn.needs)
@@ -140,7 +140,7 @@ class _Recorder:
     def backward(self, fn, dys, gradients):
         if threading.get_ident() != self.thread or id(fn) not in self.steps:
             return
-        self._name_from(self._frames(sys._getframe(1)))
+        self._name_from(self._frames(sys._getframe(1))[0])
         forward = self.steps[id(fn)][1]
         root = not any((id(fn), slot) in self.reached for slot in range(len(dys)))
         if root and (not self.trace.steps or self.trace.steps[-1].phase == "forward" or id(fn) in self.reached):
@@ -226,32 +226,30 @@ class _Recorder:
     # where
 
     def _frames(self, frame):
-        """The frames that a reader cares for, innermost first: (frame, is it of minitorch's own layers?)."""
-        found = []
+        """What is running, innermost first: the frames that a reader cares for, each with whether it is of minitorch's own
+        layers; and every module, with how many of those frames it called."""
+        found, running = [], []
         while frame is not None:
             file = frame.f_code.co_filename
             if file.startswith(_PROGRAMS) or not file.startswith((_PACKAGE, *_STANDARD)):
                 found.append((frame, False))
             elif file.startswith(_LIBRARY) and not file.startswith(_ENGINE):
                 found.append((frame, True))
+            if isinstance(frame.f_locals.get("self"), Module):
+                running.append((frame.f_locals["self"], len(found)))
             if frame is self.start:
                 break
             frame = frame.f_back
-        return found
+        return found, running
 
-    def _module(self, frames) -> str:
+    def _module(self, frames, running) -> str:
         """The path of the innermost module that is running: "block.attn"."""
-        running = [(i, f.f_locals["self"]) for i, (f, _) in enumerate(frames) if isinstance(f.f_locals.get("self"), Module)]
         if not running:
             return ""
-        place, root = running[-1]
-        if id(root) not in self.roots:
-            self._learn(root, frames[place + 1:])
+        (inner, _), (root, place) = running[0], running[-1]
+        if id(root) not in self.roots or id(inner) not in self.roots[id(root)][2]:
+            self._learn(root, frames[place:])
         _, name, paths = self.roots[id(root)]
-        inner = running[0][1]
-        if id(inner) not in paths:
-            self._learn(root, frames[place + 1:])
-            paths = self.roots[id(root)][2]
         return ".".join(filter(None, [name, paths.get(id(inner), _snake(type(inner).__name__))]))
 
     def _learn(self, root, outer):
@@ -268,8 +266,7 @@ class _Recorder:
 
 def summary(array) -> Summary:
     """What is kept of a large array."""
-    numbers = array.astype(np.float64) if array.dtype.kind != "f" else array
-    finite = numbers[np.isfinite(numbers)]
+    finite = array[np.isfinite(array)].astype(np.float64)
     mean, std, low, high, norm = (float(f(finite)) if finite.size else np.nan
                                   for f in (np.mean, np.std, np.min, np.max, np.linalg.norm))
     corner = array[(0,) * max(0, array.ndim - 2)][(np.s_[:8],) * min(2, array.ndim)].copy()

@@ -70,7 +70,8 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, bi
     tensor([-0.2673,  1.3363, -1.0690])
     """
     x, weight, bias = _flat("layer_norm", "LayerNorm", input, normalized_shape, weight, bias)
-    return reshape(LayerNorm.apply(x, weight, bias, eps=float(eps)), input.shape)
+    y = LayerNorm.apply(x, weight, bias, eps=float(eps))
+    return y if x is input else reshape(y, input.shape)
 
 
 def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
@@ -81,7 +82,8 @@ def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, eps:
     """
     x, weight, _ = _flat("rms_norm", "RMSNorm", input, normalized_shape, weight, None)
     eps = float(np.finfo(input.dtype).eps if eps is None else eps)
-    return reshape(RMSNorm.apply(x, weight, eps=eps), input.shape)
+    y = RMSNorm.apply(x, weight, eps=eps)
+    return y if x is input else reshape(y, input.shape)
 
 
 def _flat(op, layer, x, normalized_shape, weight, bias):

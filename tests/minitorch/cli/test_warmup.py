@@ -42,6 +42,14 @@ def test_a_second_warmup_takes_seconds(capsys):
     assert "every kernel is compiled" in capsys.readouterr().out
 
 
+def test_another_minitorch_in_the_current_folder_is_not_run(tmp_path, monkeypatch, capsys):
+    (tmp_path / "minitorch").mkdir()
+    (tmp_path / "minitorch" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    assert main(["warmup", "--dtype", "float32", "--jobs", "1"]) == 0
+    assert "every kernel is compiled" in capsys.readouterr().out
+
+
 def test_one_part_prints_what_it_did(capsys):
     assert main(["warmup", "--dtype", "float32", "--part", "3/20"]) == 0
     assert len(capsys.readouterr().out.splitlines()) >= 2

@@ -143,7 +143,7 @@ def test_wrong_arguments(trace, error, text):
 
 def test_a_run_too_long_for_a_page(monkeypatch, recorded):
     monkeypatch.setattr(explain.player, "MOST", 40)
-    with pytest.raises(ValueError, match="46 steps are too many for one page; it holds 40"):
+    with pytest.raises(ValueError, match="42 steps are too many for one page; it holds 40"):
         explain.player_html(recorded[0])
     monkeypatch.undo()
     monkeypatch.setattr(explain.player, "LARGEST", 100_000)
@@ -195,7 +195,7 @@ def test_walk_forward_and_backward(page, recorded):
 def test_scrubbing_and_playing(page, recorded):
     trace = recorded[0]
     page.js("const s = byId('scrub'); s.value = 30; s.dispatchEvent(new Event('input'))")
-    assert page.text("#op") == trace[29].op and page.text("#where span") == f"backward {30 - len(trace.forward)} of 23"
+    assert page.text("#op") == trace[29].op and page.text("#where span") == f"backward {30 - len(trace.forward)} of 21"
     page.js("byId('speed').value = 200; document.activeElement.blur()")
     page.press(" ")
     assert page.js("return Boolean(player.playing)")
@@ -261,7 +261,7 @@ def test_an_element_is_found_by_keyboard(page, recorded):
 
 
 def test_clicking_keeps_an_element(page, recorded):
-    go(page, 3)
+    go(page, 2)
     page.hover(".array[data-array='linear'] .cells", 0.1, 0.1)
     page.click(".array[data-array='linear'] .cells")
     kept = shown(page)[0]
@@ -395,7 +395,7 @@ def test_modules_open_and_close(page, recorded):
     page.click("#graph .node.module")
     assert page.js("return player.graph.nodes.size") > 8
     assert page.js("return byId('graph').firstChild.getBoundingClientRect().height") > closed
-    go(page, 4)
+    go(page, 3)
     assert page.js("return document.querySelector('.node.now text').textContent") == "▸ attn"
     page.press("o")                                                     # opens what the run is in
     assert page.js("return document.querySelector('.node.now text').textContent") == "Split"
@@ -533,7 +533,7 @@ def test_it_runs_inside_a_notebook(recorded, tmp_path):
         page.enter("iframe")
         page.click("#next")
         page.press("ArrowRight")
-        assert page.text("#where span") == "forward 2 of 23"
+        assert page.text("#where span") == "forward 2 of 21"
         assert page.complaints() == [] and page.requests() == []
 
 

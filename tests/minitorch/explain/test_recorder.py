@@ -239,3 +239,19 @@ def test_formulas_of_every_op_are_found():
     assert text["Forward"].splitlines()[0].startswith("1  s = scale · q kᵀ")
     assert text["Backward"].splitlines()[0].startswith("3  dv = dropout(p)ᵀ dy")
     assert text["Derived"] == "in docs/layers/attention.md"
+
+
+def test_a_sequential_model_has_paths_too():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 1)))
+    with explain.record() as trace:
+        loss = model(torch.ones(1, 2)).sum()
+        loss.backward()
+    assert [s.module for s in trace.forward] == ["model.0", "model.1.0", "model.1.1", ""]
+    assert trace["model.1.1.weight"].grad.tolist() == model[1][1].weight.grad.tolist()
+
+
+def test_large_numbers_have_a_summary():
+    big = torch.full((20,), 3e30)
+    trace = explain.record(lambda: big * 1, keep=10)
+    kept = trace.forward[0].outputs[0].array
+    assert kept.mean == pytest.approx(3e30) and kept.std < 1e24 and kept.norm == pytest.approx(3e30 * 20**0.5)

@@ -209,13 +209,13 @@ def test_views(recorded):
     assert int(second.split()[0]) == int(first.splitlines()[-1].split()[0]) + 1
     where = answer(block, "goto Attention", "where")
     assert where.index("y = block(x)") < where.index("self.attn(h") < where.index("scaled_dot_product_attention")
-    assert "block.attn" in where and "its backward is step 36" in where
+    assert "block.attn" in where and "its backward is step 33" in where
     graph = answer(block, "goto Attention", "graph")
-    assert "▶   11" in graph and len(re.findall(r" → .*  [0-9.]+$", graph, re.M)) == 23 and "out_proj" in graph
-    assert "◀   11" in answer(block, "goto 36", "graph")
+    assert "▶   10" in graph and len(re.findall(r" → .*  [0-9.]+$", graph, re.M)) == 21 and "out_proj" in graph
+    assert "◀   10" in answer(block, "goto 33", "graph")
     assert len(answer(recorded("gpt"), "graph").splitlines()) < len(answer(recorded("gpt"), "graph all").splitlines())
-    assert re.search(r"^ +attn  \(12 ops, 7 to 18\)  +0\.1041$", answer(recorded("gpt"), "graph"), re.M)
-    assert "▶   34" in answer(recorded("gpt"), "goto model.blocks.1.attn", "c Attention", "graph")
+    assert re.search(r"^ +attn  \(12 ops, 6 to 17\)  +0\.1041$", answer(recorded("gpt"), "graph"), re.M)
+    assert "▶   31" in answer(recorded("gpt"), "goto model.blocks.1.attn", "c Attention", "graph")
     assert "block.ln1.weight" in answer(block, "values block.ln1") and "q " not in answer(block, "values block.ln1")
     assert answer(block, "values *.bias").count("bias") == 5
     assert "mean" in answer(block, "saved") and "rstd" in answer(block, "saved") and "recomputed" in answer(block, "saved")
