@@ -83,18 +83,18 @@ for name in COLOURS:
           f"after {STEPS} steps {losses[name][-1]:.2f}   (guessing: ln 10 = {math.log(10):.2f})")
 
 # %%
-# Left, what arrives at each layer on the direct path. Right, what becomes of training.
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+# Above, what arrives at each layer on the direct path. Below, what becomes of training.
+figure, (above, below) = plt.subplots(2, 1, figsize=(7, 7), layout="constrained")
 for name, colour in COLOURS.items():
     style = "-" if name == "pre-norm" else "--"
-    left.semilogy(range(DEPTH + 1), arrives[name], style, color=colour, linewidth=2, label=name)
-    right.plot(losses[name], style, color=colour, linewidth=2, label=name)
-left.set(xlabel="layer (0 is the input)", ylabel="share of the gradient that arrives")
-right.set(xlabel="step", ylabel="loss", ylim=(0, None))
-right.axhline(math.log(10), color="0.6", linewidth=1)
-right.annotate("guessing: ln 10", (STEPS, math.log(10)), (0, -12),
+    above.semilogy(range(DEPTH + 1), arrives[name], style, color=colour, linewidth=2, label=name)
+    below.plot(losses[name], style, color=colour, linewidth=2, label=name)
+above.set(xlabel="layer (0 is the input)", ylabel="share of the gradient that arrives")
+below.set(xlabel="step", ylabel="loss", ylim=(0, None))
+below.axhline(math.log(10), color="0.6", linewidth=1)
+below.annotate("guessing: ln 10", (STEPS, math.log(10)), (0, -12),
                textcoords="offset points", ha="right", color="0.4")
-left.legend()
+above.legend()
 
 if "--save" in sys.argv:
     figure.savefig(sys.argv[sys.argv.index("--save") + 1], dpi=150)

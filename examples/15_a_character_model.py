@@ -103,13 +103,13 @@ print("it writes:", "".join(LETTERS[i] for i in written))
 
 # %%
 # At the start most of the gradient is at the output: it has to learn how frequent each letter is. Then the blocks take over.
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", width_ratios=(2, 3))
-left.plot(losses, color="#0072B2", linewidth=1)
-left.axhline(guessing, color="0.6", linewidth=1)
-left.annotate("guessing", (STEPS, guessing), (0, -12),
+figure, (above, below) = plt.subplots(2, 1, figsize=(7, 8), layout="constrained", height_ratios=(2, 3))
+above.plot(losses, color="#0072B2", linewidth=1)
+above.axhline(guessing, color="0.6", linewidth=1)
+above.annotate("guessing", (STEPS, guessing), (0, -12),
               textcoords="offset points", ha="right", color="0.4")
-left.set(xlabel="step", ylabel="loss", ylim=(0, None), title="Training")
-axes = explain.plot_gradient_flow(flows, ax=right)
+above.set(xlabel="step", ylabel="loss", ylim=(0, None), title="Training")
+axes = explain.plot_gradient_flow(flows, ax=below)
 
 if "--save" in sys.argv:
     figure.savefig(sys.argv[sys.argv.index("--save") + 1], dpi=150)

@@ -186,13 +186,13 @@ print(report)
 
 # %%
 # Two of the nine in pictures: the flow of mistake 1, and the curves of mistake 5.
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-axes = explain.plot_gradient_flow(flows, ax=left, title="1: gradient of the queries")
+figure, (above, below) = plt.subplots(2, 1, figsize=(7, 8), layout="constrained")
+axes = explain.plot_gradient_flow(flows, ax=above, title="1: gradient of the queries")
 for (name, curve), colour in zip(curves.items(), ("#D55E00", "#0072B2")):
-    right.plot(curve["training"], color=colour, label=f"{name}, training data")
-    right.plot(curve["new"], "--", color=colour, label=f"{name}, new data")
-right.set(xlabel="step", ylabel="loss", ylim=(0, 4), title="5: learning noise by heart")
-right.legend(loc="upper right")
+    below.plot(curve["training"], color=colour, label=f"{name}, training data")
+    below.plot(curve["new"], "--", color=colour, label=f"{name}, new data")
+below.set(xlabel="step", ylabel="loss", ylim=(0, 4), title="5: learning noise by heart")
+below.legend(loc="upper right")
 
 if "--save" in sys.argv:
     figure.savefig(sys.argv[sys.argv.index("--save") + 1], dpi=150)

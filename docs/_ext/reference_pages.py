@@ -37,6 +37,8 @@ TITLES = {"tensors": "minitorch: tensors and their functions", "nn": "minitorch.
           "functional": "minitorch.nn.functional, init and utils", "optim": "minitorch.optim: optimisers",
           "autograd": "minitorch.autograd and gradcheck", "explain": "minitorch.explain: look inside"}
 FORMULAS = re.compile(r"^Forward .*?(?=^Derived)", re.M | re.S)
+# minitorch.explain has no families to sort by: record first, then look, then find faults.
+EXPLAIN = "recorder trace why probe into stepper stop script player flow stacks lab finite causal reach".split()
 ENTRY = re.compile(r"([*\w]+(?:, [*\w]+)*)( : .*)?$")
 DERIVED = re.compile(r"^Derived in docs/(\S+)\.md", re.M)
 
@@ -145,7 +147,8 @@ def _namespace(name):
 
 def _place(home):
     """Families in the order in which the engine is built."""
-    order = ["minitorch.tensor", "minitorch.creation", "minitorch.random", "minitorch.autograd", "minitorch.ops.", ""]
+    order = ["minitorch.tensor", "minitorch.creation", "minitorch.random", "minitorch.autograd", "minitorch.ops.",
+             *(f"minitorch.explain.{name}" for name in EXPLAIN), ""]
     return next(i for i, start in enumerate(order) if home.startswith(start)), home
 
 
