@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minitorch.autograd import Function, Variable, observers
+from minitorch.autograd import Function, Variable, backward, observers
 from minitorch.explain.trace import Arrival, Place, Step, Summary, Trace, Value
 from minitorch.nn import Module, Parameter
 
@@ -86,7 +86,9 @@ class _Recorder:
         self.nicknames: dict[Value, str] = {}                   # second choices
         self.roots: dict[int, tuple[Module, str, dict]] = {}    # modules that were called from outside of any other
         self.parameters: dict[int, tuple[str, str]] = {}        # id → name and kind
+        self.walk: Any = None                                   # the frame of the walk back that is under way
         self.run, self.reached = 0, set()
+        self.sums: dict[Value, Any] = {}                        # what arrived in it
 
     def __enter__(self) -> Trace:
         observers.append(self)
@@ -104,8 +106,8 @@ class _Recorder:
             for kept, name in [(value.array, value.name), *((a.array, value.name + ".grad") for a in value.arrivals)]:
                 if name in self.slices and id(kept) in self.large:
                     kept.slices[str(self.slices[name])] = self.large[id(kept)][1][self.slices[name]].copy()
-        self.start = None                       # frames and tensors hold memory: let go
-        for held in self.values, self.arrays, self.steps, self.roots, self.large:
+        self.start = self.walk = None           # frames and tensors hold memory: let go
+        for held in self.values, self.arrays, self.steps, self.roots, self.large, self.sums:
             held.clear()
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -142,30 +144,42 @@ class _Recorder:
             return
         self._name_from(self._frames(sys._getframe(1))[0])
         forward = self.steps[id(fn)][1]
+        walk = sys._getframe(1)
+        if walk is not self.walk:
+            self.walk, self.run, self.reached = walk, self.run + 1, set()
+            self.sums.clear()
         root = not any((id(fn), slot) in self.reached for slot in range(len(dys)))
-        if root and (not self.trace.steps or self.trace.steps[-1].phase == "forward" or id(fn) in self.reached):
-            self.run, self.reached = self.run + 1, set()
-        self.reached.add(id(fn))
         step = Step(len(self.trace.steps), "backward", forward.fn, forward.module, forward.places, forward.inputs,
-                    forward.settings, forward.outputs, forward.saved, forward.needs, twin=forward, root=root, run=self.run)
+                    forward.settings, forward.outputs, forward.saved, forward.needs, twin=forward, root=root, run=self.run,
+                    stores=walk.f_back.f_code is backward.__code__)
         forward.twin = step
         step.dys = [None if dy is None else self._copy(dy) for dy in dys]
         if root:
             for value, dy in zip(step.outputs, step.dys):
                 if dy is not None:
-                    value.arrivals = [Arrival(step, -1, dy)]
+                    value.arrivals = [Arrival(step, -1, dy, dy)]
         for i, (parent, gradient) in enumerate(zip(fn.parents, gradients)):
-            gradient = None if gradient is None else self._copy(gradient)
-            step.gradients.append(gradient)
-            if gradient is None:
-                continue
-            value = forward.inputs[i]
-            self.reached.add((id(parent.fn), parent.slot) if parent.fn is not None else id(parent))
-            if not value.arrivals or value.arrivals[-1].step.run != self.run:
-                value.arrivals = []
-                value.held = None if parent._grad is None else self._copy(parent._grad.data)
-            value.arrivals.append(Arrival(step, i, gradient))
+            step.gradients.append(None if gradient is None else self._copy(gradient))
+            step.arrivals.append(None if gradient is None else self._arrive(step, i, parent, gradient))
         self.trace.steps.append(step)
+
+    def _arrive(self, step, i, parent, gradient) -> Arrival:
+        """Add a gradient to what had come to the value before."""
+        value = step.inputs[i]
+        self.reached.add((id(parent.fn), parent.slot) if parent.fn is not None else id(parent))
+        arrival = Arrival(step, i, step.gradients[i], step.gradients[i])
+        if value not in self.sums:
+            value.arrivals = []
+            self.sums[value] = gradient
+        else:
+            self.sums[value] = self.sums[value] + gradient
+            arrival.total = self._copy(self.sums[value])
+        arrival.stands = arrival.total
+        if step.stores and parent._grad is not None:
+            arrival.held = self._copy(parent._grad.data)
+            arrival.stands = self._copy(parent._grad.data + self.sums[value])
+        value.arrivals.append(arrival)
+        return arrival
 
     # -----------------------------------------------------------------------------------------------------------------
     # values and their names

@@ -114,10 +114,9 @@ class Stepper(Prompt):
 
     def _finished_runs(self, start, to):
         """When a backward run was left behind, say what it left in .grad."""
-        if to > start and self.trace[start].phase == "backward":
-            run = self.trace[start].run
-            if self.trace[to].phase == "forward" or self.trace[to].run != run:
-                self.say(self.teller.leaves(run))
+        run = self.trace[start].run
+        if run and start <= self.teller.last[run].index < to:
+            self.say(self.teller.leaves(run))
 
     def _the_end(self):
         self.say("This was the last step.")

@@ -15,7 +15,7 @@ import inspect
 import linecache
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
@@ -42,7 +42,8 @@ class Teller:
             for k, gradient in enumerate(step.gradients):
                 if gradient is not None:
                     self.parts.setdefault((step.inputs[k], step.run), []).append((step, k))
-        self.runs = max((step.run for step in trace.backward), default=0)
+        self.last = {step.run: step for step in trace.backward}             # of each backward run
+        self.runs = len(self.last)
         self.round = {}                             # of each forward step: the backward run that comes after it, or 0
         run = 0
         for step in reversed(trace.steps):
@@ -106,7 +107,7 @@ class Teller:
             gradient = step.gradients[k] if k < len(step.gradients) else None
             if gradient is not None:
                 lines_after, stays = self._after(step, k, x, gradient)
-                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, "stays: a leaf" if stays else ""))
+                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, ("stays: a leaf" if step.stores else "a leaf") if stays else ""))
                 after.append(lines_after)
             elif isinstance(x, Value) and x.array.dtype.kind == "f":
                 goes.append((x.name, "", None, "wants no gradient"))
@@ -132,10 +133,13 @@ class Teller:
 
     def _kept(self, step, symbols, ys):
         """What forward kept for this, by its symbols."""
-        known = {id(x.array): (x.name, f"as {s}") for s, x in zip(symbols, step.inputs) if isinstance(x, Value)}
-        known |= {id(y.array): (y.name, f"as {s}") for s, y in zip(ys, step.outputs)}
+        known: dict[int, tuple[str, str]] = {}
+        for s, x in [*zip(symbols, step.inputs), *zip(ys, step.outputs)]:
+            if isinstance(x, Value):
+                known[id(x.array)] = x.name, f"{known[id(x.array)][1]} and {s}" if id(x.array) in known else f"as {s}"
         kept = [(*known.get(id(thing), (_GREEK.get(name, name), "")), thing, "")
-                for name, thing in step.saved.items() if isinstance(thing, (np.ndarray, Summary))]
+                for name, thing in {id(thing): (name, thing) for name, thing in step.saved.items()}.values()
+                if isinstance(thing, (np.ndarray, Summary))]
         plain = [thing for thing in step.saved.values() if isinstance(thing, (int, float))]
         return kept + [_constant(s, x) for s, x in zip(symbols, step.inputs) if any(x is thing for thing in plain)]
 
@@ -144,8 +148,11 @@ class Teller:
             return "nothing came: no op used it"
         if step.root:
             return f"backward() starts here: d {y.name} / d {y.name} = 1" if y.array.size == 1 else "backward() starts here"
-        count = len(self.parts.get((y, step.run), ()))
-        return f"the sum of {count} parts" if count > 1 else ""
+        parts = self.parts.get((y, step.run), ())
+        told = f"the sum of {len(parts)} parts" if len(parts) > 1 else ""
+        if parts and not _equal(dy, parts[-1][0].arrivals[parts[-1][1]].total):
+            told += ", " * bool(told) + "changed by a hook"
+        return told
 
     def _after(self, step, k, x, gradient):
         """Below a gradient that goes out: the rule with its numbers, and what it is added to. And: does it stay there?"""
@@ -160,12 +167,11 @@ class Teller:
                 lines.append(f"{text}: {x.name} was used {count} times, and what comes back is added")
             else:
                 terms = " + ".join(number(g) for g in so_far) + " =" if gradient.shape == () and mine < 5 else ""
-                lines += self._numbers(f"{text}. {'All' if last else 'So far'}: {terms}".rstrip(), _sum(so_far))
-        if last and x.maker is None:
-            held = x.held if x.arrivals and x.arrivals[-1].step.run == step.run else None
-            if held is not None:
-                lines += self._numbers(f"{x.name}.grad held this before, for zero_grad() was not called:", held)
-                lines += self._numbers("Added to it:", _sum([held, *(s.gradients[i] for s, i in parts)]))
+                lines += self._numbers(f"{text}. {'All' if last else 'So far'}: {terms}".rstrip(), step.arrivals[k].total)
+        arrival = step.arrivals[k]
+        if last and x.maker is None and arrival.held is not None:
+            lines += self._numbers(f"{x.name}.grad held this before, for zero_grad() was not called:", arrival.held)
+            lines += self._numbers("Added to it:", arrival.stands)
         return lines, last and x.maker is None
 
     def _worked(self, step, k, x, gradient):
@@ -176,7 +182,7 @@ class Teller:
         place = tuple(int(i) for i in np.unravel_index(np.abs(gradient).argmax(), gradient.shape))
         try:
             with kernels.quiet():
-                parts = [p for p in why(self.trace, f"{x.name}.grad", place).parts if p.step is step]
+                parts = [p for p in why(self.trace, f"{x.name}.grad", place).parts if p.step is step and p.input == k]
         except Exception:                               # too large to keep; or an op of the user's own that runs but once
             return ""
         if not parts or (len(parts) == 1 and len(parts[0].factors) == 1):
@@ -402,10 +408,11 @@ class Teller:
             return []
         rows = []
         for value, parts in sorted(found, key=lambda pair: pair[0].number):
-            held = value.held if value.arrivals and value.arrivals[-1].step.run == run else None
-            total = _sum([*([] if held is None else [held]), *(s.gradients[k] for s, k in parts)])
-            rows.append(("", f"{value.name}.grad", "", total, ""))
-        title = f"Backward{f' run {run}' if self.runs > 1 else ''} is done. What stands in .grad now:"
+            last, k = parts[-1]
+            rows.append(("", f"{value.name}.grad", "", last.arrivals[k].stands, ""))
+        title = f"Backward{f' run {run}' if self.runs > 1 else ''} is done. " + (
+            "What stands in .grad now:" if last.stores else
+            "autograd.grad hands over what was asked for, and leaves every .grad as it was. This arrived at the leaves:")
         return ["", self.paint(title, "bold"), *(line[_MARGIN - 2:] for line in self._rows(rows, brief=("",)))]
 
 
@@ -424,8 +431,7 @@ def transcript(trace: Trace, width: int = 100, only: str | None = None, phase: s
     for step in trace:
         if phase in (None, step.phase) and only in (None, step.op):
             lines += [*teller.stop(step), ""]
-        if step.phase == "backward" and (step.index + 1 == len(trace) or trace[step.index + 1].phase == "forward"
-                                         or trace[step.index + 1].run != step.run) and only is None and phase != "forward":
+        if step.phase == "backward" and step is teller.last[step.run] and only is None and phase != "forward":
             lines += [*teller.leaves(step.run)[1:], ""]
     return "\n".join(lines)
 
@@ -531,13 +537,10 @@ def _shape(array) -> str:
     return f"{tuple(array.shape)}{dtype}" if array.shape else dtype.strip()
 
 
-def _sum(arrays: Iterable):
-    total = None
-    for array in arrays:
-        if isinstance(array, Summary):
-            return array
-        total = array if total is None else np.asarray(total + array)
-    return total
+def _equal(a, b) -> bool:
+    if isinstance(a, Summary):
+        return (a.norm, a.mean) == (b.norm, b.mean) or a.bad > 0
+    return np.array_equal(a, b, equal_nan=True)
 
 
 def _norm(array) -> float:

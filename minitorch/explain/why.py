@@ -30,6 +30,7 @@ class Part:
     factors: list[tuple[str, float]]
     op: str                                     # the op whose rule this product is
     step: Step
+    input: int = -1                             # of a gradient's part: which of the op's inputs it came back through
 
     @property
     def value(self) -> float:
@@ -246,7 +247,7 @@ def _why_gradient(trace, value, index) -> Why:
                 floats = {k: x.array for k, x in enumerate(step.inputs)
                           if isinstance(x, Value) and x.kept and x.array.dtype.kind == "f"}
                 factors += _slope_factor(step, arrival.input, slope, floats)
-                found.parts.append(Part(factors, step.op, step))
+                found.parts.append(Part(factors, step.op, step, arrival.input))
                 measured += [step.op] * by_difference
     if measured:
         found.note = f"So many results depend on it that the slopes of {measured[0]} were measured by a small nudge."

@@ -255,3 +255,46 @@ def test_large_numbers_have_a_summary():
     trace = explain.record(lambda: big * 1, keep=10)
     kept = trace.forward[0].outputs[0].array
     assert kept.mean == pytest.approx(3e30) and kept.std < 1e24 and kept.norm == pytest.approx(3e30 * 20**0.5)
+
+
+def test_two_losses_are_two_runs():
+    x = torch.tensor([2.0], requires_grad=True)
+    with explain.record() as trace:
+        a, b = (x * x).sum(), (3 * x).sum()
+        a.backward()
+        x.grad = None
+        b.backward()
+    assert [s.run for s in trace.backward] == [1, 1, 2, 2] and trace["x"].grad.tolist() == x.grad.tolist() == [3.0]
+
+
+def test_losses_of_one_call_are_one_run():
+    x = torch.tensor([2.0], requires_grad=True)
+    with explain.record() as trace:
+        a, b = (x * x).sum(), (3 * x).sum()
+        torch.autograd.backward([a, b])
+    assert {s.run for s in trace.backward} == {1} and trace["x"].grad.tolist() == x.grad.tolist() == [7.0]
+
+
+@pytest.mark.parametrize("keep", [2, 65_536])
+def test_gradients_too_large_to_keep_are_added_too(keep):
+    x = torch.arange(4.0, requires_grad=True)
+    with explain.record(keep=keep) as trace:
+        (x * x + x).sum().backward()
+        (3 * x).sum().backward()
+    first = next(s for s in trace.backward if s.op == "Mul")
+    last = trace["x"].arrivals[-1]
+    if keep == 2:
+        assert first.arrivals[-1].total.norm == pytest.approx(np.linalg.norm([1, 3, 5, 7]))
+        assert last.held.norm == pytest.approx(np.linalg.norm([1, 3, 5, 7])) and trace["x"].grad.norm == 6
+        assert last.stands.norm == pytest.approx(np.linalg.norm(x.grad.numpy()))
+    else:
+        assert first.arrivals[-1].total.tolist() == [1, 3, 5, 7] and last.stands.tolist() == x.grad.tolist()
+
+
+def test_autograd_grad_stores_nothing():
+    x = torch.tensor([2.0], requires_grad=True)
+    with explain.record() as trace:
+        (x * 2).sum().backward()
+        torch.autograd.grad((x * x).sum(), x)
+    assert [s.stores for s in trace.backward] == [True, True, False, False]
+    assert trace["x"].grad.tolist() == [4.0] and trace["x"].held is None and x.grad.tolist() == [2.0]
