@@ -113,7 +113,7 @@ def _value(value: Value, numbers: Numbers) -> dict[str, Any]:
 def _step(step: Step, trace: Trace, values, numbers: Numbers, sources: _Sources) -> dict[str, Any]:
     packed: dict[str, Any] = {"op": step.op, "phase": step.phase}
     if step.twin and step.phase == "backward":
-        packed |= {"twin": step.twin.index, "run": step.run, "root": step.root,
+        packed |= {"twin": step.twin.index, "run": step.run, "root": step.root, "stores": step.stores,
                    "extra": {name: numbers.add(a) for name, a in on_the_way_back(step).items()},
                    "dys": [None if dy is None else numbers.add(dy) for dy in step.dys]}
         packed["gradients"] = [None if g is None else _gradient(step, g, packed["dys"], values, numbers)

@@ -69,7 +69,8 @@ class Teller:
     def _header(self, step):
         colour = "cyan" if step.phase == "forward" else "yellow"
         left = f"━━ step {step.index + 1} of {len(self.trace)} ━━ {self.phase(step)} ━━ {step.op} "
-        right = f" {step.module} ━━" if step.module else ""
+        module = step.module if len(step.module) <= (room := self.width - len(left) - 6) else f"…{step.module[1 - room:]}"
+        right = f" {module} ━━" if step.module else ""
         return self.paint(left + "━" * max(2, self.width - len(left) - len(right)) + right, "bold", colour)
 
     def _source(self, step):
@@ -79,8 +80,13 @@ class Teller:
         wide = max(len(str(place)), len(str(inner))) + 2
         code, gap, comment = re.fullmatch(r"(.*?)(?:(\s+)(#[^'\"]*))?", place.source).groups("")
         comment = "  " + self.paint(comment, "dim") if gap else comment
+        room, mark = self.width - wide - 4, underline(place)
+        if len(code) > room:                            # then the part that ran
+            start = min(max(0, len(mark) - room), max(0, mark.find("~") - 4))
+            code, mark, comment = "…" * (start > 0) + code[start:], " " * (start > 0) + mark[start:], ""
+            code, mark = code if len(code) <= room else code[:room - 1] + "…", mark[:room]
         lines = [f"  {str(place):<{wide}}  {self.paint(code, 'bold')}{comment}"]
-        if mark := underline(place):
+        if mark:
             lines.append(" " * (wide + 4) + self.paint(mark, "green"))
         if inner is not place:
             line = f"  {str(inner):<{wide}}  {inner.source}"
@@ -107,7 +113,8 @@ class Teller:
             gradient = step.gradients[k] if k < len(step.gradients) else None
             if gradient is not None:
                 lines_after, stays = self._after(step, k, x, gradient)
-                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, ("stays: a leaf" if step.stores else "a leaf") if stays else ""))
+                note = ("stays: a leaf" if step.stores else "a leaf") if stays else ""
+                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, note))
                 after.append(lines_after)
             elif isinstance(x, Value) and x.array.dtype.kind == "f":
                 goes.append((x.name, "", None, "wants no gradient"))
@@ -124,7 +131,7 @@ class Teller:
         title = step.text["Title"] or f"{step.op}: an op of your own"
         if title.rstrip(".") in step.text["Forward"]:
             return []
-        return [f"  {line.strip()}" for line in title.splitlines() if line.strip()]
+        return [f"  {line}" for long in title.splitlines() for line in textwrap.wrap(long, self.width - 2)]
 
     def _formula(self, text, label=""):
         pad = 9 if label else 0
@@ -156,7 +163,7 @@ class Teller:
 
     def _after(self, step, k, x, gradient):
         """Below a gradient that goes out: the rule with its numbers, and what it is added to. And: does it stay there?"""
-        lines = [self.paint(worked, "green")] if (worked := self._worked(step, k, x, gradient)) else []
+        lines = [self.paint(line, "green") for line in self._worked(step, k, x, gradient)]
         parts = self.parts[x, step.run]
         count, mine = len(parts), parts.index((step, k)) + 1
         last = mine == count
@@ -164,7 +171,8 @@ class Teller:
             text = f"{ordinal(mine)} of {count} parts of {x.name}.grad"
             so_far = [s.gradients[i] for s, i in parts[:mine]]
             if mine == 1:
-                lines.append(f"{text}: {x.name} was used {count} times, and what comes back is added")
+                lines += textwrap.wrap(f"{text}: {x.name} was used {count} times, and what comes back is added",
+                                       self.width - _MARGIN - 2)
             else:
                 terms = " + ".join(number(g) for g in so_far) + " =" if gradient.shape == () and mine < 5 else ""
                 lines += self._numbers(f"{text}. {'All' if last else 'So far'}: {terms}".rstrip(), step.arrivals[k].total)
@@ -175,26 +183,27 @@ class Teller:
         return lines, last and x.maker is None
 
     def _worked(self, step, k, x, gradient):
-        """The rule with its numbers, for the largest element of a small array."""
+        """The rule with its numbers, for the largest element of a small array, as lines."""
         small = not isinstance(gradient, Summary) and 0 < gradient.size <= 300
         if not small or any(y.array.size > 300 for y in step.outputs) or not any(a.step is step for a in x.arrivals):
-            return ""
+            return []
         place = tuple(int(i) for i in np.unravel_index(np.abs(gradient).argmax(), gradient.shape))
         try:
             with kernels.quiet():
                 parts = [p for p in why(self.trace, f"{x.name}.grad", place).parts if p.step is step and p.input == k]
         except Exception:                               # too large to keep; or an op of the user's own that runs but once
-            return ""
+            return []
         if not parts or (len(parts) == 1 and len(parts[0].factors) == 1):
-            return ""
+            return []
         index = f"[{', '.join(map(str, place))}]" if place else ""
         texts = [" × ".join(f"{label} ({number(n)})" for label, n in part.factors) for part in parts]
+        room = self.width - _MARGIN - 2
         for count in (len(parts), 3, 2, 1):
             rest = f" + {len(parts) - count} more" if len(parts) > count else ""
             text = f"{'e.g. ' if place else ''}d{input_symbols(step)[k]}{index} = {' + '.join(texts[:count])}{rest}"
-            if len(text) + _MARGIN <= self.width:
+            if len(text) <= room:
                 break
-        return text
+        return textwrap.wrap(text, room, subsequent_indent="    ")
 
     # -----------------------------------------------------------------------------------------------------------------
     # rows of numbers
@@ -212,7 +221,7 @@ class Teller:
             head = f"  {self.paint(f'{new:<9}', 'bold')} {name:<{wide}} {letter}  "
             used = _MARGIN + max(wide, len(name)) + letters + 3
             array = thing.array if isinstance(thing, Value) else thing
-            note = self.paint(f"   {note}", "dim") if note else ""
+            told, note = note, self.paint(f"   {note}", "dim") if note else ""
             if not isinstance(array, (np.ndarray, Summary)):
                 lines.append((head + ("" if thing is None else _setting(thing)) + note).rstrip())
             else:
@@ -220,8 +229,10 @@ class Teller:
                 if beside is None and role in brief and used + len(shape) + 3 + len(statistics(array, 3)) <= self.width:
                     beside = [f"{shape}   {self.paint(statistics(array, 3), 'dim')}"]
                 first, *more = beside or [shape]
-                lines.append(head + first + note)
+                wrapped = bool(note) and len(_colourless(head + first + note)) > self.width
+                lines.append(head + first + note * (not wrapped))
                 lines += [" " * used + line for line in more] if beside else self._below(array, role in brief)
+                lines += [" " * (_MARGIN + 2) + self.paint(told, "dim")] * wrapped
             lines += [" " * (_MARGIN + 2) + line for line in extra]
         return lines
 
@@ -412,7 +423,7 @@ class Teller:
             rows.append(("", f"{value.name}.grad", "", last.arrivals[k].stands, ""))
         title = f"Backward{f' run {run}' if self.runs > 1 else ''} is done. " + (
             "What stands in .grad now:" if last.stores else
-            "autograd.grad hands over what was asked for, and leaves every .grad as it was. This arrived at the leaves:")
+            "autograd.grad leaves .grad as it was; this arrived:")
         return ["", self.paint(title, "bold"), *(line[_MARGIN - 2:] for line in self._rows(rows, brief=("",)))]
 
 
@@ -535,6 +546,10 @@ def _is_small(array) -> bool:
 def _shape(array) -> str:
     dtype = "" if str(array.dtype) in ("float32", "int64") else f" {array.dtype}"
     return f"{tuple(array.shape)}{dtype}" if array.shape else dtype.strip()
+
+
+def _colourless(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def _equal(a, b) -> bool:

@@ -312,12 +312,12 @@ class Player {
       const number = forward.inputs[input].value, value = run.values[number];
       const mine = value.arrivals.findIndex(([index, i]) => index === step.index && i === input);
       const [leaf, several] = [!value.maker, value.arrivals.length > 1];
-      const target = leaf ? `${value.name}.grad` : `the gradient of ${value.name}`;
-      const note = mine < 0 ? `for ${target}, in an earlier run of backward` : several ? `arrival ${mine + 1} of ${value.arrivals.length} at ${target}` : leaf && value.held === undefined ? `becomes ${target}` : leaf ? `is added to ${target}` : `is ${target}`;
+      const target = leaf && step.stores ? `${value.name}.grad` : `the gradient of ${value.name}`;
+      const note = mine < 0 ? `for ${target}, in an earlier run of backward` : several ? `arrival ${mine + 1} of ${value.arrivals.length} at ${target}` : leaf && !step.stores ? `is ${target}; autograd.grad stores nothing` : leaf && value.held === undefined ? `becomes ${target}` : leaf ? `is added to ${target}` : `is ${target}`;
       const made = this.card(run.array(id), { name: `d${forward.names[input]}`, role: `for ${value.name}`, note, explain: (flat) => explainBackward(run, step, input, flat) });
       made.input = input;
       going.push(made);
-      if (mine > 0 || (leaf && value.held !== undefined && mine === 0)) going.push(this.sumCard(number, step, mine, leaf));
+      if (mine > 0 || (leaf && value.held !== undefined && mine === 0)) going.push(this.sumCard(number, step, mine, leaf && step.stores));
     });
     return [
       this.group("Comes in", step.root ? "backward() was called here: it starts from 1" : "", dys),

@@ -101,7 +101,7 @@ def test_grad_of_a_leaf_after_each_of_three_runs():
 def test_autograd_grad_leaves_grad_alone():
     x = torch.tensor(3.0, requires_grad=True)
     text = told(lambda: torch.autograd.grad(x * x, x))
-    assert "leaves every .grad as it was" in text and "stands in .grad" not in text and "stays" not in text
+    assert "leaves .grad as it was" in text and "stands in .grad" not in text and "stays" not in text
 
 
 def test_a_value_used_twice_by_one_op():
@@ -123,3 +123,16 @@ def test_hooks_are_told_of():
         y.sum().backward()
     text = told(compute)
     assert text.count("changed by a hook") == 1 and text.count("is done") == 1 and x.grad.tolist() == [6.0, 6.0]
+
+
+def test_everything_fits_the_terminal():
+    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    a_long_name_for_the_input_of_attention = torch.randn(2, 3, 8, requires_grad=True)
+    padding = torch.tensor([[False, False, True], [False, False, False]])
+
+    def compute():
+        attended, _ = attention(a_long_name_for_the_input_of_attention, a_long_name_for_the_input_of_attention, a_long_name_for_the_input_of_attention, key_padding_mask=padding)  # noqa: E501
+        (attended * attended).mean().backward()
+    text = told(compute, 80)
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    assert "…" in text and "stays: a leaf" in text
