@@ -209,6 +209,10 @@ def test_other_threads_are_left_out():
     (lambda: explain.record(3), TypeError, "expected a function to run, got int"),
     (lambda: explain.record(keep="all"), ValueError, "keep is the largest number of elements"),
     (lambda: explain.record(None, 3), TypeError, "no function to pass them to"),
+    (lambda: explain.record(slices=[0]), TypeError, "slices is a dict from names to slices"),
+    (lambda: explain.record(runs=0), ValueError, "runs is how many backward runs to record, 1 or more, got 0"),
+    (lambda: explain.record(lambda: torch.ones(9) * 2, keep=4, slices={"mul": np.s_[10]}), IndexError,
+     r"slices: mul has shape \(9,\): index 10"),
 ])
 def test_wrong_arguments(wrong, error, text):
     with pytest.raises(error, match=text):
@@ -298,3 +302,27 @@ def test_autograd_grad_stores_nothing():
         torch.autograd.grad((x * x).sum(), x)
     assert [s.stores for s in trace.backward] == [True, True, False, False]
     assert trace["x"].grad.tolist() == [4.0] and trace["x"].held is None and x.grad.tolist() == [2.0]
+
+
+def test_runs_ends_the_recording_but_not_the_program():
+    x = torch.tensor([2.0], requires_grad=True)
+    losses = []
+
+    def train():
+        for k in range(4):
+            y = x * k
+            y.register_hook(lambda dy: dy * 2)
+            y.sum().backward()
+            losses.append(y)
+    trace = explain.record(train, runs=2)
+    assert len(losses) == 4 and [s.run for s in trace.backward] == [1, 1, 2, 2]
+    assert [s.op for s in trace] == ["Mul", "Sum", "Sum", "Mul", "Mul"] * 2     # the third: the hook's
+
+
+def test_runs_counts_two_losses_of_one_forward():
+    x = torch.tensor([2.0], requires_grad=True)
+    with explain.record(runs=1) as trace:
+        a, b = (x * x).sum(), (3 * x).sum()
+        a.backward()
+        b.backward()
+    assert trace["x"].grad.tolist() == [4.0] and [s.run for s in trace.backward] == [1, 1]
