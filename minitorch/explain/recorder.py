@@ -168,7 +168,8 @@ class _Recorder:
                     value.arrivals = [Arrival(step, -1, dy, dy)]
         for i, (parent, gradient) in enumerate(zip(fn.parents, gradients)):
             step.gradients.append(None if gradient is None else self._copy(gradient))
-            step.arrivals.append(None if gradient is None else self._arrive(step, i, parent, gradient))
+            if gradient is not None:
+                step.arrivals[i] = self._arrive(step, i, parent, gradient)
         self.trace.steps.append(step)
 
     def _is_over(self, frame) -> bool:

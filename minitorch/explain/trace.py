@@ -128,7 +128,7 @@ class Step:
     twin: Step | None = None                    # its forward step; of a forward step, the last backward one
     dys: list[Any] = field(default_factory=list)            # what came in, one per output, None where nothing did
     gradients: list[Any] = field(default_factory=list)      # what goes out, one per input
-    arrivals: list[Arrival | None] = field(default_factory=list)    # and what it made of the input's gradient, one each
+    arrivals: dict[int, Arrival] = field(default_factory=dict)      # what that made of the inputs' gradients, by input
     root: bool = False                          # backward() was called on this op's output
     run: int = 0                                # which call of backward
     stores: bool = True                         # does that call add to the leaves' .grad? autograd.grad does not
