@@ -165,7 +165,7 @@ class _Recorder:
         if root:
             for value, dy in zip(step.outputs, step.dys):
                 if dy is not None:
-                    value.arrivals = [Arrival(step, -1, dy, dy)]
+                    value.arrivals = [Arrival(step, -1, dy, dy, stands=dy)]
         for i, (parent, gradient) in enumerate(zip(fn.parents, gradients)):
             step.gradients.append(None if gradient is None else self._copy(gradient))
             if gradient is not None:

@@ -236,20 +236,22 @@ class Teller:
             lines += [" " * (_MARGIN + 2) + line for line in extra]
         return lines
 
-    def _beside(self, array, used):
-        """A small array, to stand beside its label, and its shape; None if it has no room there."""
+    def _beside(self, array, used, with_shape=True):
+        """A small array, to stand beside its label, with its shape; None if it has no room there."""
         text = all_the_same(array) or inline(array, self.width - used)
         rows = [text] if text else block(array, self.width) if _is_small(array) else []
         if not rows or (used + len(rows[0]) > self.width and array.shape):
             return None
-        if (shape := _shape(array)) and used + len(rows[0]) + 3 + len(shape) <= self.width:
+        if with_shape and (shape := _shape(array)) and used + len(rows[0]) + 3 + len(shape) <= self.width:
             rows[0] += self.paint(f"   {shape}", "dim")
         return rows
 
     def _below(self, array, brief=False):
         """An array below its label: a corner and the statistics."""
         pad = " " * (_MARGIN + 2)
-        if beside := self._beside(array, len(pad)):
+        if not array.size:
+            return [pad + self.paint("no numbers", "dim")]
+        if beside := self._beside(array, len(pad), with_shape=False):
             return [pad + line for line in beside]
         lines = [] if brief else block(array, self.width - len(pad), rows=3, slices=1, rest=False)
         words = folded(f"{'' if brief else '… '}{statistics(array, 3)}", self.width - len(pad))

@@ -21,8 +21,9 @@ class Run {
   // A value's gradient after a step: everything that arrived until then, in the order and precision of the engine.
   gradient(number, index = Infinity) {
     const value = this.values[number];
-    const arrived = value.arrivals.filter(([step]) => step <= index).map(([, , id]) => this.array(id));
-    if (!arrived.length || arrived.some((a) => a.summary)) return arrived[0] || null;
+    const rows = value.arrivals.filter(([step]) => step <= index), arrived = rows.map(([, , id]) => this.array(id));
+    if (!arrived.length) return null;
+    if (arrived[0].summary) return this.array(rows.at(-1)[3]);
     const round = value.type === "float32" ? Math.fround : (x) => x;
     const first = arrived[0];
     const sums = Float64Array.from({ length: first.size }, (_, i) => arrived.slice(1).reduce((sum, a) => round(sum + a.get(i)), first.get(i)));
@@ -332,7 +333,7 @@ class Player {
     const { run } = this, value = run.values[number];
     const total = run.gradient(number, step.index);
     const held = leaf && value.held !== undefined ? run.array(value.held) : null;
-    const sum = held && !total.summary ? Numbers.of(Float64Array.from({ length: total.size }, (_, i) => held.get(i) + total.get(i)), total.shape, total.type) : total;
+    const sum = held && total.summary ? run.array(value.arrivals[mine][4]) : held ? Numbers.of(Float64Array.from({ length: total.size }, (_, i) => held.get(i) + total.get(i)), total.shape, total.type) : total;
     const arrived = value.arrivals.slice(0, mine + 1);
     return this.card(sum, { name: leaf ? `${value.name}.grad` : `gradient of ${value.name}`, role: "so far",
       explain: (flat) => finish({ parts: [...(held ? [[{ label: "held before", number: held.get(flat) }]] : []), ...arrived.map(([index, , id]) =>

@@ -136,3 +136,12 @@ def test_everything_fits_the_terminal():
     text = told(compute, 80)
     assert [line for line in text.splitlines() if len(line) > 80] == []
     assert "…" in text and "stays: a leaf" in text
+
+
+def test_a_shape_is_told_once_and_an_empty_array_briefly():
+    a_name_that_takes_much_room = torch.zeros(0, 3, requires_grad=True)
+    another_that_takes_much_room = torch.randn(2, 5)
+    text = told(lambda: (a_name_that_takes_much_room.sum() + another_that_takes_much_room.exp().sum()).backward(), 60)
+    assert "no numbers" in text and "nothing:" not in text
+    page = text[text.index("━━ Exp"):text.index("━━", text.index("━━ Exp") + 70)]
+    assert page.count("(2, 5)") == 2
