@@ -36,6 +36,10 @@ def run(args) -> int:
         raise Usage(f"--depths: numbers of blocks from 1 to 200, got {args.depths}")
     if not Path(args.out).absolute().parent.is_dir():
         raise Usage(f"--out: there is no folder {Path(args.out).parent}")
+    if Path(args.out).is_dir():
+        raise Usage(f"--out {args.out}: this is a folder")
+    if not 0 <= args.seed < 2**32:
+        raise Usage(f"--seed {args.seed}: it must be from 0 to {2**32 - 1}")
     path = save_residual_lab(args.out, residual_lab(depths, seed=args.seed, progress=True))
     print(f"{path} is written: open it in a browser.")
     return 0

@@ -26,6 +26,7 @@ Run a program, then walk through it: every op in order, forward and backward, wi
   minitorch step chain --print                 all stops at once, for reading or for a file
   minitorch step block --print --only Attention --backward
   echo "goto backward" | minitorch step chain  commands from a pipe
+  minitorch step train.py --runs 1             a training script: its first backward() and what led there
   minitorch step block --html block.html       a page to play it in, for the browser
 """
 
@@ -45,6 +46,8 @@ def _options(parser):
     parser.add_argument("--only", metavar="OP", help="with --print: only this op, such as LayerNorm")
     parser.add_argument("--backward", action="store_true", help="with --print: only backward")
     parser.add_argument("--html", metavar="OUT.html", help="write the run as one page for the browser, and end")
+    parser.add_argument("--runs", type=int, metavar="N",
+                        help="record until backward() has run N times; the rest of the program runs unseen")
     parser.add_argument("--keep", type=int, default=65_536, metavar="N",
                         help="keep arrays of up to N numbers in full, larger ones as a summary (65536)")
 
@@ -59,11 +62,16 @@ def run(args) -> int:
         return 0
     if args.keep < 0:
         raise Usage(f"--keep {args.keep}: how many numbers to keep of an array cannot be negative")
+    if args.runs is not None and args.runs < 1:
+        raise Usage(f"--runs {args.runs}: how many backward runs to record must be 1 or more")
     if (args.only or args.backward) and not args.transcript:
         raise Usage("--only and --backward choose what --print prints: add --print. At the prompt, goto and c do this.")
     file = _find(args.program)
-    trace, error = explain.record_script(file, rest, keep=args.keep)
+    trace, error = explain.record_script(file, rest, keep=args.keep, runs=args.runs)
     sys.stdout.flush()
+    runs = max((step.run for step in trace), default=0)
+    if runs > 10 and args.html is None:
+        print(f"{len(trace):,} steps, {runs} backward runs among them. --runs 1 records only the first.", file=sys.stderr)
     if error is not None:
         _say_what_happened(error, file)
     if not len(trace):

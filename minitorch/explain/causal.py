@@ -128,6 +128,8 @@ def check_causal(model: Callable, *inputs: Any, batch_first: bool = True, projec
     if not inputs or not isinstance(inputs[0], Tensor):
         raise TypeError("check_causal: the first input must be a Tensor of ids (batch, time) or values (batch, time, "
                         f"features), {got(inputs[0]) if inputs else 'got nothing. Write check_causal(model, ids).'}")
+    if not callable(model):
+        raise TypeError(f"check_causal: model must be a Module or a function of the inputs, {got(model)}")
     layout = _Layout(inputs[0], batch_first)
     state = default_generator.get_state()
     try:

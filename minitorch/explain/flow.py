@@ -457,6 +457,9 @@ def _has(layer, what) -> bool:
 def _runs(flows) -> dict[str, Flow]:
     if isinstance(flows, Flow):
         flows = {"": flows}
+    elif not isinstance(flows, Iterable):
+        raise TypeError(f"plot_gradient_flow: flows: expected what gradient_flow returns, got {type(flows).__name__}. "
+                        "Call gradient_flow(model, loss) first.")
     elif not isinstance(flows, Mapping):
         flows = {f"run {i + 1}": flow for i, flow in enumerate(flows)}
     if not flows:

@@ -20,7 +20,7 @@ from minitorch.explain.layout import as_data, layout
 from minitorch.explain.probe import probe
 from minitorch.explain.rules import on_the_way_back, rule
 from minitorch.explain.stop import input_symbols, output_symbols
-from minitorch.explain.trace import Place, Step, Summary, Trace, Value
+from minitorch.explain.trace import Arrival, Place, Step, Summary, Trace, Value
 
 __all__ = ["Numbers", "payload"]
 
@@ -90,13 +90,19 @@ def payload(trace: Trace, title: str = "", probes: bool = True) -> dict[str, Any
     values = [_value(v, numbers) for v in trace.values]
     steps = [_step(s, trace, values, numbers, sources) for s in trace.steps]
     for value, packed in zip(trace.values, values):
-        packed["arrivals"] = [[a.step.index, a.input, numbers.add(a.array)] for a in value.arrivals]
+        packed["arrivals"] = [_arrival(a, numbers) for a in value.arrivals]
         if value.held is not None:
             packed["held"] = numbers.add(value.held)
     ops = {step.op: {part: text for part, text in step.text.items() if text} for step in trace.steps}
     return {"title": title, "values": values, "steps": steps, "ops": ops, "files": sources.files,
             "graph": as_data(layout(trace)), "probes": _probes(trace) if probes else [],
             "arrays": numbers.entries, "buffers": numbers.buffers}
+
+
+def _arrival(arrival: Arrival, numbers: Numbers) -> list[int]:
+    """Step, input and gradient; where that is a summary, which nobody can add to, also the sums."""
+    kept = [arrival.array, arrival.total, arrival.stands] if isinstance(arrival.array, Summary) else [arrival.array]
+    return [arrival.step.index, arrival.input, *(numbers.add(array) for array in kept)]
 
 
 def _value(value: Value, numbers: Numbers) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def _value(value: Value, numbers: Numbers) -> dict[str, Any]:
 def _step(step: Step, trace: Trace, values, numbers: Numbers, sources: _Sources) -> dict[str, Any]:
     packed: dict[str, Any] = {"op": step.op, "phase": step.phase}
     if step.twin and step.phase == "backward":
-        packed |= {"twin": step.twin.index, "run": step.run, "root": step.root,
+        packed |= {"twin": step.twin.index, "run": step.run, "root": step.root, "stores": step.stores,
                    "extra": {name: numbers.add(a) for name, a in on_the_way_back(step).items()},
                    "dys": [None if dy is None else numbers.add(dy) for dy in step.dys]}
         packed["gradients"] = [None if g is None else _gradient(step, g, packed["dys"], values, numbers)

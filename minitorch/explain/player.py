@@ -51,7 +51,7 @@ def player_html(trace: Trace, *, title: str | None = None, probes: bool = True) 
         raise ValueError("player_html: nothing was recorded: no op ran inside explain.record")
     if len(trace.steps) > MOST:
         raise ValueError(f"player_html: {len(trace.steps):,} steps are too many for one page; it holds {MOST:,}. Record "
-                         "less of the run: fewer training steps, or a smaller model.")
+                         "less of the run: record(..., runs=1) and minitorch step --runs 1 end with the first backward().")
     title = _title(trace) if title is None else title
     page = fill("player.html", STYLES, SCRIPTS, payload(trace, title, probes), title)
     if len(page) > LARGEST:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import minitorch.kernels as kernels
 from minitorch.explain.trace import Summary, Trace, Value
 from minitorch.explain.why import _index, element
 
@@ -57,6 +58,11 @@ def probe(trace: Trace, name: str, index: tuple[int, ...] | int = ()) -> Probe:
     >>> found.analytic, round(found.numeric, 6)
     (12.0, 12.0)
     """
+    with kernels.quiet():                           # infinities are shown, not warned of
+        return _probe(trace, name, index)
+
+
+def _probe(trace, name, index) -> Probe:
     name = name.removesuffix(".grad") if name not in trace else name
     value = trace[name]
     index = _index(name, index, value.shape)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minitorch.autograd import Function, Variable, observers
+from minitorch.autograd import Function, Variable, backward, observers
 from minitorch.explain.trace import Arrival, Place, Step, Summary, Trace, Value
 from minitorch.nn import Module, Parameter
 
@@ -33,7 +33,7 @@ _OF_THE_ENGINE = set(vars(Function)) | {"parents", "needs", "outputs", "freed", 
 
 
 def record(fn: Callable[..., Any] | None = None, *args, keep: int = 65_536,
-           slices: Mapping[str, Any] | None = None, **kwargs):
+           slices: Mapping[str, Any] | None = None, runs: int | None = None, **kwargs):
     """Record a run: ``trace = record(fn, *args)``, or ``with record() as trace:``.
 
     Parameters
@@ -44,6 +44,8 @@ def record(fn: Callable[..., Any] | None = None, *args, keep: int = 65_536,
         Arrays with more elements than this are kept as a summary: statistics and a corner.
     slices : dict
         For such arrays, what to keep besides, by name: ``slices={"logits": np.s_[0, -1]}``.
+    runs : int
+        Stop looking when so many backward runs are over: of a training loop, the first steps are enough to read.
 
     Examples
     --------
@@ -62,7 +64,11 @@ def record(fn: Callable[..., Any] | None = None, *args, keep: int = 65_536,
                         "with explain.record() as trace:")
     if not isinstance(keep, int) or keep < 0:
         raise ValueError(f"record: keep is the largest number of elements to keep in full, got {keep!r}")
-    recorder = _Recorder(sys._getframe(1), keep, dict(slices or {}))
+    if slices is not None and not isinstance(slices, Mapping):
+        raise TypeError(f"record: slices is a dict from names to slices, such as {{'logits': np.s_[0, -1]}}; got {slices!r}")
+    if runs is not None and (not isinstance(runs, int) or runs < 1):
+        raise ValueError(f"record: runs is how many backward runs to record, 1 or more, got {runs!r}")
+    recorder = _Recorder(sys._getframe(1), keep, dict(slices or {}), runs)
     if fn is None:
         if args or kwargs:
             raise TypeError("record: arguments were given, but no function to pass them to")
@@ -75,8 +81,8 @@ def record(fn: Callable[..., Any] | None = None, *args, keep: int = 65_536,
 class _Recorder:
     """The observer."""
 
-    def __init__(self, start, keep, slices):
-        self.start, self.keep, self.slices = start, keep, slices
+    def __init__(self, start, keep, slices, runs):
+        self.start, self.keep, self.slices, self.runs = start, keep, slices, runs
         self.trace = Trace()
         self.thread = threading.get_ident()
         self.values: dict[int, tuple[Variable, Value]] = {}     # by id of the tensor, which is held on to
@@ -86,7 +92,9 @@ class _Recorder:
         self.nicknames: dict[Value, str] = {}                   # second choices
         self.roots: dict[int, tuple[Module, str, dict]] = {}    # modules that were called from outside of any other
         self.parameters: dict[int, tuple[str, str]] = {}        # id → name and kind
-        self.run, self.reached = 0, set()
+        self.walk: Any = None                                   # the frame of the walk back that is under way
+        self.run, self.reached, self.over = 0, set(), False
+        self.sums: dict[Value, Any] = {}                        # what arrived in it
 
     def __enter__(self) -> Trace:
         observers.append(self)
@@ -103,16 +111,16 @@ class _Recorder:
             self.trace._by_name[value.name] = value
             for kept, name in [(value.array, value.name), *((a.array, value.name + ".grad") for a in value.arrivals)]:
                 if name in self.slices and id(kept) in self.large:
-                    kept.slices[str(self.slices[name])] = self.large[id(kept)][1][self.slices[name]].copy()
-        self.start = None                       # frames and tensors hold memory: let go
-        for held in self.values, self.arrays, self.steps, self.roots, self.large:
+                    kept.slices[str(self.slices[name])] = _cut(name, self.large[id(kept)][1], self.slices[name])
+        self.start = self.walk = None           # frames and tensors hold memory: let go
+        for held in self.values, self.arrays, self.steps, self.roots, self.large, self.sums:
             held.clear()
 
     # -----------------------------------------------------------------------------------------------------------------
     # what the engine tells
 
     def forward(self, fn, inputs, settings, outputs):
-        if threading.get_ident() != self.thread:
+        if threading.get_ident() != self.thread or self._is_over(sys._getframe(1)):
             return
         frames, running = self._frames(sys._getframe(1))
         module = self._module(frames, running)
@@ -138,34 +146,58 @@ class _Recorder:
         self.steps[id(fn)] = fn, step
 
     def backward(self, fn, dys, gradients):
-        if threading.get_ident() != self.thread or id(fn) not in self.steps:
+        if threading.get_ident() != self.thread or id(fn) not in self.steps or self.over:
             return
         self._name_from(self._frames(sys._getframe(1))[0])
         forward = self.steps[id(fn)][1]
+        walk = sys._getframe(1)
+        if walk is not self.walk:
+            if self._is_over(walk):
+                return
+            self.walk, self.run, self.reached = walk, self.run + 1, set()
+            self.sums.clear()
         root = not any((id(fn), slot) in self.reached for slot in range(len(dys)))
-        if root and (not self.trace.steps or self.trace.steps[-1].phase == "forward" or id(fn) in self.reached):
-            self.run, self.reached = self.run + 1, set()
-        self.reached.add(id(fn))
         step = Step(len(self.trace.steps), "backward", forward.fn, forward.module, forward.places, forward.inputs,
-                    forward.settings, forward.outputs, forward.saved, forward.needs, twin=forward, root=root, run=self.run)
+                    forward.settings, forward.outputs, forward.saved, forward.needs, twin=forward, root=root, run=self.run,
+                    stores=walk.f_back.f_code is backward.__code__)
         forward.twin = step
         step.dys = [None if dy is None else self._copy(dy) for dy in dys]
         if root:
             for value, dy in zip(step.outputs, step.dys):
                 if dy is not None:
-                    value.arrivals = [Arrival(step, -1, dy)]
+                    value.arrivals = [Arrival(step, -1, dy, dy, stands=dy)]
         for i, (parent, gradient) in enumerate(zip(fn.parents, gradients)):
-            gradient = None if gradient is None else self._copy(gradient)
-            step.gradients.append(gradient)
-            if gradient is None:
-                continue
-            value = forward.inputs[i]
-            self.reached.add((id(parent.fn), parent.slot) if parent.fn is not None else id(parent))
-            if not value.arrivals or value.arrivals[-1].step.run != self.run:
-                value.arrivals = []
-                value.held = None if parent._grad is None else self._copy(parent._grad.data)
-            value.arrivals.append(Arrival(step, i, gradient))
+            step.gradients.append(None if gradient is None else self._copy(gradient))
+            if gradient is not None:
+                step.arrivals[i] = self._arrive(step, i, parent, gradient)
         self.trace.steps.append(step)
+
+    def _is_over(self, frame) -> bool:
+        """Have all the backward runs that were asked for ended? An op inside of the last one is a hook's."""
+        if self.runs is None or self.run < self.runs or self.over:
+            return self.over
+        while frame is not None and frame is not self.walk:
+            frame = frame.f_back
+        self.over = frame is None
+        return self.over
+
+    def _arrive(self, step, i, parent, gradient) -> Arrival:
+        """Add a gradient to what had come to the value before."""
+        value = step.inputs[i]
+        self.reached.add((id(parent.fn), parent.slot) if parent.fn is not None else id(parent))
+        arrival = Arrival(step, i, step.gradients[i], step.gradients[i])
+        if value not in self.sums:
+            value.arrivals = []
+            self.sums[value] = gradient
+        else:
+            self.sums[value] = self.sums[value] + gradient
+            arrival.total = self._copy(self.sums[value])
+        arrival.stands = arrival.total
+        if step.stores and parent._grad is not None:
+            arrival.held = self._copy(parent._grad.data)
+            arrival.stands = self._copy(parent._grad.data + self.sums[value])
+        value.arrivals.append(arrival)
+        return arrival
 
     # -----------------------------------------------------------------------------------------------------------------
     # values and their names
@@ -271,6 +303,13 @@ def summary(array) -> Summary:
                                   for f in (np.mean, np.std, np.min, np.max, np.linalg.norm))
     corner = array[(0,) * max(0, array.ndim - 2)][(np.s_[:8],) * min(2, array.ndim)].copy()
     return Summary(tuple(array.shape), array.dtype, mean, std, low, high, norm, array.size - finite.size, corner)
+
+
+def _cut(name, array, where):
+    try:
+        return array[where].copy()
+    except IndexError as error:
+        raise IndexError(f"record: slices: {name} has shape {tuple(array.shape)}: {error}") from None
 
 
 def _same(a, b) -> bool:

@@ -37,11 +37,12 @@ def program(name: str) -> tuple[str, str]:
     return str(file), text.partition("\n")[0]
 
 
-def record_script(file: str, args: Sequence[str] = (), *, keep: int = 65_536) -> tuple[Trace, BaseException | None]:
+def record_script(file: str, args: Sequence[str] = (), *, keep: int = 65_536,
+                  runs: int | None = None) -> tuple[Trace, BaseException | None]:
     """Run a file as ``python FILE args`` would, under the recorder; return the trace and what the program died of.
 
-    Its output goes where it goes; an exception ends it and is returned, with all that was recorded until then. ``keep`` is
-    the recorder's.
+    Its output goes where it goes; an exception ends it and is returned, with all that was recorded until then. ``keep`` and
+    ``runs`` are the recorder's.
 
     >>> trace, error = record_script(program("residual")[0])
     x.grad [[1.5, 2.2..., 2.9...]]
@@ -53,7 +54,7 @@ def record_script(file: str, args: Sequence[str] = (), *, keep: int = 65_536) ->
     sys.argv = [file, *args]
     sys.path.insert(0, os.path.dirname(os.path.abspath(file)))
     try:
-        recorder = record(keep=keep)
+        recorder = record(keep=keep, runs=runs)
         with recorder as trace:
             try:
                 variables = runpy.run_path(file, run_name="__main__")

@@ -114,10 +114,9 @@ class Stepper(Prompt):
 
     def _finished_runs(self, start, to):
         """When a backward run was left behind, say what it left in .grad."""
-        if to > start and self.trace[start].phase == "backward":
-            run = self.trace[start].run
-            if self.trace[to].phase == "forward" or self.trace[to].run != run:
-                self.say(self.teller.leaves(run))
+        run = self.trace[start].run
+        if run and start <= self.teller.last[run].index < to:
+            self.say(self.teller.leaves(run))
 
     def _the_end(self):
         self.say("This was the last step.")
@@ -409,7 +408,11 @@ class Stepper(Prompt):
         names = [v.name for v in self.trace.values] + sorted({s.op for s in self.trace} | {s.module for s in self.trace})
         return [name[len(start) - len(text):] for name in dict.fromkeys(names) if name.startswith(start)]
 
-    complete_p = complete_why = complete_probe = complete_goto = complete_c = complete_break = completedefault
+    complete_p = complete_why = complete_probe = complete_c = complete_break = completedefault
+
+    def complete_goto(self, text, line, begin, end):
+        return [word for word in ("forward", "backward") if text and word.startswith(text)] \
+            + self.completedefault(text, line, begin, end)
 
     def default(self, line):
         word = line.split(" ")[0]

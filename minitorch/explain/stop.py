@@ -15,7 +15,7 @@ import inspect
 import linecache
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
@@ -42,7 +42,8 @@ class Teller:
             for k, gradient in enumerate(step.gradients):
                 if gradient is not None:
                     self.parts.setdefault((step.inputs[k], step.run), []).append((step, k))
-        self.runs = max((step.run for step in trace.backward), default=0)
+        self.last = {step.run: step for step in trace.backward}             # of each backward run
+        self.runs = len(self.last)
         self.round = {}                             # of each forward step: the backward run that comes after it, or 0
         run = 0
         for step in reversed(trace.steps):
@@ -68,7 +69,8 @@ class Teller:
     def _header(self, step):
         colour = "cyan" if step.phase == "forward" else "yellow"
         left = f"━━ step {step.index + 1} of {len(self.trace)} ━━ {self.phase(step)} ━━ {step.op} "
-        right = f" {step.module} ━━" if step.module else ""
+        module = step.module if len(step.module) <= (room := self.width - len(left) - 6) else f"…{step.module[1 - room:]}"
+        right = f" {module} ━━" if step.module else ""
         return self.paint(left + "━" * max(2, self.width - len(left) - len(right)) + right, "bold", colour)
 
     def _source(self, step):
@@ -78,8 +80,13 @@ class Teller:
         wide = max(len(str(place)), len(str(inner))) + 2
         code, gap, comment = re.fullmatch(r"(.*?)(?:(\s+)(#[^'\"]*))?", place.source).groups("")
         comment = "  " + self.paint(comment, "dim") if gap else comment
+        room, mark = self.width - wide - 4, underline(place)
+        if len(code) > room:                            # then the part that ran
+            start = min(max(0, len(mark) - room), max(0, mark.find("~") - 4))
+            code, mark, comment = "…" * (start > 0) + code[start:], " " * (start > 0) + mark[start:], ""
+            code, mark = code if len(code) <= room else code[:room - 1] + "…", mark[:room]
         lines = [f"  {str(place):<{wide}}  {self.paint(code, 'bold')}{comment}"]
-        if mark := underline(place):
+        if mark:
             lines.append(" " * (wide + 4) + self.paint(mark, "green"))
         if inner is not place:
             line = f"  {str(inner):<{wide}}  {inner.source}"
@@ -106,7 +113,8 @@ class Teller:
             gradient = step.gradients[k] if k < len(step.gradients) else None
             if gradient is not None:
                 lines_after, stays = self._after(step, k, x, gradient)
-                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, "stays: a leaf" if stays else ""))
+                note = ("stays: a leaf" if step.stores else "a leaf") if stays else ""
+                goes.append((f"{x.name}.grad", f"gets d{symbol}", gradient, note))
                 after.append(lines_after)
             elif isinstance(x, Value) and x.array.dtype.kind == "f":
                 goes.append((x.name, "", None, "wants no gradient"))
@@ -123,7 +131,7 @@ class Teller:
         title = step.text["Title"] or f"{step.op}: an op of your own"
         if title.rstrip(".") in step.text["Forward"]:
             return []
-        return [f"  {line.strip()}" for line in title.splitlines() if line.strip()]
+        return [f"  {line}" for long in title.splitlines() for line in textwrap.wrap(long, self.width - 2)]
 
     def _formula(self, text, label=""):
         pad = 9 if label else 0
@@ -132,10 +140,13 @@ class Teller:
 
     def _kept(self, step, symbols, ys):
         """What forward kept for this, by its symbols."""
-        known = {id(x.array): (x.name, f"as {s}") for s, x in zip(symbols, step.inputs) if isinstance(x, Value)}
-        known |= {id(y.array): (y.name, f"as {s}") for s, y in zip(ys, step.outputs)}
+        known: dict[int, tuple[str, str]] = {}
+        for s, x in [*zip(symbols, step.inputs), *zip(ys, step.outputs)]:
+            if isinstance(x, Value):
+                known[id(x.array)] = x.name, f"{known[id(x.array)][1]} and {s}" if id(x.array) in known else f"as {s}"
         kept = [(*known.get(id(thing), (_GREEK.get(name, name), "")), thing, "")
-                for name, thing in step.saved.items() if isinstance(thing, (np.ndarray, Summary))]
+                for name, thing in {id(thing): (name, thing) for name, thing in step.saved.items()}.values()
+                if isinstance(thing, (np.ndarray, Summary))]
         plain = [thing for thing in step.saved.values() if isinstance(thing, (int, float))]
         return kept + [_constant(s, x) for s, x in zip(symbols, step.inputs) if any(x is thing for thing in plain)]
 
@@ -144,12 +155,15 @@ class Teller:
             return "nothing came: no op used it"
         if step.root:
             return f"backward() starts here: d {y.name} / d {y.name} = 1" if y.array.size == 1 else "backward() starts here"
-        count = len(self.parts.get((y, step.run), ()))
-        return f"the sum of {count} parts" if count > 1 else ""
+        parts = self.parts.get((y, step.run), ())
+        told = f"the sum of {len(parts)} parts" if len(parts) > 1 else ""
+        if parts and not _equal(dy, parts[-1][0].arrivals[parts[-1][1]].total):
+            told += ", " * bool(told) + "changed by a hook"
+        return told
 
     def _after(self, step, k, x, gradient):
         """Below a gradient that goes out: the rule with its numbers, and what it is added to. And: does it stay there?"""
-        lines = [self.paint(worked, "green")] if (worked := self._worked(step, k, x, gradient)) else []
+        lines = [self.paint(line, "green") for line in self._worked(step, k, x, gradient)]
         parts = self.parts[x, step.run]
         count, mine = len(parts), parts.index((step, k)) + 1
         last = mine == count
@@ -157,38 +171,39 @@ class Teller:
             text = f"{ordinal(mine)} of {count} parts of {x.name}.grad"
             so_far = [s.gradients[i] for s, i in parts[:mine]]
             if mine == 1:
-                lines.append(f"{text}: {x.name} was used {count} times, and what comes back is added")
+                lines += textwrap.wrap(f"{text}: {x.name} was used {count} times, and what comes back is added",
+                                       self.width - _MARGIN - 2)
             else:
                 terms = " + ".join(number(g) for g in so_far) + " =" if gradient.shape == () and mine < 5 else ""
-                lines += self._numbers(f"{text}. {'All' if last else 'So far'}: {terms}".rstrip(), _sum(so_far))
-        if last and x.maker is None:
-            held = x.held if x.arrivals and x.arrivals[-1].step.run == step.run else None
-            if held is not None:
-                lines += self._numbers(f"{x.name}.grad held this before, for zero_grad() was not called:", held)
-                lines += self._numbers("Added to it:", _sum([held, *(s.gradients[i] for s, i in parts)]))
+                lines += self._numbers(f"{text}. {'All' if last else 'So far'}: {terms}".rstrip(), step.arrivals[k].total)
+        arrival = step.arrivals[k]
+        if last and x.maker is None and arrival.held is not None:
+            lines += self._numbers(f"{x.name}.grad held this before, for zero_grad() was not called:", arrival.held)
+            lines += self._numbers("Added to it:", arrival.stands)
         return lines, last and x.maker is None
 
     def _worked(self, step, k, x, gradient):
-        """The rule with its numbers, for the largest element of a small array."""
+        """The rule with its numbers, for the largest element of a small array, as lines."""
         small = not isinstance(gradient, Summary) and 0 < gradient.size <= 300
         if not small or any(y.array.size > 300 for y in step.outputs) or not any(a.step is step for a in x.arrivals):
-            return ""
+            return []
         place = tuple(int(i) for i in np.unravel_index(np.abs(gradient).argmax(), gradient.shape))
         try:
             with kernels.quiet():
-                parts = [p for p in why(self.trace, f"{x.name}.grad", place).parts if p.step is step]
+                parts = [p for p in why(self.trace, f"{x.name}.grad", place).parts if p.step is step and p.input == k]
         except Exception:                               # too large to keep; or an op of the user's own that runs but once
-            return ""
+            return []
         if not parts or (len(parts) == 1 and len(parts[0].factors) == 1):
-            return ""
+            return []
         index = f"[{', '.join(map(str, place))}]" if place else ""
         texts = [" × ".join(f"{label} ({number(n)})" for label, n in part.factors) for part in parts]
+        room = self.width - _MARGIN - 2
         for count in (len(parts), 3, 2, 1):
             rest = f" + {len(parts) - count} more" if len(parts) > count else ""
             text = f"{'e.g. ' if place else ''}d{input_symbols(step)[k]}{index} = {' + '.join(texts[:count])}{rest}"
-            if len(text) + _MARGIN <= self.width:
+            if len(text) <= room:
                 break
-        return text
+        return textwrap.wrap(text, room, subsequent_indent="    ")
 
     # -----------------------------------------------------------------------------------------------------------------
     # rows of numbers
@@ -206,7 +221,7 @@ class Teller:
             head = f"  {self.paint(f'{new:<9}', 'bold')} {name:<{wide}} {letter}  "
             used = _MARGIN + max(wide, len(name)) + letters + 3
             array = thing.array if isinstance(thing, Value) else thing
-            note = self.paint(f"   {note}", "dim") if note else ""
+            told, note = note, self.paint(f"   {note}", "dim") if note else ""
             if not isinstance(array, (np.ndarray, Summary)):
                 lines.append((head + ("" if thing is None else _setting(thing)) + note).rstrip())
             else:
@@ -214,25 +229,29 @@ class Teller:
                 if beside is None and role in brief and used + len(shape) + 3 + len(statistics(array, 3)) <= self.width:
                     beside = [f"{shape}   {self.paint(statistics(array, 3), 'dim')}"]
                 first, *more = beside or [shape]
-                lines.append(head + first + note)
+                wrapped = bool(note) and len(_colourless(head + first + note)) > self.width
+                lines.append(head + first + note * (not wrapped))
                 lines += [" " * used + line for line in more] if beside else self._below(array, role in brief)
+                lines += [" " * (_MARGIN + 2) + self.paint(told, "dim")] * wrapped
             lines += [" " * (_MARGIN + 2) + line for line in extra]
         return lines
 
-    def _beside(self, array, used):
-        """A small array, to stand beside its label, and its shape; None if it has no room there."""
+    def _beside(self, array, used, with_shape=True):
+        """A small array, to stand beside its label, with its shape; None if it has no room there."""
         text = all_the_same(array) or inline(array, self.width - used)
         rows = [text] if text else block(array, self.width) if _is_small(array) else []
         if not rows or (used + len(rows[0]) > self.width and array.shape):
             return None
-        if (shape := _shape(array)) and used + len(rows[0]) + 3 + len(shape) <= self.width:
+        if with_shape and (shape := _shape(array)) and used + len(rows[0]) + 3 + len(shape) <= self.width:
             rows[0] += self.paint(f"   {shape}", "dim")
         return rows
 
     def _below(self, array, brief=False):
         """An array below its label: a corner and the statistics."""
         pad = " " * (_MARGIN + 2)
-        if beside := self._beside(array, len(pad)):
+        if not array.size:
+            return [pad + self.paint("no numbers", "dim")]
+        if beside := self._beside(array, len(pad), with_shape=False):
             return [pad + line for line in beside]
         lines = [] if brief else block(array, self.width - len(pad), rows=3, slices=1, rest=False)
         words = folded(f"{'' if brief else '… '}{statistics(array, 3)}", self.width - len(pad))
@@ -402,10 +421,11 @@ class Teller:
             return []
         rows = []
         for value, parts in sorted(found, key=lambda pair: pair[0].number):
-            held = value.held if value.arrivals and value.arrivals[-1].step.run == run else None
-            total = _sum([*([] if held is None else [held]), *(s.gradients[k] for s, k in parts)])
-            rows.append(("", f"{value.name}.grad", "", total, ""))
-        title = f"Backward{f' run {run}' if self.runs > 1 else ''} is done. What stands in .grad now:"
+            last, k = parts[-1]
+            rows.append(("", f"{value.name}.grad", "", last.arrivals[k].stands, ""))
+        title = f"Backward{f' run {run}' if self.runs > 1 else ''} is done. " + (
+            "What stands in .grad now:" if last.stores else
+            "autograd.grad leaves .grad as it was; this arrived:")
         return ["", self.paint(title, "bold"), *(line[_MARGIN - 2:] for line in self._rows(rows, brief=("",)))]
 
 
@@ -424,8 +444,7 @@ def transcript(trace: Trace, width: int = 100, only: str | None = None, phase: s
     for step in trace:
         if phase in (None, step.phase) and only in (None, step.op):
             lines += [*teller.stop(step), ""]
-        if step.phase == "backward" and (step.index + 1 == len(trace) or trace[step.index + 1].phase == "forward"
-                                         or trace[step.index + 1].run != step.run) and only is None and phase != "forward":
+        if step.phase == "backward" and step is teller.last[step.run] and only is None and phase != "forward":
             lines += [*teller.leaves(step.run)[1:], ""]
     return "\n".join(lines)
 
@@ -531,13 +550,14 @@ def _shape(array) -> str:
     return f"{tuple(array.shape)}{dtype}" if array.shape else dtype.strip()
 
 
-def _sum(arrays: Iterable):
-    total = None
-    for array in arrays:
-        if isinstance(array, Summary):
-            return array
-        total = array if total is None else np.asarray(total + array)
-    return total
+def _colourless(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def _equal(a, b) -> bool:
+    if isinstance(a, Summary):
+        return (a.norm, a.mean) == (b.norm, b.mean) or a.bad > 0
+    return np.array_equal(a, b, equal_nan=True)
 
 
 def _norm(array) -> float:

@@ -70,6 +70,9 @@ class Arrival:
     step: Step                                  # the backward step
     input: int                                  # which of that op's inputs the value was
     array: Any                                  # the gradient: an array, or a Summary
+    total: Any                                  # with all that had arrived before it in the same run
+    held: Any = None                            # what .grad held before that run: backward() adds to it
+    stands: Any = None                          # what .grad holds when nothing else arrives: held + total
 
 
 @dataclass(eq=False)
@@ -87,7 +90,6 @@ class Value:
     slot: int = 0
     users: list[tuple[Step, int]] = field(default_factory=list)     # forward steps, and which input it was there
     arrivals: list[Arrival] = field(default_factory=list)           # of the last backward run that reached it
-    held: Any = None                            # what .grad held before that run: a leaf adds to it
 
     @property
     def kept(self) -> bool:
@@ -97,12 +99,12 @@ class Value:
     @property
     def grad(self):
         """The gradient of the last backward run: everything that arrived, added in the order of arrival. None without."""
-        if not self.arrivals or any(isinstance(a.array, Summary) for a in self.arrivals):
-            return self.arrivals[0].array if self.arrivals else None
-        total = self.arrivals[0].array
-        for arrival in self.arrivals[1:]:
-            total = total + arrival.array
-        return total
+        return self.arrivals[-1].total if self.arrivals else None
+
+    @property
+    def held(self):
+        """What .grad held before the last backward run: a leaf adds to it. None if nothing."""
+        return self.arrivals[-1].held if self.arrivals else None
 
     def __repr__(self):
         return f"<{self.name} {self.shape} {self.kind}>"
@@ -126,8 +128,10 @@ class Step:
     twin: Step | None = None                    # its forward step; of a forward step, the last backward one
     dys: list[Any] = field(default_factory=list)            # what came in, one per output, None where nothing did
     gradients: list[Any] = field(default_factory=list)      # what goes out, one per input
+    arrivals: dict[int, Arrival] = field(default_factory=dict)      # what that made of the inputs' gradients, by input
     root: bool = False                          # backward() was called on this op's output
     run: int = 0                                # which call of backward
+    stores: bool = True                         # does that call add to the leaves' .grad? autograd.grad does not
 
     @property
     def op(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import minitorch.kernels as kernels
 from minitorch.explain.trace import Step, Summary, Trace, Value
 
 __all__ = ["Part", "Why", "element", "why"]
@@ -30,6 +31,7 @@ class Part:
     factors: list[tuple[str, float]]
     op: str                                     # the op whose rule this product is
     step: Step
+    input: int = -1                             # of a gradient's part: which of the op's inputs it came back through
 
     @property
     def value(self) -> float:
@@ -96,7 +98,8 @@ def why(trace: Trace, name: str, index: tuple[int, ...] | int = ()) -> Why:
     of_gradient = name.endswith(".grad") and name not in trace
     value = trace[name.removesuffix(".grad") if of_gradient else name]
     index = _index(name, index, value.shape)
-    return _why_gradient(trace, value, index) if of_gradient else _why_value(trace, value, index)
+    with kernels.quiet():                           # infinities are shown, not warned of
+        return _why_gradient(trace, value, index) if of_gradient else _why_value(trace, value, index)
 
 
 def element(name: str, index: tuple[int, ...]) -> str:
@@ -132,7 +135,7 @@ def _why_value(trace, value, index) -> Why:
         found.name, found.index = value.name, index
     elif chosen:
         for k in chosen:
-            for place in zip(*np.nonzero(slopes[k])):
+            for place in map(tuple, np.argwhere(slopes[k])):
                 factors = [(element(step.inputs[k].name, _plain(place)), arrays[k][place].item())]
                 factors += _slope_factor(step, k, slopes[k][place].item(), arrays)
                 found.parts.append(Part(factors, step.op, step))
@@ -160,7 +163,7 @@ def _moved(step, chosen, slopes):
 def _formula_of(step, floats, slopes, arrays) -> str:
     """For a value that is no sum: the formula, and the numbers that went into it, steepest first."""
     used = [(abs(slopes[k][p]), f"{element(step.inputs[k].name, _plain(p))} = {arrays[k][p]:.6g} (slope {slopes[k][p]:.6g})")
-            for k in floats if slopes[k] is not None for p in zip(*np.nonzero(slopes[k]))]
+            for k in floats if slopes[k] is not None for p in map(tuple, np.argwhere(slopes[k]))]
     texts = [text for _, text in sorted(used, key=lambda pair: -pair[0])]
     formula = step.text["Forward"].replace("\n", "\n  ")
     note = f"Not a sum of products, but a formula:\n  {formula}" if formula else f"No sum of products: {step.op} computes it"
@@ -246,7 +249,7 @@ def _why_gradient(trace, value, index) -> Why:
                 floats = {k: x.array for k, x in enumerate(step.inputs)
                           if isinstance(x, Value) and x.kept and x.array.dtype.kind == "f"}
                 factors += _slope_factor(step, arrival.input, slope, floats)
-                found.parts.append(Part(factors, step.op, step))
+                found.parts.append(Part(factors, step.op, step, arrival.input))
                 measured += [step.op] * by_difference
     if measured:
         found.note = f"So many results depend on it that the slopes of {measured[0]} were measured by a small nudge."

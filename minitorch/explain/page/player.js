@@ -21,8 +21,9 @@ class Run {
   // A value's gradient after a step: everything that arrived until then, in the order and precision of the engine.
   gradient(number, index = Infinity) {
     const value = this.values[number];
-    const arrived = value.arrivals.filter(([step]) => step <= index).map(([, , id]) => this.array(id));
-    if (!arrived.length || arrived.some((a) => a.summary)) return arrived[0] || null;
+    const rows = value.arrivals.filter(([step]) => step <= index), arrived = rows.map(([, , id]) => this.array(id));
+    if (!arrived.length) return null;
+    if (arrived[0].summary) return this.array(rows.at(-1)[3]);
     const round = value.type === "float32" ? Math.fround : (x) => x;
     const first = arrived[0];
     const sums = Float64Array.from({ length: first.size }, (_, i) => arrived.slice(1).reduce((sum, a) => round(sum + a.get(i)), first.get(i)));
@@ -312,12 +313,12 @@ class Player {
       const number = forward.inputs[input].value, value = run.values[number];
       const mine = value.arrivals.findIndex(([index, i]) => index === step.index && i === input);
       const [leaf, several] = [!value.maker, value.arrivals.length > 1];
-      const target = leaf ? `${value.name}.grad` : `the gradient of ${value.name}`;
-      const note = mine < 0 ? `for ${target}, in an earlier run of backward` : several ? `arrival ${mine + 1} of ${value.arrivals.length} at ${target}` : leaf && value.held === undefined ? `becomes ${target}` : leaf ? `is added to ${target}` : `is ${target}`;
+      const target = leaf && step.stores ? `${value.name}.grad` : `the gradient of ${value.name}`;
+      const note = mine < 0 ? `for ${target}, in an earlier run of backward` : several ? `arrival ${mine + 1} of ${value.arrivals.length} at ${target}` : leaf && !step.stores ? `is ${target}; autograd.grad stores nothing` : leaf && value.held === undefined ? `becomes ${target}` : leaf ? `is added to ${target}` : `is ${target}`;
       const made = this.card(run.array(id), { name: `d${forward.names[input]}`, role: `for ${value.name}`, note, explain: (flat) => explainBackward(run, step, input, flat) });
       made.input = input;
       going.push(made);
-      if (mine > 0 || (leaf && value.held !== undefined && mine === 0)) going.push(this.sumCard(number, step, mine, leaf));
+      if (mine > 0 || (leaf && value.held !== undefined && mine === 0)) going.push(this.sumCard(number, step, mine, leaf && step.stores));
     });
     return [
       this.group("Comes in", step.root ? "backward() was called here: it starts from 1" : "", dys),
@@ -332,7 +333,7 @@ class Player {
     const { run } = this, value = run.values[number];
     const total = run.gradient(number, step.index);
     const held = leaf && value.held !== undefined ? run.array(value.held) : null;
-    const sum = held && !total.summary ? Numbers.of(Float64Array.from({ length: total.size }, (_, i) => held.get(i) + total.get(i)), total.shape, total.type) : total;
+    const sum = held && total.summary ? run.array(value.arrivals[mine][4]) : held ? Numbers.of(Float64Array.from({ length: total.size }, (_, i) => held.get(i) + total.get(i)), total.shape, total.type) : total;
     const arrived = value.arrivals.slice(0, mine + 1);
     return this.card(sum, { name: leaf ? `${value.name}.grad` : `gradient of ${value.name}`, role: "so far",
       explain: (flat) => finish({ parts: [...(held ? [[{ label: "held before", number: held.get(flat) }]] : []), ...arrived.map(([index, , id]) =>

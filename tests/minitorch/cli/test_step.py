@@ -214,3 +214,15 @@ def test_on_a_terminal(mine):
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     os.close(terminal)
+
+
+def test_a_training_loop_is_cut_short(tmp_path, capsys):
+    file = tmp_path / "train.py"
+    file.write_text("import minitorch as torch\nx = torch.ones(2, requires_grad=True)\n"
+                    "for k in range(12):\n    (x * k).sum().backward()\nprint('the end', k)\n")
+    code, out, err = run(capsys, str(file), "--print", "--only", "Mul", "--backward")
+    assert code == 0 and out.count("━━ step") == 12 and "48 steps, 12 backward runs among them. --runs 1" in err
+    code, out, err = run(capsys, str(file), "--print", "--runs", "1")
+    assert code == 0 and out.startswith("the end 11") and out.count("━━ step") == 4 and err == ""
+    assert run(capsys, str(file), "--runs", "0")[::2] == (2, "minitorch step: --runs 0: how many backward runs to record "
+                                                          "must be 1 or more\n")

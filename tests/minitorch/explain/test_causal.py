@@ -250,6 +250,7 @@ def detached(x):
 
 @pytest.mark.parametrize("arguments, error, words", [
     ((nn.Linear(2, 2),), TypeError, "got nothing"),
+    ((3, torch.ones(1, 2, 3)), TypeError, "model must be a Module or a function of the inputs, got int"),
     ((nn.Linear(2, 2), np.ones((2, 2))), TypeError, "got ndarray"),
     ((nn.Linear(2, 2), torch.ones(2)), RuntimeError, "got float32 (2,). Are these ids?"),
     ((nn.Linear(2, 2), torch.ones(2, 2, 2, 2)), RuntimeError, "got float32 (2, 2, 2, 2)"),

@@ -294,6 +294,7 @@ def test_the_smallest_numbers_there_are(figures, tmp_path):
 
 @pytest.mark.parametrize("flows, error, text", [
     ({}, ValueError, "no flow to draw"),
+    (3, TypeError, "flows: expected what gradient_flow returns, got int"),
     ({"a": [1.0]}, TypeError, "a: expected what gradient_flow returns, got list"),
     ([Flow([])], ValueError, "run 1 has no layers"),
 ])

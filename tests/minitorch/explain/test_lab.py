@@ -81,6 +81,8 @@ def test_command(tmp_path, capsys):
     assert (tmp_path / "lab.html").stat().st_size < 100_000
     assert main(["lab", "--depths", "two"]) == 2 and "write whole numbers" in capsys.readouterr().err
     assert main(["lab", "--out", str(tmp_path / "no" / "lab.html")]) == 2
+    assert main(["lab", "--out", str(tmp_path)]) == 2 and "this is a folder" in capsys.readouterr().err
+    assert main(["lab", "--seed", "-1"]) == 2 and "--seed -1: it must be from 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("settings, text", [

@@ -462,6 +462,30 @@ def test_large_arrays_say_that_they_are_summaries(page, tmp_path):
     page.open(page.file)
 
 
+def test_gradients_too_large_to_keep_are_added_too(page, tmp_path):
+    big = torch.arange(600.0).reshape(20, 30).requires_grad_()
+    with explain.record(keep=100) as trace:
+        (big * 2).sum().backward()
+        (big * big).sum().backward()
+    page.open(explain.save_player(trace, tmp_path / "sums.html"))
+    go(page, len(trace))
+    norm, shown = page.js("""return [player.run.gradient(0).statistics.norm,
+        [...document.querySelectorAll(".array")].filter((e) => e.dataset.array === "big.grad").at(-1).textContent]""")
+    assert norm == pytest.approx(float(np.linalg.norm(2 * big.detach().numpy())), rel=1e-6)
+    assert f"norm {np.linalg.norm(big.grad.numpy()):.0f}" in shown.replace(",", "")
+    page.open(page.file)
+
+
+def test_autograd_grad_stores_nothing(page, tmp_path):
+    x = torch.tensor([3.0], requires_grad=True)
+    with explain.record() as trace:
+        torch.autograd.grad((x * 2).sum(), x)
+    page.open(explain.save_player(trace, tmp_path / "grad.html"))
+    go(page, len(trace))
+    assert "is the gradient of x; autograd.grad stores nothing" in page.text("#step") and "x.grad" not in page.text("#step")
+    page.open(page.file)
+
+
 def test_odd_numbers_and_shapes(page, tmp_path):
     x = torch.tensor([[float("nan"), float("inf")], [1e30, -2.0]], requires_grad=True)
     with explain.record() as trace:

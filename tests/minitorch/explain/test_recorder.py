@@ -209,6 +209,10 @@ def test_other_threads_are_left_out():
     (lambda: explain.record(3), TypeError, "expected a function to run, got int"),
     (lambda: explain.record(keep="all"), ValueError, "keep is the largest number of elements"),
     (lambda: explain.record(None, 3), TypeError, "no function to pass them to"),
+    (lambda: explain.record(slices=[0]), TypeError, "slices is a dict from names to slices"),
+    (lambda: explain.record(runs=0), ValueError, "runs is how many backward runs to record, 1 or more, got 0"),
+    (lambda: explain.record(lambda: torch.ones(9) * 2, keep=4, slices={"mul": np.s_[10]}), IndexError,
+     r"slices: mul has shape \(9,\): index 10"),
 ])
 def test_wrong_arguments(wrong, error, text):
     with pytest.raises(error, match=text):
@@ -255,3 +259,70 @@ def test_large_numbers_have_a_summary():
     trace = explain.record(lambda: big * 1, keep=10)
     kept = trace.forward[0].outputs[0].array
     assert kept.mean == pytest.approx(3e30) and kept.std < 1e24 and kept.norm == pytest.approx(3e30 * 20**0.5)
+
+
+def test_two_losses_are_two_runs():
+    x = torch.tensor([2.0], requires_grad=True)
+    with explain.record() as trace:
+        a, b = (x * x).sum(), (3 * x).sum()
+        a.backward()
+        x.grad = None
+        b.backward()
+    assert [s.run for s in trace.backward] == [1, 1, 2, 2] and trace["x"].grad.tolist() == x.grad.tolist() == [3.0]
+
+
+def test_losses_of_one_call_are_one_run():
+    x = torch.tensor([2.0], requires_grad=True)
+    with explain.record() as trace:
+        a, b = (x * x).sum(), (3 * x).sum()
+        torch.autograd.backward([a, b])
+    assert {s.run for s in trace.backward} == {1} and trace["x"].grad.tolist() == x.grad.tolist() == [7.0]
+
+
+@pytest.mark.parametrize("keep", [2, 65_536])
+def test_gradients_too_large_to_keep_are_added_too(keep):
+    x = torch.arange(4.0, requires_grad=True)
+    with explain.record(keep=keep) as trace:
+        (x * x + x).sum().backward()
+        (3 * x).sum().backward()
+    first = next(s for s in trace.backward if s.op == "Mul")
+    last = trace["x"].arrivals[-1]
+    if keep == 2:
+        assert first.arrivals[1].total.norm == pytest.approx(np.linalg.norm([1, 3, 5, 7]))
+        assert last.held.norm == pytest.approx(np.linalg.norm([1, 3, 5, 7])) and trace["x"].grad.norm == 6
+        assert last.stands.norm == pytest.approx(np.linalg.norm(x.grad.numpy()))
+    else:
+        assert first.arrivals[1].total.tolist() == [1, 3, 5, 7] and last.stands.tolist() == x.grad.tolist()
+
+
+def test_autograd_grad_stores_nothing():
+    x = torch.tensor([2.0], requires_grad=True)
+    with explain.record() as trace:
+        (x * 2).sum().backward()
+        torch.autograd.grad((x * x).sum(), x)
+    assert [s.stores for s in trace.backward] == [True, True, False, False]
+    assert trace["x"].grad.tolist() == [4.0] and trace["x"].held is None and x.grad.tolist() == [2.0]
+
+
+def test_runs_ends_the_recording_but_not_the_program():
+    x = torch.tensor([2.0], requires_grad=True)
+    losses = []
+
+    def train():
+        for k in range(4):
+            y = x * k
+            y.register_hook(lambda dy: dy * 2)
+            y.sum().backward()
+            losses.append(y)
+    trace = explain.record(train, runs=2)
+    assert len(losses) == 4 and [s.run for s in trace.backward] == [1, 1, 2, 2]
+    assert [s.op for s in trace] == ["Mul", "Sum", "Sum", "Mul", "Mul"] * 2     # the third: the hook's
+
+
+def test_runs_counts_two_losses_of_one_forward():
+    x = torch.tensor([2.0], requires_grad=True)
+    with explain.record(runs=1) as trace:
+        a, b = (x * x).sum(), (3 * x).sum()
+        a.backward()
+        b.backward()
+    assert trace["x"].grad.tolist() == [4.0] and [s.run for s in trace.backward] == [1, 1]

@@ -84,3 +84,64 @@ def test_a_trace_of_no_gradients():
     with explain.record() as trace, torch.no_grad():
         torch.ones(2) * np.float32(2)
     assert "wants no gradient" in explain.transcript(trace) and Teller(trace).leaves(1) == []
+
+
+def told(compute, width=100):
+    with explain.record() as trace:
+        compute()
+    return explain.transcript(trace, width)
+
+
+def test_grad_of_a_leaf_after_each_of_three_runs():
+    x = torch.tensor(3.0, requires_grad=True)
+    text = told(lambda: [(x * k).backward() for k in (1, 10, 100)])
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("  x.grad ")] == ["1", "11", "111"]
+
+
+def test_autograd_grad_leaves_grad_alone():
+    x = torch.tensor(3.0, requires_grad=True)
+    text = told(lambda: torch.autograd.grad(x * x, x))
+    assert "leaves .grad as it was" in text and "stands in .grad" not in text and "stays" not in text
+
+
+def test_a_value_used_twice_by_one_op():
+    error = torch.tensor(10.0, requires_grad=True)
+    with explain.record() as trace:
+        loss = error * error
+        loss.backward()
+    text = "\n".join(Teller(trace).stop(trace.backward[0]))
+    assert "dx = loss.grad (1) × error (10)\n" in text and "dy = loss.grad (1) × error (10)\n" in text
+    assert text.count("as x and y") == 1 and "All: 10 + 10 = 20" in text
+
+
+def test_hooks_are_told_of():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+
+    def compute():
+        y = x * 3
+        y.register_hook(lambda dy: dy * 2)
+        y.sum().backward()
+    text = told(compute)
+    assert text.count("changed by a hook") == 1 and text.count("is done") == 1 and x.grad.tolist() == [6.0, 6.0]
+
+
+def test_everything_fits_the_terminal():
+    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    a_long_name_for_the_input_of_attention = torch.randn(2, 3, 8, requires_grad=True)
+    padding = torch.tensor([[False, False, True], [False, False, False]])
+
+    def compute():
+        attended, _ = attention(a_long_name_for_the_input_of_attention, a_long_name_for_the_input_of_attention, a_long_name_for_the_input_of_attention, key_padding_mask=padding)  # noqa: E501
+        (attended * attended).mean().backward()
+    text = told(compute, 80)
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    assert "…" in text and "stays: a leaf" in text
+
+
+def test_a_shape_is_told_once_and_an_empty_array_briefly():
+    a_name_that_takes_much_room = torch.zeros(0, 3, requires_grad=True)
+    another_that_takes_much_room = torch.randn(2, 5)
+    text = told(lambda: (a_name_that_takes_much_room.sum() + another_that_takes_much_room.exp().sum()).backward(), 60)
+    assert "no numbers" in text and "nothing:" not in text
+    page = text[text.index("━━ Exp"):text.index("━━", text.index("━━ Exp") + 70)]
+    assert page.count("(2, 5)") == 2

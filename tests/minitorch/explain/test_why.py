@@ -227,3 +227,28 @@ def test_into_leaves_another_tracer_in_place():
         assert sys.gettrace() is tracer
     finally:
         sys.settrace(before)
+
+
+@pytest.mark.parametrize("compute, parts", [
+    (lambda x: x * (x + 2), [15.0]), (lambda x: x.exp(), [np.exp(3.0)]), (lambda x: x / 4, [0.75]), (lambda x: x - 1, [2.0]),
+])
+def test_why_of_single_numbers(compute, parts):
+    x = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    with explain.record() as trace:
+        loss = compute(x)
+        loss.backward()
+    found = explain.why(trace, "loss")
+    assert [p.value for p in found.parts] == pytest.approx(parts) and found.total == pytest.approx(loss.item())
+    assert explain.why(trace, "x.grad").total == pytest.approx(x.grad.item())
+
+
+def test_why_and_probe_of_infinities_do_not_warn():
+    x = torch.tensor([0.0, 1e300], dtype=torch.float64, requires_grad=True)
+    with explain.record() as trace:
+        y = x.log() * x * x
+        loss = y.sum()
+        loss.backward()
+    for name in ("y", "loss"):
+        explain.why(trace, name, (0,) * len(trace[name].shape))
+    for i in (0, 1):
+        explain.why(trace, "x.grad", i), explain.probe(trace, "x", i)
