@@ -23,7 +23,7 @@ from numba.core import event
 from .. import scalar
 
 __all__ = [
-    "CHUNKS", "allowed_threads", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of",
+    "CHUNKS", "allowed_threads", "away", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of",
     "scalars",
 ]
 
@@ -75,6 +75,12 @@ def parallel(function):
 def inline(function):
     """Compile a helper that becomes part of the loops that call it."""
     return njit(inline="always", **OPTIONS)(function)
+
+
+@njit(fastmath={"contract"}, error_model="numpy", forceinline=True)
+def away(x, m, rest):
+    """(x − m) − rest, as it stands: added up first, m and rest would be rounded to m."""
+    return (x - m) - rest
 
 
 scalars = scalar.compiled(inline)  # every formula of kernels/scalar.py, for loops to call

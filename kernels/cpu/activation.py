@@ -73,110 +73,123 @@ def _map(loop, x, *others):
 @parallel
 def _erf_forward(x, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            y[i] = _erf(np.float64(x[i]))
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v = x[part], y[part]
+        for i in range(len(u)):
+            v[i] = _erf(np.float64(u[i]))
 
 
 @parallel
 def _erfc_forward(x, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            y[i] = _erfc(np.float64(x[i]))
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v = x[part], y[part]
+        for i in range(len(u)):
+            v[i] = _erfc(np.float64(u[i]))
 
 
 @parallel
 def _sigmoid_forward(x, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            y[i] = sigma(x[i])[0]
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v = x[part], y[part]
+        for i in range(len(u)):
+            v[i] = sigma(u[i])[0]
 
 
 @parallel
 def _silu_forward(x, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            y[i] = x[i] * sigma(x[i])[0]
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v = x[part], y[part]
+        for i in range(len(u)):
+            v[i] = u[i] * sigma(u[i])[0]
 
 
 @parallel
 def _silu_backward(x, dy, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            s, rest = sigma(x[i])
-            y[i] = dy[i] * (s + x[i] * s * rest)
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v, du = x[part], y[part], dy[part]
+        for i in range(len(u)):
+            s, rest = sigma(u[i])
+            v[i] = du[i] * (s + u[i] * s * rest)
 
 
 @parallel
 def _gelu_forward(x, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            y[i] = x[i] * normal(x[i])[0]
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v = x[part], y[part]
+        for i in range(len(u)):
+            v[i] = u[i] * normal(u[i])[0]
 
 
 @parallel
 def _gelu_backward(x, dy, size, y):
     c = x.dtype.type(INV_ROOT_2PI)
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            cdf, bell = normal(x[i])
-            y[i] = dy[i] * (cdf + x[i] * bell * c)
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v, du = x[part], y[part], dy[part]
+        for i in range(len(u)):
+            cdf, bell = normal(u[i])
+            v[i] = du[i] * (cdf + u[i] * bell * c)
 
 
 @parallel
 def _gelu_tanh_forward(x, size, y):
     c1, c3, end = x.dtype.type(C1), x.dtype.type(C3), x.dtype.type(END)
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            z = max(min(x[i], end), -end)
-            y[i] = x[i] * sigma(z * (c1 + c3 * z * z))[0]
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v = x[part], y[part]
+        for i in range(len(u)):
+            z = max(min(u[i], end), -end)
+            v[i] = u[i] * sigma(z * (c1 + c3 * z * z))[0]
 
 
 @parallel
 def _gelu_tanh_backward(x, dy, size, y):
     c1, c3, end = x.dtype.type(C1), x.dtype.type(C3), x.dtype.type(END)
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            z = max(min(x[i], end), -end)
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v, du = x[part], y[part], dy[part]
+        for i in range(len(u)):
+            z = max(min(u[i], end), -end)
             s, rest = sigma(z * (c1 + c3 * z * z))
-            y[i] = dy[i] * (s + x[i] * s * rest * (c1 + (c3 + c3 + c3) * z * z))
+            v[i] = du[i] * (s + u[i] * s * rest * (c1 + (c3 + c3 + c3) * z * z))
 
 
 @parallel
 def _softplus_forward(x, beta, threshold, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            y[i] = _softplus(np.float64(x[i]), beta, threshold)
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v = x[part], y[part]
+        for i in range(len(u)):
+            v[i] = _softplus(np.float64(u[i]), beta, threshold)
 
 
 @parallel
 def _softplus_backward(x, dy, beta, threshold, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            y[i] = dy[i] * _softplus_slope(np.float64(x[i]), beta, threshold)
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v, du = x[part], y[part], dy[part]
+        for i in range(len(u)):
+            v[i] = du[i] * _softplus_slope(np.float64(u[i]), beta, threshold)
 
 
 @parallel
 def _elu_forward(x, alpha, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            y[i] = _elu(np.float64(x[i]), alpha)
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v = x[part], y[part]
+        for i in range(len(u)):
+            v[i] = _elu(np.float64(u[i]), alpha)
 
 
 @parallel
 def _elu_backward(x, dy, alpha, size, y):
     for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            y[i] = dy[i] * _elu_slope(np.float64(x[i]), alpha)
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v, du = x[part], y[part], dy[part]
+        for i in range(len(u)):
+            v[i] = du[i] * _elu_slope(np.float64(u[i]), alpha)

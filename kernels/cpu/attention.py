@@ -10,7 +10,7 @@ import numpy as np
 from ..reference.matmul import _sum_to
 from ._blas import gemm, one_thread
 from ._drop import drop, settings
-from ._exp import fast_exp
+from ._exp import fast_exp, largest
 from ._jit import jit, parallel, prange, ready
 
 __all__ = [
@@ -285,9 +285,7 @@ def _weights_backward(dy, q, k, probs, scale, ds, dq, dk):
 @jit
 def _exp_row(s, seen, keys):
     """s[:seen] becomes exp(s − m), the rest of s[:keys] 0 → m and the sum. The largest, m, goes lest exp overflow."""
-    m = s.dtype.type(-np.inf)
-    for j in range(seen):
-        m = max(m, s[j])
+    m = largest(s[:seen]) if seen else s.dtype.type(-np.inf)
     if m == -np.inf:
         m = s.dtype.type(0)
     total = s.dtype.type(0)

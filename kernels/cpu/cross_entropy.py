@@ -4,12 +4,10 @@ logits of 10⁴ a float32 lse is off by 10⁻³, and so would be every probabili
 
 import numpy as np
 
-from ._jit import chunk, parallel, prange, ready, scalars
-from .softmax import _largest
+from ._exp import fast_exp, largest
+from ._jit import chunk, jit, parallel, prange, ready
 
 __all__ = ["cross_entropy_backward", "cross_entropy_forward"]
-
-_exp = scalars.exp
 
 
 def cross_entropy_forward(logits, labels, weight, ignore_index, smoothing):
@@ -35,21 +33,22 @@ def _forward(logits, labels, weight, ignore_index, smoothing, size, losses, lse)
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
+            row = logits[i]
             # pass 1: the log-sum-exp, above the largest logit
-            top, total = np.float64(_largest(logits[i])), 0.0
-            for j in range(v):
-                total += _exp(logits[i, j] - top)
-            logsum = np.log(total)
+            top, total = largest(row), logits.dtype.type(0)
+            for j in range(len(row)):
+                total += fast_exp(row[j] - top)
+            logsum = np.log(np.float64(total))
             lse[i] = top + logsum
             # pass 2: the label's loss, and the smoothed mean of all
             loss, label = 0.0, labels[i]
             if label != ignore_index:
-                loss = (1.0 - smoothing) * weight[label] * (logsum - (logits[i, label] - top))
+                loss = (1.0 - smoothing) * weight[label] * (logsum - (np.float64(row[label]) - top))
                 if smoothing > 0.0:
-                    total = 0.0
-                    for j in range(v):
-                        total += weight[j] * (logsum - (logits[i, j] - top))
-                    loss += smoothing / v * total
+                    every = 0.0
+                    for j in range(len(row)):
+                        every += weight[j] * (logsum - (np.float64(row[j]) - top))
+                    loss += smoothing / v * every
             losses[i] = loss
 
 
@@ -62,32 +61,36 @@ def _backward(dy, logits, labels, weight, ignore_index, smoothing, size, dlogits
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
-            label = labels[i]
+            row, out, label = logits[i], dlogits[i], labels[i]
             if label == ignore_index:
-                for j in range(v):
-                    dlogits[i, j] = 0.0
+                out[:] = 0
             else:
                 # pass 1 backward: e^(z − max) of all but the label, whose p − 1 is −(the others' sum)
-                top, others = np.float64(_largest(logits[i])), 0.0
-                mine = _exp(logits[i, label] - top)
-                for j in range(label):
-                    e = _exp(logits[i, j] - top)
-                    others += e
-                    dlogits[i, j] = e
-                for j in range(label + 1, v):
-                    e = _exp(logits[i, j] - top)
-                    others += e
-                    dlogits[i, j] = e
+                top = largest(row)
+                mine = fast_exp(row[label] - top)
+                others = np.float64(_exps(row[:label], top, out[:label]))
+                others += _exps(row[label + 1:], top, out[label + 1:])
                 # pass 2 backward
                 total = others + mine
                 slope = (1.0 - smoothing) * weight[label] * dy[i]
                 if smoothing > 0.0:
-                    dlogits[i, label] = mine
                     smooth = smoothing / v * dy[i]
                     scale = (slope + smooth * every) / total
-                    for j in range(v):
-                        dlogits[i, j] = scale * dlogits[i, j] - smooth * weight[j]
-                    dlogits[i, label] = smooth * (mine / total * every - weight[label]) - slope * (others / total)
+                    for j in range(len(out)):
+                        out[j] = scale * out[j] - smooth * weight[j]
+                    out[label] = smooth * (mine / total * every - weight[label]) - slope * (others / total)
                 else:
-                    for j in range(v):
-                        dlogits[i, j] = slope / total * dlogits[i, j] if j != label else slope / total * -others
+                    share = logits.dtype.type(slope / total)
+                    for j in range(len(out)):
+                        out[j] *= share
+                    out[label] = slope / total * -others
+
+
+@jit
+def _exps(row, top, out):
+    """e^(z − top) of a part of a row, and its sum."""
+    total = row.dtype.type(0)
+    for j in range(len(row)):
+        out[j] = fast_exp(row[j] - top)
+        total += out[j]
+    return total

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..reference.projection import _chunks
 from ._blas import product
-from ._exp import fast_exp
+from ._exp import fast_exp, largest
 from ._jit import jit, parallel, prange, ready
 from .matmul import column_sums
 
@@ -53,9 +53,8 @@ def _losses(z, labels, smoothing, losses, lse):
 @jit
 def _loss(z, label, smoothing):
     """The loss of one row of logits, and its lse. The largest logit, exp(0) = 1 in the sum, is left to log1p."""
-    own, m, sum_ = z[label], z[0], z.dtype.type(0)
+    own, m, sum_ = z[label], largest(z), z.dtype.type(0)
     for j in range(len(z)):
-        m = max(m, z[j])
         sum_ += z[j]
     top = 0
     while top < len(z) - 1 and z[top] != m:

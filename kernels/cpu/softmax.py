@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from ._jit import chunk, inline, parallel, prange, ready, scalars
+from ._exp import fast_exp, largest
+from ._jit import away, chunk, parallel, prange, ready
 
 __all__ = ["log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
-
-_exp = scalars.exp
 
 
 def softmax_forward(x, axis):
@@ -38,72 +37,60 @@ def _along(loop, axis, *arrays):
     return np.moveaxis(y, -1, axis)
 
 
-@inline
-def _largest(row):
-    """The largest element; four at a time, because one comparison has to wait for the one before."""
-    a, b, c, d = row[0], row[0], row[0], row[0]
-    whole = len(row) // 4 * 4
-    for j in range(0, whole, 4):
-        a = max(a, row[j])
-        b = max(b, row[j + 1])
-        c = max(c, row[j + 2])
-        d = max(d, row[j + 3])
-    for j in range(whole, len(row)):
-        a = max(a, row[j])
-    return max(max(a, b), max(c, d))
-
-
 @parallel
 def _softmax_forward(x, size, y):
-    n, c = x.shape
+    n = len(x)
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
-            top = np.float64(_largest(x[i]))
-            total = 0.0
-            for j in range(c):
-                total += _exp(x[i, j] - top)
-            scale = 1.0 / total
-            for j in range(c):
-                y[i, j] = _exp(x[i, j] - top) * scale
+            row, out = x[i], y[i]
+            top, total = largest(row), x.dtype.type(0)
+            for j in range(len(row)):
+                out[j] = fast_exp(row[j] - top)
+                total += out[j]
+            scale = x.dtype.type(1) / total
+            for j in range(len(row)):
+                out[j] *= scale
 
 
 @parallel
 def _softmax_backward(dy, y, size, dx):
-    n, c = y.shape
+    n = len(y)
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
-            total = 0.0
-            for j in range(c):
-                total += np.float64(dy[i, j]) * y[i, j]
-            for j in range(c):
-                dx[i, j] = y[i, j] * (dy[i, j] - total)
+            drow, row, out = dy[i], y[i], dx[i]
+            total = y.dtype.type(0)
+            for j in range(len(row)):
+                total += drow[j] * row[j]
+            for j in range(len(row)):
+                out[j] = row[j] * (drow[j] - total)
 
 
 @parallel
 def _log_softmax_forward(x, size, y):
-    n, c = x.shape
+    n = len(x)
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
-            top = np.float64(_largest(x[i]))
-            total = 0.0
-            for j in range(c):
-                total += _exp(x[i, j] - top)
+            row, out = x[i], y[i]
+            top, total = largest(row), x.dtype.type(0)
+            for j in range(len(row)):
+                total += fast_exp(row[j] - top)
             logsum = np.log(total)
-            for j in range(c):
-                y[i, j] = (x[i, j] - top) - logsum
+            for j in range(len(row)):
+                out[j] = away(row[j], top, logsum)
 
 
 @parallel
 def _log_softmax_backward(dy, y, size, dx):
-    n, c = y.shape
+    n = len(y)
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
-            total = 0.0
-            for j in range(c):
-                total += dy[i, j]
-            for j in range(c):
-                dx[i, j] = dy[i, j] - _exp(np.float64(y[i, j])) * total
+            drow, row, out = dy[i], y[i], dx[i]
+            total = y.dtype.type(0)
+            for j in range(len(row)):
+                total += drow[j]
+            for j in range(len(row)):
+                out[j] = drow[j] - fast_exp(row[j]) * total
