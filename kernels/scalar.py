@@ -1,4 +1,4 @@
-"""One number in, one number out: every formula of an activation, once, for all compiled kernels.
+"""One number in, one number out: formulas that compiled kernels share.
 
 These are plain Python functions; a backend compiles them all at once with ``compiled(jit)``. A literal makes float32
 into float64 on the way: results are as good as the last rounding, and the caller's array rounds them.
@@ -10,8 +10,7 @@ from types import FunctionType, SimpleNamespace
 import numpy as np
 
 __all__ = [
-    "compiled", "elu", "elu_slope", "erf", "erfc", "exp", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope",
-    "random_bits", "scramble", "seed_keys", "sigmoid", "sigmoid_slope", "silu", "silu_slope", "softplus",
+    "compiled", "elu", "elu_slope", "erf", "erfc", "exp", "random_bits", "scramble", "seed_keys", "sigmoid", "softplus",
     "softplus_slope",
 ]
 
@@ -74,20 +73,6 @@ def sigmoid(x):
     return (1.0 if x >= 0 else t) / (1.0 + t)
 
 
-def sigmoid_slope(x):
-    """σ(x) · σ(−x): no 1 − σ, which would cancel."""
-    t = exp(-abs(x))
-    return t / ((1.0 + t) * (1.0 + t))
-
-
-def silu(x):
-    return x * sigmoid(x)
-
-
-def silu_slope(x):
-    return sigmoid(x) + x * sigmoid_slope(x)
-
-
 def softplus(x, beta, threshold):
     """log(1 + e^(βx)) / β; beyond the threshold it is x."""
     return x if x * beta > threshold else (max(x * beta, 0.0) + math.log1p(math.exp(-abs(x * beta)))) / beta
@@ -103,26 +88,6 @@ def elu(x, alpha):
 
 def elu_slope(x, alpha):
     return alpha * exp(x) if x <= 0 else 1.0
-
-
-def gelu(x):
-    """x · Φ(x). erfc keeps its digits in the left tail, where 1 + erf would be 0."""
-    return 0.5 * x * math.erfc(-x * ROOT_HALF)
-
-
-def gelu_slope(x):
-    """Φ(x) + x · φ(x)"""
-    return 0.5 * math.erfc(-x * ROOT_HALF) + x * (INV_ROOT_2PI * exp(-0.5 * x * x))
-
-
-def gelu_tanh(x):
-    """½ x (1 + tanh u) = x · σ(2u)    u = √(2/π) (x + 0.044715 x³)"""
-    return x * sigmoid(2.0 * ROOT_2_OVER_PI * (x + 0.044715 * x * x * x))
-
-
-def gelu_tanh_slope(x):
-    v = 2.0 * ROOT_2_OVER_PI * (x + 0.044715 * x * x * x)
-    return sigmoid(v) + x * sigmoid_slope(v) * (2.0 * ROOT_2_OVER_PI * (1.0 + 3 * 0.044715 * x * x))
 
 
 # Random bits that depend on a seed and a position, and on nothing else: backward draws the same again, in any order.

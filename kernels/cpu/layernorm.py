@@ -1,6 +1,6 @@
 """LayerNorm and RMSNorm, compiled: the reference's numbered passes, row by row, while the row is in cache.
 
-Sums over rows (γ, β) are taken by chunk, in float64, and the chunks are added in order: same bits for any thread count.
+Sums over rows (γ, β) are taken by chunk, and the chunks are added in order: same bits for any thread count.
 """
 
 import numpy as np
