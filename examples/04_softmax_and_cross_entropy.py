@@ -63,6 +63,7 @@ nothing = F.cross_entropy(torch.zeros(1, 10), torch.tensor([7]))
 print(f"no idea among 10: loss {nothing.item():.4f}   ln 10 = {math.log(10):.4f}")
 
 # %%
-# **Try this:** add 100 to every score. Probabilities, loss and gradient stay as they are: only differences count.
+# **Try this:** add 10 to every score. Probabilities, loss and gradient stay as they are: only differences count. Then add
+# 100: e to the power of 102 is more than float32 can hold, and all becomes NaN. ``F.cross_entropy`` would not mind.
 #
 # **Read on:** :doc:`/layers/softmax` and :doc:`/layers/cross_entropy`.

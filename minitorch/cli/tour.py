@@ -140,7 +140,9 @@ def _flow(out, args):
     _save(found.plot(), out / "gradient-flow.svg")
     found.to_csv(out / "gradient-flow.csv")
     print(found.reading())
-    return (f"<span class=lines>{escape(found.reading())}</span>",
+    table, _, words = found.reading().partition("\n\n")
+    return (escape(words),
+            f"<pre>{escape(table)}</pre>"
             '<a href="gradient-flow.svg"><img src="gradient-flow.svg" alt="The gradient at each block of five stacks"></a>'
             '<p><a href="gradient-flow.csv">The numbers</a></p>')
 
