@@ -34,11 +34,11 @@ def _forward(logits, labels, weight, ignore_index, smoothing, size, losses, lse)
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
             row = logits[i]
-            # pass 1: the log-sum-exp, above the largest logit
-            top, total = largest(row), logits.dtype.type(0)
+            # pass 1: the log-sum-exp, above the largest logit. Summed in float64: of a sure model, log(1 + a little) is left
+            top, total = largest(row), 0.0
             for j in range(len(row)):
-                total += fast_exp(row[j] - top)
-            logsum = np.log(np.float64(total))
+                total += np.float64(fast_exp(row[j] - top))
+            logsum = np.log(total)
             lse[i] = top + logsum
             # pass 2: the label's loss, and the smoothed mean of all
             loss, label = 0.0, labels[i]

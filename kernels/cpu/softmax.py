@@ -74,10 +74,10 @@ def _log_softmax_forward(x, size, y):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
             row, out = x[i], y[i]
-            top, total = largest(row), x.dtype.type(0)
+            top, total = largest(row), 0.0      # in float64: where one is likely, log(1 + a little) is left
             for j in range(len(row)):
-                total += fast_exp(row[j] - top)
-            logsum = np.log(total)
+                total += np.float64(fast_exp(row[j] - top))
+            logsum = x.dtype.type(np.log(total))
             for j in range(len(row)):
                 out[j] = away(row[j], top, logsum)
 
