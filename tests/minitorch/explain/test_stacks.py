@@ -134,7 +134,7 @@ def test_the_reading_follows_from_the_csv(classic, tmp_path):
                f"(theory: {change(expected).format('')})" in words
         assert f"{norms[-1]:.2e}" in classic.table() and f"{norms[0]:.2e}" in classic.table()
     first = {row["variant"]: float(row["out_grad_norm"]) for row in rows if row["block"] == "1"}
-    assert f"at block 1 10^{np.log10(first['residual'] / first['plain']):.1f} times as large" in words
+    assert f"at block 1 larger by a factor of 10^{np.log10(first['residual'] / first['plain']):.1f}" in words
     lost = np.log10(norms[-1] / norms[0])                                           # of the last: x = x + x
     assert f"x = x + x is no residual connection: it loses {lost:.1f} orders" in words
 
@@ -152,7 +152,7 @@ def invented(classic, **norms):
 def test_claims_flip_when_the_numbers_do(classic):
     usual = invented(classic)
     assert "loses 30.0 orders of magnitude; with them it changes by at most 0.0" in usual.title()
-    assert "10^30.0 times as large" in usual.reading() and "no residual connection: it loses 10.0" in usual.reading()
+    assert "by a factor of 10^30.0" in usual.reading() and "no residual connection: it loses 10.0" in usual.reading()
     harmless = invented(classic, plain=0.5, doubled=0.9)
     assert "vanishes" not in harmless.reading() and "keeps its size" in harmless.reading()
     assert "about the same size without residual connections" in harmless.reading()
