@@ -558,7 +558,8 @@ def _compared(journeys, setting) -> Iterator[str]:
                    f"{setting.dtype}. With them it gets one of norm {residual.first:.2g}.")
         else:
             times = residual.orders + math.log10(residual.last) - plain.orders - math.log10(plain.last)
-            yield (f"Residual connections make the gradient at block 1 larger by a factor of 10^{times:.1f}." if times > 1 else
+            yield (f"Residual connections make the gradient at block 1 larger by a factor of 10^{times:.1f}."
+                   if times > 1 else
                    "Here block 1 gets a gradient of about the same size without residual connections, or a larger one.")
     if doubled and residual and plain and not math.isnan(doubled.orders + residual.orders):
         rate = doubled.per_block / plain.per_block
