@@ -68,7 +68,7 @@ def _backward(dy, logits, labels, weight, ignore_index, smoothing, size, dlogits
                 # pass 1 backward: e^(z − max) of all but the label, whose p − 1 is −(the others' sum)
                 top = largest(row)
                 mine = fast_exp(row[label] - top)
-                others = np.float64(_exps(row[:label], top, out[:label]))
+                others = _exps(row[:label], top, out[:label])
                 others += _exps(row[label + 1:], top, out[label + 1:])
                 # pass 2 backward
                 total = others + mine
@@ -89,8 +89,8 @@ def _backward(dy, logits, labels, weight, ignore_index, smoothing, size, dlogits
 @jit
 def _exps(row, top, out):
     """e^(z − top) of a part of a row, and its sum."""
-    total = row.dtype.type(0)
+    total = 0.0
     for j in range(len(row)):
         out[j] = fast_exp(row[j] - top)
-        total += out[j]
+        total += np.float64(out[j])
     return total

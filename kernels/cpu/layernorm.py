@@ -1,11 +1,11 @@
 """LayerNorm and RMSNorm, compiled: the reference's numbered passes, row by row, while the row is in cache.
 
-Sums over rows (γ, β) are taken by chunk, and the chunks are added in order: same bits for any thread count.
+Sums over rows (γ, β) are taken by chunk, in float64, and the chunks are added in order: same bits for any thread count.
 """
 
 import numpy as np
 
-from ._jit import CHUNKS, away, chunk, jit, parallel, prange, ready, rows_of
+from ._jit import CHUNKS, chunk, parallel, prange, ready, rows_of
 
 __all__ = ["layernorm_backward", "layernorm_forward", "rmsnorm_backward", "rmsnorm_forward"]
 
@@ -25,9 +25,9 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
     n, c = rows.shape
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
     dx = np.empty_like(rows) if needs[0] else np.empty((0, c), x.dtype)
-    parts = np.zeros((2, CHUNKS, c) if needs[1] or needs[2] else (2, 0, c), x.dtype)
+    parts = np.zeros((2, CHUNKS, c) if needs[1] or needs[2] else (2, 0, c))
     _layernorm_backward(dy, rows, gamma, ready(mean), ready(rstd), chunk(n), dx, parts)
-    dgamma, dbeta = parts.sum(1)
+    dgamma, dbeta = parts.sum(1).astype(x.dtype)
     return dx.reshape(x.shape) if needs[0] else None, dgamma if needs[1] else None, dbeta if needs[2] else None
 
 
@@ -52,77 +52,60 @@ def rmsnorm_backward(dy, x, gamma, rrms, needs=(True, True)):
 @parallel
 def _layernorm_forward(x, gamma, beta, eps, size, y, mean, rstd):
     n, c = x.shape
-    share = x.dtype.type(1 / max(c, 1))
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
             row, out = x[i], y[i]
-            # pass 1: the mean, and what is left after taking it away
-            m, rest = _mean(row)
-            # pass 2: the variance
-            total = x.dtype.type(0)
+            # pass 1: the mean, twice
+            total = 0.0
             for j in range(len(row)):
-                d = away(row[j], m, rest)
+                total += np.float64(row[j])
+            m = total / max(c, 1)
+            total = 0.0
+            for j in range(len(row)):
+                total += np.float64(row[j]) - m
+            m += total / max(c, 1)
+            # pass 2: the variance
+            total = 0.0
+            for j in range(len(row)):
+                d = np.float64(row[j]) - m
                 total += d * d
-            r = x.dtype.type(1 / np.sqrt(np.float64(total * share) + eps))
-            if not total < np.inf:              # float64 squares float32's largest
-                wide = 0.0
-                for j in range(len(row)):
-                    wide += np.float64(away(row[j], m, rest)) ** 2
-                r = x.dtype.type(1 / np.sqrt(wide * share + eps))
+            r = 1.0 / np.sqrt(total / max(c, 1) + eps)
             # pass 3: normalise, scale, shift
             for j in range(len(row)):
-                out[j] = away(row[j], m, rest) * r * gamma[j] + beta[j]
-            mean[i] = m + rest
+                out[j] = (np.float64(row[j]) - m) * r * gamma[j] + beta[j]
+            mean[i] = m
             rstd[i] = r
 
 
 @parallel
 def _layernorm_backward(dy, x, gamma, mean, rstd, size, dx, parts):
     n, c = x.shape
-    zero, share = x.dtype.type(0), x.dtype.type(1 / max(c, 1))
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
-            drow, row, r = dy[i], x[i], rstd[i]
+            drow, row = dy[i], x[i]
             # the saved mean was rounded: take what it left over, too
-            m, rest = mean[i], x.dtype.type(0)
+            m, r, total = np.float64(mean[i]), np.float64(rstd[i]), 0.0
             for j in range(len(row)):
-                rest += away(row[j], m, zero)
-            rest *= share
-            # pass 3 backward: γ and β were used in every row; and the sums for what follows
-            a, b = zero, zero
+                total += np.float64(row[j]) - m
+            m += total / max(c, 1)
+            # pass 3 backward: γ and β were used in every row
             if parts.shape[1]:
                 dgamma, dbeta = parts[0, np.int64(piece)], parts[1, np.int64(piece)]
                 for j in range(len(row)):
-                    d = away(row[j], m, rest)
-                    a += drow[j] * gamma[j]
-                    b += drow[j] * gamma[j] * d
-                    dgamma[j] += drow[j] * (d * r)
+                    dgamma[j] += drow[j] * ((np.float64(row[j]) - m) * r)
                     dbeta[j] += drow[j]
-            else:
-                for j in range(len(row)):
-                    a += drow[j] * gamma[j]
-                    b += drow[j] * gamma[j] * away(row[j], m, rest)
             # passes 2 and 1 backward: every element also moved its row's variance and mean
             if dx.shape[0]:
-                out, a, b = dx[i], a * share, b * r * r * share
+                out, a, b = dx[i], 0.0, 0.0
                 for j in range(len(row)):
-                    out[j] = (drow[j] * gamma[j] - a - away(row[j], m, rest) * b) * r
-
-
-@jit
-def _mean(row):
-    """The mean of a row, and the mean of what is left after taking it away: rounding hides a little of a large mean."""
-    share = row.dtype.type(1 / max(len(row), 1))
-    zero = row.dtype.type(0)
-    m, rest = zero, zero
-    for j in range(len(row)):
-        m += row[j]
-    m *= share
-    for j in range(len(row)):
-        rest += away(row[j], m, zero)
-    return m, rest * share
+                    d = np.float64(drow[j]) * gamma[j]
+                    a += d
+                    b += d * (np.float64(row[j]) - m)
+                a, b = a / c, b * r / c
+                for j in range(len(row)):
+                    out[j] = (np.float64(drow[j]) * gamma[j] - a - (np.float64(row[j]) - m) * r * b) * r
 
 
 @parallel

@@ -44,11 +44,11 @@ def _softmax_forward(x, size, y):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
             row, out = x[i], y[i]
-            top, total = largest(row), x.dtype.type(0)
+            top, total = largest(row), 0.0
             for j in range(len(row)):
                 out[j] = fast_exp(row[j] - top)
-                total += out[j]
-            scale = x.dtype.type(1) / total
+                total += np.float64(out[j])
+            scale = x.dtype.type(1 / total)
             for j in range(len(row)):
                 out[j] *= scale
 
@@ -60,9 +60,9 @@ def _softmax_backward(dy, y, size, dx):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
             drow, row, out = dy[i], y[i], dx[i]
-            total = y.dtype.type(0)
+            total = 0.0
             for j in range(len(row)):
-                total += drow[j] * row[j]
+                total += np.float64(drow[j]) * row[j]
             for j in range(len(row)):
                 out[j] = row[j] * (drow[j] - total)
 
@@ -89,8 +89,8 @@ def _log_softmax_backward(dy, y, size, dx):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
             drow, row, out = dy[i], y[i], dx[i]
-            total = y.dtype.type(0)
+            total = 0.0
             for j in range(len(row)):
-                total += drow[j]
+                total += np.float64(drow[j])
             for j in range(len(row)):
                 out[j] = drow[j] - fast_exp(row[j]) * total
