@@ -61,7 +61,8 @@ def test_the_flow_shown_is_the_engines(tour):
                     for path in (folder / "gradient-flow.csv", folder.parent / "again.csv"))
     assert len(shown) == len(again) == 60
     for a, b in zip(shown, again):
-        assert a["variant"] == b["variant"] and float(a["out_grad_norm"]) == pytest.approx(float(b["out_grad_norm"]), rel=1e-5)
+        assert a["variant"] == b["variant"]
+        assert float(a["out_grad_norm"]) == pytest.approx(float(b["out_grad_norm"]), rel=1e-5)
     assert found.reading().splitlines()[0] in out
 
 
