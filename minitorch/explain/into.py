@@ -23,7 +23,6 @@ __all__ = ["Line", "into"]
 
 _REFERENCE = dirname(reference.__file__) + "/"
 _PACKAGE = dirname(dirname(__file__)) + "/"
-_OPS = _PACKAGE + "ops/"
 _MOST = 20_000                                  # lines, after which nobody reads on
 
 
