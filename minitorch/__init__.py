@@ -17,7 +17,7 @@ from . import autograd, cuda, linalg, nn, optim, random
 from ._printing import set_printoptions
 from .autograd import Function, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *
-from .errors import DTypeError, RangeError, ShapeError
+from .errors import CheckpointError, DTypeError, RangeError, ShapeError
 from .ops import *
 from .random import Generator, default_generator, initial_seed, manual_seed, seed
 from .tensor import Size, Tensor, device, is_tensor, numel

@@ -1,6 +1,6 @@
 """What can go wrong. Each error is also the builtin that PyTorch raises there, so ported ``except`` clauses still work."""
 
-__all__ = ["DTypeError", "RangeError", "ShapeError", "casts", "got"]
+__all__ = ["CheckpointError", "DTypeError", "RangeError", "ShapeError", "casts", "got"]
 
 
 class ShapeError(RuntimeError, ValueError):
@@ -13,6 +13,14 @@ class DTypeError(TypeError, RuntimeError):
 
 class RangeError(IndexError, ValueError, RuntimeError):
     """An id, a label or an index outside its range. Negative ids and labels never wrap around."""
+
+
+class CheckpointError(ValueError, RuntimeError):
+    """A file of weights that cannot be read or does not fit: which file, which tensor (or None), and why."""
+
+    def __init__(self, path, tensor: str | None, reason: str):
+        self.path, self.tensor, self.reason = str(path), tensor, reason
+        super().__init__(f"{path}: " + (f"tensor {tensor!r}: " if tensor else "") + reason)
 
 
 def got(x) -> str:

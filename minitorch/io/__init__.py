@@ -1,0 +1,3 @@
+"""Files: safetensors, checkpoints of a whole training run, Hugging Face folders, GGUF."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Whole models, a readable file each: GPT, BERT, T5, the original Transformer, Llama, ResNet."""
+
+__all__: list[str] = []

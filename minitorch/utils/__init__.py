@@ -1,0 +1,3 @@
+"""torch.utils, as far as it goes here: data loading, gradient checkpointing."""
+
+__all__: list[str] = []
