@@ -184,7 +184,8 @@ class PretrainedModel(Module):
             raise CheckpointError(path / "config.json", None, str(error)) from error
         model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()}, changes)
         model._load(path, weights, named)
-        return model.eval()
+        model.eval()
+        return model
 
     @classmethod
     def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
