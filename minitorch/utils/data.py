@@ -306,7 +306,7 @@ class DataLoader:
     >>> loader = DataLoader(range(6), batch_size=2, shuffle=True, generator=minitorch.Generator().manual_seed(0))
     >>> batches = iter(loader)
     >>> next(batches)
-    tensor([1, 0])
+    tensor([3, 2])
     >>> other = DataLoader(range(6), batch_size=2, shuffle=True, generator=minitorch.Generator())
     >>> other.load_state_dict(loader.state_dict())
     >>> [batch.tolist() for batch in other] == [batch.tolist() for batch in batches]

@@ -190,7 +190,8 @@ def test_a_state_that_is_none_is_refused():
 
 def test_settings_that_exclude_each_other():
     for settings in ({"sampler": [0], "shuffle": True}, {"batch_sampler": [[0]], "batch_size": 2}, {"batch_size": 0},
-                     {"batch_size": 2.0}, {"batch_sampler": [[0]], "drop_last": True}, {"batch_size": None, "drop_last": True}):
+                     {"batch_size": 2.0}, {"batch_sampler": [[0]], "drop_last": True},
+                     {"batch_size": None, "drop_last": True}):
         with pytest.raises(ValueError):
             data.DataLoader(range(4), **settings)
     with pytest.raises(ValueError, match="IterableDataset"):
