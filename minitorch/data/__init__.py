@@ -3,7 +3,13 @@
 from minitorch.data.byte_pairs import BytePairTokenizer
 from minitorch.data.characters import CharTokenizer
 from minitorch.data.hf_tokenizer import HFTokenizer, load_tokenizer
+from minitorch.data.plays import plays
+from minitorch.data.sentiment import sentiment
+from minitorch.data.spelling import spelling_pairs
 from minitorch.data.tokenizer import Tokenizer
 from minitorch.data.word_pieces import WordPieceTokenizer
 
-__all__ = ["BytePairTokenizer", "CharTokenizer", "HFTokenizer", "Tokenizer", "WordPieceTokenizer", "load_tokenizer"]
+__all__ = [
+    "BytePairTokenizer", "CharTokenizer", "HFTokenizer", "Tokenizer", "WordPieceTokenizer", "load_tokenizer", "plays",
+    "sentiment", "spelling_pairs",
+]
