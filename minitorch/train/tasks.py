@@ -25,7 +25,7 @@ from minitorch.train.config import ConfigError, unknown_key
 from minitorch.train.trainer import Settings
 from minitorch.utils.data import DataLoader, Dataset
 
-__all__ = ["TASKS", "Task", "Windows", "char_lm", "configure", "data_keys", "loader"]
+__all__ = ["TASKS", "Task", "char_lm", "configure", "data_keys", "loader"]
 
 C = TypeVar("C")
 
@@ -69,8 +69,8 @@ def char_lm(model: Mapping[str, Any], settings: Settings, *, text: str = "shippe
         seeded = Generator().manual_seed(settings.seed)
         return letters.decode(model.generate([start], 500, temperature=0.8, generator=seeded).tolist()[0][1:])
 
-    return Task(gpt, loss, loader(Windows(ids[:cut], context), batch_size, settings),
-                DataLoader(Windows(ids[cut:], context, stride=context), 4 * batch_size), tokenizer=letters, sample=sample,
+    return Task(gpt, loss, loader(data.LMDataset(ids[:cut], context), batch_size, settings),
+                DataLoader(data.LMDataset(ids[cut:], context, stride=context), 4 * batch_size), tokenizer=letters, sample=sample,
                 about=f"{cut:,} letters to learn from, {len(ids) - cut:,} held out, {letters.vocab_size} different ones")
 
 
@@ -81,28 +81,6 @@ TASKS: dict[str, Callable[..., Task]] = {
 
 # ---------------------------------------------------------------------------------------------------------------------
 # what tasks share
-
-class Windows(Dataset):
-    """Stretches of a long row of ids, and the same moved on by one: what comes after each. A window starts every ``stride``.
-
-    >>> from minitorch.train.tasks import Windows
-    >>> [pair[0].tolist() + pair[1].tolist() for pair in Windows(np.arange(6), 2, stride=2)]
-    [[0, 1, 1, 2], [2, 3, 3, 4]]
-    """
-
-    def __init__(self, ids: np.ndarray, context: int, stride: int = 1):
-        self.ids, self.context, self.stride = ids, context, stride
-
-    def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"Windows: there are {len(self)}, got {index}")
-        start = index * self.stride
-        window = self.ids[start:start + self.context + 1]
-        return window[:-1], window[1:]
-
-    def __len__(self):
-        return max(0, (len(self.ids) - self.context - 1) // self.stride + 1)
-
 
 def loader(dataset: Dataset, batch_size: int, settings: Settings, **more) -> DataLoader:
     """The shuffled loader of a task: its order comes from the run's seed, whatever else draws random numbers."""
