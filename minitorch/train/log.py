@@ -69,9 +69,8 @@ def plot_losses(rows: Sequence[dict[str, str]], ax: Any = None, title: str = "")
     ax.plot(steps, means, color="#0072B2", linewidth=1.6, label=name)
     valid = [(int(row["step"]), float(row["valid"])) for row in rows if row["valid"]]
     if valid:
-        ax.plot(*zip(*valid), color="#D55E00", marker="o", markersize=4, linewidth=1.6, label="validation")
-        ax.annotate(f"{valid[-1][1]:.3f}", valid[-1], textcoords="offset points", xytext=(-4, 8), ha="right",
-                    color="#D55E00")
+        ax.plot(*zip(*valid), color="#D55E00", marker="o", markersize=4, linewidth=1.6,
+                label=f"validation, {valid[-1][1]:.3f} at the end")
     ax.set(xlabel="step", ylabel="loss", title=title)
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)

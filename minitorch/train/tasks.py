@@ -70,7 +70,8 @@ def char_lm(model: Mapping[str, Any], settings: Settings, *, text: str = "shippe
         return letters.decode(model.generate([start], 500, temperature=0.8, generator=seeded).tolist()[0][1:])
 
     return Task(gpt, loss, loader(data.LMDataset(ids[:cut], context), batch_size, settings),
-                DataLoader(data.LMDataset(ids[cut:], context, stride=context), 4 * batch_size), tokenizer=letters, sample=sample,
+                DataLoader(data.LMDataset(ids[cut:], context, stride=context), 4 * batch_size),
+                tokenizer=letters, sample=sample,
                 about=f"{cut:,} letters to learn from, {len(ids) - cut:,} held out, {letters.vocab_size} different ones")
 
 
