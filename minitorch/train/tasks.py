@@ -48,6 +48,9 @@ class Task:
 def char_lm(model: Mapping[str, Any], settings: Settings, *, text: str = "shipped", context: int = 64,
             batch_size: int = 12, held_out: float = 0.1) -> Task:
     """a GPT that learns to write a text, letter by letter"""
+    _whole_number("context", context)
+    if isinstance(held_out, bool) or not isinstance(held_out, (int, float)) or not 0 < held_out < 1:
+        raise ConfigError(f"[data] held_out should be a fraction between 0 and 1, got {held_out!r}")
     whole = _text(text)
     letters = data.CharTokenizer(whole)
     ids = np.array(letters.encode(whole), np.int64)
@@ -85,8 +88,9 @@ TASKS: dict[str, Callable[..., Task]] = {
 
 def loader(dataset: Dataset, batch_size: int, settings: Settings, **more) -> DataLoader:
     """The shuffled loader of a task: its order comes from the run's seed, whatever else draws random numbers."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ConfigError(f"[data] batch_size should be a whole number, 1 or more, got {batch_size!r}")
+    _whole_number("batch_size", batch_size)
+    if batch_size > len(dataset):  # type: ignore[arg-type]
+        raise ConfigError(f"[data] batch_size={batch_size} is more than there is to learn from: {len(dataset)}")  # type: ignore
     return DataLoader(dataset, batch_size, shuffle=True, drop_last=True,
                       generator=Generator().manual_seed(settings.seed + 1), **more)
 
@@ -110,6 +114,11 @@ def data_keys(task: Callable[..., Task]) -> dict[str, Any]:
     """The keys that a task's [data] section may have, and their defaults."""
     parameters = inspect.signature(task).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _whole_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"[data] {name} should be a whole number, 1 or more, got {value!r}")
 
 
 def _text(which: str) -> str:
