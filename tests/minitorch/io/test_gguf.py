@@ -183,7 +183,7 @@ MALFORMED = {  # what is wrong: (the file, what is said, the tensor)
     "crooked offset": (one + make.entry("w", (2,), "F32", 4) + zeros, "no multiple of the alignment 32", "w"),
     "tensor twice": (two + make.entry("w", (2,), "F32", 0) + make.entry("w", (2,), "F32", 32) + zeros, "twice", "w"),
     "overlap": (two + make.entry("v", (20,), "F32", 0) + make.entry("w", (2,), "F32", 64) + zeros, "over", "w"),
-    "the same place": (two + make.entry("v", (2,), "F32", 32) + make.entry("w", (2,), "F32", 32) + zeros, "the tensor 'v'", "w"),
+    "one place": (two + make.entry("v", (2,), "F32", 32) + make.entry("w", (2,), "F32", 32) + zeros, "the tensor 'v'", "w"),
     "tensor name not UTF-8": (one + make.entry(b"\xff", (2,), "F32", 0) + zeros, "the name of a tensor is not UTF-8", None),
     "list of tensors cut off": (make.head(3, 0) + make.entry("w", (2,), "F32", 0) * 2 + bytes(24), "", None),
 }
