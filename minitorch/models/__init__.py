@@ -1,3 +1,5 @@
 """Whole models, a readable file each: GPT, BERT, T5, the original Transformer, Llama, ResNet."""
 
-__all__: list[str] = []
+from .gpt import GPT, GPTConfig
+
+__all__ = ["GPT", "GPTConfig"]
