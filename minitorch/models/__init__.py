@@ -1,6 +1,7 @@
 """Whole models, a readable file each: GPT, BERT, T5, the original Transformer, Llama, ResNet."""
 
+from .bert import BERT, BERTConfig
 from .gpt import GPT, GPTConfig
 from .llama import Llama, LlamaConfig
 
-__all__ = ["GPT", "GPTConfig", "Llama", "LlamaConfig"]
+__all__ = ["BERT", "BERTConfig", "GPT", "GPTConfig", "Llama", "LlamaConfig"]

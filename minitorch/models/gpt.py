@@ -150,8 +150,8 @@ class GPT(Generation, PretrainedModel):
         (batch, length), past = ids.shape, cache.length if cache else 0
         mask = self._mask("forward", attention_mask, (batch, past + length))
         if past + length > self.config.n_positions:
-            raise ShapeError(f"GPT: {past + length} tokens, but n_positions is {self.config.n_positions}: it has no vector for "
-                             "a later position. Cut the text; generate() does so by itself.")
+            raise ShapeError(f"GPT: {past + length} tokens, but n_positions is {self.config.n_positions}: it has no vector "
+                             "for a later position. Cut the text; generate() does so by itself.")
         if position_ids is None:
             position_ids = from_numpy(np.arange(past, past + length))
         x = self.drop(self.wte(ids) + self.wpe(as_tensor(position_ids)))

@@ -182,6 +182,12 @@ class Llama(Generation, PretrainedModel):
         file = llama_gguf.file_in(path)
         return super().read(path) if file is None else llama_gguf.read(file)
 
+    @classmethod
+    def for_weights(cls, config, shapes, changes):
+        """The model to load these weights into: every one is loaded, so none is drawn."""
+        with init.skipped():
+            return cls(config)
+
     @property
     def context_length(self) -> int:
         """How many tokens it has learnt to read."""

@@ -46,8 +46,8 @@ def file_in(path: Path) -> Path | None:
         return None
     files = sorted(p for p in path.iterdir() if p.suffix.lower() == ".gguf")
     if len(files) > 1:
-        raise CheckpointError(path, None, f"it holds {len(files)} GGUF files: {', '.join(p.name for p in files[:5])}. Give the "
-                              "path of one.")
+        names = ", ".join(p.name for p in files[:5])
+        raise CheckpointError(path, None, f"it holds {len(files)} GGUF files: {names}. Give the path of one.")
     return files[0] if files else None
 
 
@@ -62,8 +62,8 @@ def read(path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
     if "token_embd.weight" not in shapes:
         raise CheckpointError(path, "token_embd.weight", "missing: the table of the vocabulary")
     if "rope_freqs.weight" in shapes:
-        raise CheckpointError(path, "rope_freqs.weight", "a table that slows positions down (Llama 3.1) is not supported. Take "
-                              "the model as a Hugging Face folder, whose config.json says how it was made.")
+        raise CheckpointError(path, "rope_freqs.weight", "a table that slows positions down (Llama 3.1) is not supported. "
+                              "Take the model as a Hugging Face folder, whose config.json says how it was made.")
     config["vocab_size"] = shapes["token_embd.weight"][0]
     config["tie_word_embeddings"] = "output.weight" not in shapes
     config["attention_bias"], config["mlp_bias"] = "blk.0.attn_q.bias" in shapes, "blk.0.ffn_up.bias" in shapes
@@ -88,8 +88,8 @@ def _settings(path, metadata) -> dict[str, Any]:
     size = found.get("head_dim") or found["hidden_size"] // heads if heads else 0
     turned = metadata.get("llama.rope.dimension_count", size)
     if turned != size:
-        raise CheckpointError(path, None, f"llama.rope.dimension_count is {turned}, but a head has {size} features: turning only "
-                              "some of them is not supported")
+        raise CheckpointError(path, None, f"llama.rope.dimension_count is {turned}, but a head has {size} features: turning "
+                              "only some of them is not supported")
     for name, key in TOKENS.items():
         found[name] = metadata.get("tokenizer.ggml." + key)
     return found

@@ -67,7 +67,7 @@ class Config:
         """From what a config.json holds. What would change the numbers and is not supported is refused."""
         kind = content.get("model_type", cls.model_type)
         if kind != cls.model_type:
-            raise ValueError(f"{cls.__name__}: model_type is {kind!r}, expected {cls.model_type!r}: this folder holds another "
+            raise ValueError(f"{cls.__name__}: model_type is {kind!r}, expected {cls.model_type!r}: this describes another "
                              "kind of model")
         for key, allowed in {"quantization_config": (None,), **cls.only}.items():
             if key in content and content[key] not in allowed:
@@ -178,7 +178,7 @@ class PretrainedModel(Module):
             config = cls.config_class.from_dict(content)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise CheckpointError(path / "config.json", None, str(error)) from error
-        model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()})
+        model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()}, changes)
         model._load(path, weights, named)
         return model.eval()
 
@@ -194,7 +194,7 @@ class PretrainedModel(Module):
         return None if any(re.search(pattern, name) for pattern in cls.ignored) else name
 
     @classmethod
-    def for_weights(cls: type[M], config: Any, shapes: Mapping[str, tuple[int, ...]]) -> M:
+    def for_weights(cls: type[M], config: Any, shapes: Mapping[str, tuple[int, ...]], changes: Mapping[str, Any]) -> M:
         """The model to load these weights into; a subclass with optional parts looks which are there."""
         return cls(config)
 
@@ -206,12 +206,12 @@ class PretrainedModel(Module):
                 del named[alias]
         missing = [name for name in mine if name not in named and not name.startswith(self.fresh)]
         if missing:
-            raise CheckpointError(path, self.file_name(missing[0]), f"missing: {type(self).__name__} needs it{_more(missing)}. "
-                                  f"In the file: {', '.join(list(weights)[:4])}, ...")
+            raise CheckpointError(path, self.file_name(missing[0]), f"missing: {type(self).__name__} needs it"
+                                  f"{_more(missing)}. The file holds {', '.join(list(weights)[:4])}, ...")
         unexpected = [file_name for name, file_name in named.items() if name not in mine]
         if unexpected:
-            raise CheckpointError(path, unexpected[0], f"unexpected: with this config.json {type(self).__name__} has no such "
-                                  f"weight{_more(unexpected)}")
+            raise CheckpointError(path, unexpected[0], f"unexpected: with this config.json {type(self).__name__} has no "
+                                  f"such weight{_more(unexpected)}")
         if any(weights[name].dtype == np.float64 for name in list(named.values())[:1]):
             self.double()
         for name, file_name in named.items():
@@ -256,8 +256,8 @@ class PretrainedModel(Module):
         try:
             ids = ids if isinstance(ids, Tensor) else as_tensor(np.asarray(ids))
         except (ValueError, TypeError) as error:
-            raise ShapeError(f"{where}: {name} should be (batch, length) numbers: {error}. Texts of unequal length are padded "
-                             "first, and told apart by attention_mask.") from None
+            raise ShapeError(f"{where}: {name} should be (batch, length) numbers: {error}. Texts of unequal length are "
+                             "padded first, and told apart by attention_mask.") from None
         if ids.ndim != 2:
             fix = f" Write {name}[None] for a batch of one." if ids.ndim == 1 else ""
             raise ShapeError(f"{where}: {name} should be (batch, length), got shape {ids.shape}.{fix}")
