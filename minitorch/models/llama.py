@@ -46,6 +46,9 @@ from minitorch.nn import functional as F
 __all__ = ["Llama", "LlamaConfig"]
 
 
+_NO_MARKS = {"bos_token_id": None, "eos_token_id": None}       # a new model's ids mean what its tokenizer says
+
+
 @dataclass
 class LlamaConfig(Config):
     """The sizes and choices of a Llama, under the names of config.json, with transformers' defaults.
@@ -62,9 +65,10 @@ class LlamaConfig(Config):
     only: ClassVar[Mapping[str, tuple]] = {"partial_rotary_factor": (1, None), "sliding_window": (None,)}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"vocab_size": 65, "hidden_size": 32, "intermediate_size": 88, "num_hidden_layers": 2,
-                 "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64},
-        "base": {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 6, "num_attention_heads": 8},
-        "large": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
+                 "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, **_NO_MARKS},
+        "base": {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 6, "num_attention_heads": 8, **_NO_MARKS},
+        "large": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+                  **_NO_MARKS},
     }
 
     vocab_size: int = 32000
@@ -283,7 +287,7 @@ class Attention(Module):
         mask, causal = may
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.H != self.G,
                                            dropout_p=self.dropout if self.training else 0.0)
-        return self.o_proj(y.transpose(1, 2).reshape(B, T, self.H * self.D))
+        return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
 
 
 class SwiGLU(Module):

@@ -71,7 +71,7 @@ def read(path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
 
 
 def _settings(path, metadata) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for name, key in SETTINGS.items():
         value = metadata.get("llama." + key)
         if value is None and name in OPTIONAL:
