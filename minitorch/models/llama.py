@@ -66,7 +66,8 @@ class LlamaConfig(Config):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"vocab_size": 65, "hidden_size": 32, "intermediate_size": 88, "num_hidden_layers": 2,
                  "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, **_NO_MARKS},
-        "base": {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 6, "num_attention_heads": 8, **_NO_MARKS},
+        "base": {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 6, "num_attention_heads": 8,
+                 **_NO_MARKS},
         "large": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
                   **_NO_MARKS},
     }
@@ -287,7 +288,7 @@ class Attention(Module):
         mask, causal = may
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.H != self.G,
                                            dropout_p=self.dropout if self.training else 0.0)
-        return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
+        return self.o_proj(y.transpose(1, 2).reshape(B, T, self.H * self.D))    # type: ignore[operator]
 
 
 class SwiGLU(Module):
