@@ -18,6 +18,7 @@ COMMANDS = {
     "step": "walk through a program, forward and backward, op by op",
     "lab": "the residual lab: a page that switches residual connections and LayerNorm on and off",
     "gradflow": "draw how gradients flow through deep stacks, with and without residual connections",
+    "look-inside": "follow a word's vector through a real BERT, from LayerNorm to LayerNorm",
     "gradcheck": "check gradients, of every layer or of your own function",
     "bench": "how fast it is here, next to PyTorch and to the NumPy reference",
     "warmup": "compile every kernel now, instead of when it is first used",
