@@ -134,7 +134,7 @@ def test_the_picture_shows_these_numbers(found, bert):
         lengths, directions, vectors, attention = figure.axes[:4]
         drawn = [y for line in lengths.get_lines() for y in line.get_ydata()]
         assert all(np.isclose(np.linalg.norm(s.total), drawn).any() for s in one.steps)
-        assert [bar.get_height() for bar in directions.patches if bar.get_width() == 0.7][:3] == \
+        assert [bar.get_height() for bar in directions.patches if abs(bar.get_width() - 0.7) < 1e-9][:3] == \
             [one.rows()[i]["cos(before, adds)"] for i in (1, 3, 5)]
         np.testing.assert_array_equal(vectors.get_images()[0].get_array(), [s.normed for s in one.steps])
         shown = attention.get_images()[0].get_array()
