@@ -2,7 +2,7 @@
 
 import csv
 
-import matplotlib
+import matplotlib.pyplot as pyplot
 import numpy as np
 import pytest
 
@@ -127,11 +127,10 @@ def test_csv(found, tmp_path):
 
 
 def test_the_picture_shows_these_numbers(found, bert):
-    matplotlib.use("Agg")
-    pyplot = matplotlib.pyplot
+    pyplot.switch_backend("Agg")
     for one in (found, explain.look_inside_bert(bert, [[*range(5, 55)]], 30)):
         figure = one.plot()
-        lengths, directions, vectors, attention = figure.axes[:4]
+        lengths, directions, vectors, _, attention = figure.axes     # between them the scale of colours
         drawn = [y for line in lengths.get_lines() for y in line.get_ydata()]
         assert all(np.isclose(np.linalg.norm(s.total), drawn).any() for s in one.steps)
         assert [bar.get_height() for bar in directions.patches if abs(bar.get_width() - 0.7) < 1e-9][:3] == \

@@ -85,9 +85,9 @@ def test_greedy_token_for_token(hugging_face, torch, name):
     theirs, folder = hugging_face(name)
     ours = Llama.from_pretrained(folder)
     ids = some_ids(2, 5, seed=2)
-    expected = theirs.generate(torch.from_numpy(ids), max_new_tokens=20, do_sample=False, eos_token_id=None, pad_token_id=0)
-    np.testing.assert_array_equal(ours.generate(ids, 20, temperature=0, eos=None).numpy(), expected.numpy())
-    np.testing.assert_array_equal(ours.generate(ids, 20, temperature=0, eos=None, use_cache=False).numpy(), expected.numpy())
+    expected = theirs.generate(torch.from_numpy(ids), max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0)
+    np.testing.assert_array_equal(ours.generate(ids, 12, temperature=0, eos=None).numpy(), expected.numpy())
+    np.testing.assert_array_equal(ours.generate(ids, 12, temperature=0, eos=None, use_cache=False).numpy(), expected.numpy())
 
 
 @pytest.mark.parity
@@ -151,6 +151,39 @@ def test_the_cache_changes_nothing():
     whole = llama(ids).detach().numpy()
     parts = [llama(ids[:, a:b], cache=cache).detach().numpy() for a, b in ((0, 4), (4, 5), (5, 9))]
     np.testing.assert_allclose(np.concatenate(parts, 1), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_key_value_heads": 1, "attention_bias": True, "mlp_bias": True},
+                                     {"num_key_value_heads": 4, "head_dim": 6, "tie_word_embeddings": True},
+                                     {"rope_scaling": LLAMA3, "hidden_act": "gelu", "rms_norm_eps": 0.1}])
+def test_the_plain_decoder_computes_what_forward_does(changes):
+    from minitorch.models.generation import KVCache
+
+    llama, ids = tiny(**changes), some_ids(3, 9)
+    for _, p in llama.named_parameters():
+        p.data[...] += 0.3 * np.random.default_rng(p.numel()).normal(size=p.shape)
+    step, cache, mask = llama.decoder(), KVCache(), np.ones((3, 9), bool)
+    mask[1, :2] = False                                         # padding on the left; positions count tokens only
+    positions = np.maximum(np.cumsum(mask, 1) - 1, 0)
+    with minitorch.no_grad():
+        whole = llama(ids, mask, minitorch.tensor(positions)).numpy()
+        llama(ids[:, :5], mask[:, :5], minitorch.tensor(positions[:, :5]), cache)
+    for t in range(5, 9):
+        got = step(ids[:, t], positions[:, t], mask[:, :t + 1], cache)
+        np.testing.assert_allclose(got, whole[:, t], atol=2e-5, rtol=1e-5)
+    cache = KVCache()
+    llama(ids[:, :8], cache=cache)
+    np.testing.assert_allclose(step(ids[:, 8], 8, None, cache), llama(ids).detach().numpy()[:, 8], atol=2e-5, rtol=1e-5)
+
+
+def test_the_plain_decoder_steps_aside():
+    llama = tiny()
+    assert llama.decoder() is not None
+    handle = llama.layers[0].mlp.register_forward_hook(lambda module, given, y: None)
+    assert llama.decoder() is None
+    handle.remove()
+    llama.layers[1].mlp = minitorch.nn.Identity()
+    assert llama.decoder() is None
 
 
 def test_nobody_sees_the_future_or_padding():
