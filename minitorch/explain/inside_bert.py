@@ -117,23 +117,24 @@ def _observing(watch):
         autograd.observers.remove(watch)
 
 
-def _in_order(watch, word, at, layers) -> tuple[list[AddNorm], np.ndarray]:
-    """What ran, as steps; and whom the token attends to, (layers, heads, T)."""
+def _in_order(watch, word, at, layers) -> tuple[list[AddNorm], np.ndarray, np.ndarray]:
+    """What ran, as steps; whom the token attends to, (layers, heads, T); how common it is for each feature to stick out."""
     ran, expected = [len(watch.norms), len(watch.sums), len(watch.attentions)], [1 + 2 * layers, 2 * layers, layers]
     if ran != expected:
         raise ValueError(f"look_inside_bert: a BERT of {layers} layers has {expected} LayerNorms, residual connections and "
                          f"attentions, but {ran} ran")
-    steps = []
+    steps, common = [], np.zeros(len(word))
     for i, (total, mean, rstd, after) in enumerate(watch.norms):
-        x = total[0, at].astype(np.float64)
-        normed = (x - np.float64(mean.reshape(-1)[at])) * np.float64(rstd.reshape(-1)[at])
+        every = (total[0].astype(np.float64) - mean.reshape(-1, 1)) * rstd.reshape(-1, 1)       # (T, d)
+        common += np.bincount(np.argsort(-np.abs(every), 1)[:, :3].ravel(), minlength=len(word)) / len(every)
+        x, normed = total[0, at].astype(np.float64), every[at]
         before, added = (word, x - word) if i == 0 else (part[0, at] for part in watch.sums[i - 1])
         kind = "embedding" if i == 0 else "attention" if i % 2 else "feed-forward"
         vectors = (np.array(v, np.float64) for v in (before, added, x, normed, after[0, at]))
         steps.append(AddNorm(kind, (i + 1) // 2, *vectors))
     weights = [F.attention_weights(q, k, mask, scale=settings["scale"]).data[0, :, at]
                for (q, k, _, mask), settings in watch.attentions]
-    return steps, np.array(weights, np.float64)
+    return steps, np.array(weights, np.float64), common / len(steps)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -147,6 +148,7 @@ class InsideBERT:
     at: int
     steps: list[AddNorm]
     attention: np.ndarray = field(repr=False)       # (layers, heads, T): whom the token attends to
+    common: np.ndarray = field(repr=False)          # (d,): how often a feature is among the three largest, of all tokens
 
     @property
     def token(self) -> str:
@@ -155,7 +157,7 @@ class InsideBERT:
 
     @property
     def outliers(self) -> list[tuple[int, int]]:
-        """Features that are often among the three largest of a LayerNorm: (feature, how often), more than half the time."""
+        """Features that are among this token's three largest in more than half of the LayerNorms: (feature, in how many)."""
         often = Counter(j for step in self.steps for j in step.largest())
         return [(j, n) for j, n in sorted(often.items(), key=lambda item: (-item[1], item[0])) if n > len(self.steps) / 2]
 
@@ -250,8 +252,11 @@ class InsideBERT:
         lines.append(f"The sums have a std of {min(stds):.3f} to {max(stds):.3f}. Each LayerNorm makes it 1; its γ and β "
                      f"then give the vector a length of {min(lengths):.2f} to {max(lengths):.2f}.")
         lines.append(f"Of the direction after the embedding, {left:+.2f} is left at the end (cosine).")
-        lines += [f"Feature {j} is among the three largest in {n} of {len(self.steps)} LayerNorms: an outlier dimension."
-                  for j, n in self.outliers[:3]]
+        lines += [f"Feature {j} is among its three largest in {n} of {len(self.steps)} LayerNorms; over all tokens here, in "
+                  f"{self.common[j]:.0%} of them." for j, n in self.outliers[:3]]
+        most = int(self.common.argmax())
+        lines.append(f"The outlier dimension over all tokens is feature {most}: among the three largest in "
+                     f"{self.common[most]:.0%} of all LayerNorms ({3 / len(self.common):.1%} would be chance).")
         return "\n".join(lines)
 
     # -----------------------------------------------------------------------------------------------------------------

@@ -108,9 +108,17 @@ def test_what_is_printed(found):
 def test_outliers_are_those_that_return(found):
     often = {j: sum(j in s.largest() for s in found.steps) for j in range(32)}
     assert dict(found.outliers) == {j: n for j, n in often.items() if n > 3.5}
+    every = [explain.look_inside_bert(random_bert(), IDS, at) for at in range(6)]
+    shares = [np.mean([j in s.largest() for one in every for s in one.steps]) for j in range(32)]
+    np.testing.assert_allclose(found.common, shares, atol=1e-12)
+    np.testing.assert_allclose(every[2].common, shares, atol=1e-12)
+    most = max(shares)
+    assert f"is feature {shares.index(most)}: among the three largest in {most:.0%} of all LayerNorms" in str(found)
+    found.common[5] = 0.25
     for step in found.steps:
         step.normed[5] = -9.0
-    assert found.outliers[0] == (5, 7) and "Feature 5 is among the three largest in 7 of 7 LayerNorms" in str(found)
+    assert found.outliers[0] == (5, 7)
+    assert "Feature 5 is among its three largest in 7 of 7 LayerNorms; over all tokens here, in 25% of them." in str(found)
 
 
 def test_long_sentences_and_constant_vectors(bert):
