@@ -249,14 +249,14 @@ class InsideBERT:
         stds = [r["std"] for r in rows]
         lengths = [r["after"] for r in rows]
         left = rows[-1]["cos(input, after)"]
-        lines.append(f"The sums have a std of {min(stds):.3f} to {max(stds):.3f}. Each LayerNorm makes it 1; its γ and β "
-                     f"then give the vector a length of {min(lengths):.2f} to {max(lengths):.2f}.")
+        lines.append(f"The sums have a std of {min(stds):.3f} to {max(stds):.3f}; LayerNorm makes it 1, then γ and β give "
+                     f"the vector a length of {min(lengths):.2f} to {max(lengths):.2f}.")
         lines.append(f"Of the direction after the embedding, {left:+.2f} is left at the end (cosine).")
         lines += [f"Feature {j} is among its three largest in {n} of {len(self.steps)} LayerNorms; over all tokens here, in "
                   f"{self.common[j]:.0%} of them." for j, n in self.outliers[:3]]
-        most = int(self.common.argmax())
-        lines.append(f"The outlier dimension over all tokens is feature {most}: among the three largest in "
-                     f"{self.common[most]:.0%} of all LayerNorms ({3 / len(self.common):.1%} would be chance).")
+        most, share = int(self.common.argmax()), self.common.max()
+        lines.append(f"Over all tokens, feature {most} is the outlier: among the three largest in {share:.0%} of all "
+                     f"LayerNorms (by chance: {3 / len(self.common):.1%}).")
         return "\n".join(lines)
 
     # -----------------------------------------------------------------------------------------------------------------

@@ -98,5 +98,5 @@ def test_the_real_bert(capsys):
     code, out, _ = run(capsys, "The cat sat on the mat", "--token", "cat")
     assert code == 0 and "the vector of 'cat' is followed: 384 numbers" in out
     assert "+0.35 is left at the end" in out and "head 3: the·1 100%" in out
-    assert "is feature 223: among the three largest in" in out
+    assert "feature 223 is the outlier: among the three largest in 65%" in out
     assert "Feature 157 is among its three largest in 12 of 13 LayerNorms" in out

@@ -113,7 +113,7 @@ def test_outliers_are_those_that_return(found):
     np.testing.assert_allclose(found.common, shares, atol=1e-12)
     np.testing.assert_allclose(every[2].common, shares, atol=1e-12)
     most = max(shares)
-    assert f"is feature {shares.index(most)}: among the three largest in {most:.0%} of all LayerNorms" in str(found)
+    assert f"feature {shares.index(most)} is the outlier: among the three largest in {most:.0%} of all" in str(found)
     found.common[5] = 0.25
     for step in found.steps:
         step.normed[5] = -9.0
