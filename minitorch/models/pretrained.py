@@ -168,7 +168,8 @@ class PretrainedModel(Module):
             if name not in {f.name for f in fields(cls.config_class)}:
                 raise TypeError(f"{cls.__name__}.from_pretrained: {cls.config_class.__name__} has no field {name!r}")
         path = Path(folder)
-        content, weights = {**read_config(path), **changes}, read_weights(path)
+        content, weights = cls.read(path)
+        content = {**content, **changes}
         named = {own: name for own, name in ((cls.own_name(name), name) for name in weights) if own is not None}
         if any(alias in named and source in named and not np.array_equal(weights[named[alias]], weights[named[source]])
                for alias, source in cls.tied.items()):
@@ -180,6 +181,11 @@ class PretrainedModel(Module):
         model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()}, changes)
         model._load(path, weights, named)
         return model.eval()
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+        """What a folder holds: its config and its weights. A model that knows other formats as well overrides this."""
+        return read_config(path), read_weights(path)
 
     @classmethod
     def own_name(cls, name: str) -> str | None:
