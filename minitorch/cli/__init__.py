@@ -20,6 +20,8 @@ COMMANDS = {
     "gradflow": "draw how gradients flow through deep stacks, with and without residual connections",
     "gradcheck": "check gradients, of every layer or of your own function",
     "train": "train a model as a config says: char-gpt learns to write plays, in minutes",
+    "generate": "let a trained model write on",
+    "classify": "let a trained model sort sentences into classes",
     "bench": "how fast it is here, next to PyTorch and to the NumPy reference",
     "warmup": "compile every kernel now, instead of when it is first used",
     "doctor": "what minitorch runs on here, what is wrong, and what to do about it",
