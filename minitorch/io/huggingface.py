@@ -169,7 +169,7 @@ def _folder(folder) -> Path:
         return path
     if path.is_file():
         raise CheckpointError(path, None, "this is a file; give the folder that holds config.json and model.safetensors")
-    raise CheckpointError(path, None, "no such folder. A model's name is not enough: nothing is downloaded here. Download the "
+    raise CheckpointError(path, None, "no such folder. A model's name is not enough: nothing is downloaded here. Get the "
                           "folder first, for example with: hf download NAME --local-dir FOLDER")
 
 

@@ -67,9 +67,9 @@ class Config:
         """From what a config.json holds. What would change the numbers and is not supported is refused."""
         kind = content.get("model_type", cls.model_type)
         if kind != cls.model_type:
-            raise ValueError(f"{cls.__name__}: model_type is {kind!r}, expected {cls.model_type!r}: this folder holds another "
+            raise ValueError(f"{cls.__name__}: model_type is {kind!r}, expected {cls.model_type!r}: this describes another "
                              "kind of model")
-        for key, allowed in {"quantization_config": (None,), **cls.only}.items():
+        for key, allowed in {"quantization_config": (None,), "pruned_heads": ({}, None), **cls.only}.items():
             if key in content and content[key] not in allowed:
                 raise NotImplementedError(f"{cls.__name__}: {key}={content[key]!r} is not supported, only "
                                           f"{' or '.join(map(repr, allowed))}")
@@ -107,6 +107,10 @@ class Config:
     def _need_positive(self, *names: str) -> None:
         for name in names:
             self._need(_is_number(getattr(self, name)) and 0 < getattr(self, name) < float("inf"), name, "a number above 0")
+
+    def _need_not_negative(self, *names: str) -> None:
+        for name in names:
+            self._need(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < float("inf"), name, "a number from 0")
 
     def _need_flags(self, *names: str) -> None:
         for name in names:
@@ -168,7 +172,8 @@ class PretrainedModel(Module):
             if name not in {f.name for f in fields(cls.config_class)}:
                 raise TypeError(f"{cls.__name__}.from_pretrained: {cls.config_class.__name__} has no field {name!r}")
         path = Path(folder)
-        content, weights = {**read_config(path), **changes}, read_weights(path)
+        content, weights = cls.read(path)
+        content = {**content, **changes}
         named = {own: name for own, name in ((cls.own_name(name), name) for name in weights) if own is not None}
         if any(alias in named and source in named and not np.array_equal(weights[named[alias]], weights[named[source]])
                for alias, source in cls.tied.items()):
@@ -177,9 +182,14 @@ class PretrainedModel(Module):
             config = cls.config_class.from_dict(content)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise CheckpointError(path / "config.json", None, str(error)) from error
-        model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()})
+        model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()}, changes)
         model._load(path, weights, named)
         return model.eval()
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+        """What a folder holds: its config and its weights. A model that knows other formats as well overrides this."""
+        return read_config(path), read_weights(path)
 
     @classmethod
     def own_name(cls, name: str) -> str | None:
@@ -188,7 +198,7 @@ class PretrainedModel(Module):
         return None if any(re.search(pattern, name) for pattern in cls.ignored) else name
 
     @classmethod
-    def for_weights(cls: type[M], config: Any, shapes: Mapping[str, tuple[int, ...]]) -> M:
+    def for_weights(cls: type[M], config: Any, shapes: Mapping[str, tuple[int, ...]], changes: Mapping[str, Any]) -> M:
         """The model to load these weights into; a subclass with optional parts looks which are there."""
         return cls(config)
 
@@ -200,12 +210,12 @@ class PretrainedModel(Module):
                 del named[alias]
         missing = [name for name in mine if name not in named and not name.startswith(self.fresh)]
         if missing:
-            raise CheckpointError(path, self.file_name(missing[0]), f"missing: {type(self).__name__} needs it{_more(missing)}. "
-                                  f"In the file: {', '.join(list(weights)[:4])}, ...")
+            raise CheckpointError(path, self.file_name(missing[0]), f"missing: {type(self).__name__} needs it"
+                                  f"{_more(missing)}. The file holds {', '.join(list(weights)[:4])}, ...")
         unexpected = [file_name for name, file_name in named.items() if name not in mine]
         if unexpected:
-            raise CheckpointError(path, unexpected[0], f"unexpected: with this config.json {type(self).__name__} has no such "
-                                  f"weight{_more(unexpected)}")
+            raise CheckpointError(path, unexpected[0], f"unexpected: with this config.json {type(self).__name__} has no "
+                                  f"such weight{_more(unexpected)}")
         if any(weights[name].dtype == np.float64 for name in list(named.values())[:1]):
             self.double()
         for name, file_name in named.items():
@@ -250,8 +260,8 @@ class PretrainedModel(Module):
         try:
             ids = ids if isinstance(ids, Tensor) else as_tensor(np.asarray(ids))
         except (ValueError, TypeError) as error:
-            raise ShapeError(f"{where}: {name} should be (batch, length) numbers: {error}. Texts of unequal length are padded "
-                             "first, and told apart by attention_mask.") from None
+            raise ShapeError(f"{where}: {name} should be (batch, length) numbers: {error}. Texts of unequal length are "
+                             "padded first, and told apart by attention_mask.") from None
         if ids.ndim != 2:
             fix = f" Write {name}[None] for a batch of one." if ids.ndim == 1 else ""
             raise ShapeError(f"{where}: {name} should be (batch, length), got shape {ids.shape}.{fix}")
