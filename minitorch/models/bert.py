@@ -89,7 +89,7 @@ class BERTConfig(Config):
         self._need_heads("hidden_size", "num_attention_heads")
         self._need_activation("hidden_act")
         self._need_probabilities("hidden_dropout_prob", "attention_probs_dropout_prob")
-        self._need_positive("initializer_range", "layer_norm_eps")
+        self._need_not_negative("initializer_range", "layer_norm_eps")
         self._need_flags("tie_word_embeddings")
         self._need_id("pad_token_id", self.vocab_size)
         if self.classifier_dropout is not None:

@@ -5,7 +5,7 @@ With this file one can
 - let a model write            ``model.generate(ids, max_new_tokens=50)``: GPT and Llama inherit it from ``Generation``
 - watch it write               ``for ids in model.stream(ids, 50)``, or ``generate(..., stream=function)``
 - choose the next token        ``sample(logits, temperature, top_k, top_p)``
-- not compute twice            ``KVCache``: the keys and values of the tokens read so far
+- not compute twice            ``KVCache``: the keys and values of the tokens read so far; ``attend`` to them
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from minitorch import Generator, Tensor, from_numpy, no_grad
 from minitorch.random import numpy_generator
 
-__all__ = ["Generation", "KVCache", "sample"]
+__all__ = ["Generation", "KVCache", "attend", "sample"]
 
 
 class KVCache:
@@ -46,6 +46,11 @@ class KVCache:
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values (batch, heads, tokens, features) of new tokens; return those of all tokens so far."""
+        k, v = self.extend_arrays(layer, k.data, v.data)
+        return from_numpy(k), from_numpy(v)
+
+    def extend_arrays(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same with arrays."""
         if layer not in self.layers:
             self.layers[layer] = _Layer()
         return self.layers[layer].extend(k, v)
@@ -61,11 +66,10 @@ class _Layer:
     def extend(self, k, v):
         start, self.length = self.length, self.length + k.shape[2]
         if self.length > self.keys.shape[2]:
-            self.keys, self.values = (_larger(old, start, new, self.length)
-                                      for old, new in ((self.keys, k.data), (self.values, v.data)))
-        self.keys[:, :, start:self.length] = k.data
-        self.values[:, :, start:self.length] = v.data
-        return from_numpy(self.keys[:, :, :self.length]), from_numpy(self.values[:, :, :self.length])
+            self.keys, self.values = _larger(self.keys, start, k, self.length), _larger(self.values, start, v, self.length)
+        self.keys[:, :, start:self.length] = k
+        self.values[:, :, start:self.length] = v
+        return self.keys[:, :, :self.length], self.values[:, :, :self.length]
 
 
 def _larger(old, used, new, length):
@@ -108,12 +112,33 @@ def sample(logits: Tensor | np.ndarray, temperature: float = 1.0, top_k: int | N
     return (total <= dart).sum(-1)
 
 
+def attend(q: np.ndarray, k: np.ndarray, v: np.ndarray, scale: float, may: np.ndarray | None = None) -> np.ndarray:
+    """Attention of one new token (batch, heads, 1, d) to all so far (batch, heads, S, d), in plain NumPy.
+
+    Here, and in a model's ``decoder``, a token is so little work that an op's own few microseconds would be most of it.
+
+    >>> from minitorch.models.generation import attend
+    >>> q, k, v = np.ones((1, 1, 1, 2)), np.ones((1, 1, 3, 2)), np.arange(6.0).reshape(1, 1, 3, 2)
+    >>> attend(q, k, v, scale=1.0)                            # equal scores: the mean of the values
+    array([[[[2., 3.]]]])
+    """
+    p = (q * q.dtype.type(scale)) @ k.swapaxes(-1, -2)
+    if may is not None:
+        p[~np.broadcast_to(may, p.shape)] = -np.inf
+    p -= np.maximum.reduce(p, -1, keepdims=True)
+    np.exp(p, out=p)
+    p /= np.add.reduce(p, -1, keepdims=True)
+    return p @ v
+
+
 class Generation:
     """What lets a decoder write. The model provides
 
     - ``config`` with ``eos_token_id`` and ``pad_token_id``, and ``context_length``: how many tokens it can read
     - ``features(ids, attention_mask=None, position_ids=None, cache=None)``: the last layer's output (batch, length, d)
     - ``logits(features)``: their projection to the vocabulary
+    - if it likes, ``decoder()``: a function ``step(ids, positions, may, cache)`` that reads one more token of each text in
+      plain NumPy and returns the logits (batch, vocabulary), or None
     """
 
     if TYPE_CHECKING:
@@ -124,6 +149,10 @@ class Generation:
         modules: Callable[..., Iterator[Any]]
         _ids: Callable[..., Tensor]
         _mask: Callable[..., np.ndarray | None]
+
+    def decoder(self) -> Callable[..., np.ndarray] | None:
+        """A faster way to read one more token, if there is one."""
+        return None
 
     def generate(self, ids: Any, max_new_tokens: int = 50, temperature: float = 1.0, top_k: int | None = None,
                  top_p: float | None = None, eos: int | Sequence[int] | str | None = "config",
@@ -158,22 +187,29 @@ class Generation:
         text = self._ids("generate", ids).numpy()
         mask = self._mask("generate", attention_mask, text.shape)
         ends = self._ends(eos)
-        pad = pad if pad is not None else self.config.pad_token_id if self.config.pad_token_id is not None else min(
-            ends[:1], default=0)
+        pad = next(i for i in (pad, self.config.pad_token_id, *ends, 0) if i is not None)
         _check_settings(max_new_tokens, temperature, top_k, top_p)
-        running = np.ones(len(text), bool)
+        running, places = np.ones(len(text), bool), None if mask is None else _places(mask)
         cache, unread = KVCache() if use_cache else None, text
+        step = self.decoder()
         training = [module for module in self.modules() if module.training]
         try:
             for module in training:
                 module.training = False
             for _ in range(max_new_tokens):
-                if cache is None or text.shape[1] > self.context_length:
+                if text.shape[1] > self.context_length:
                     cache, unread = None, text[:, -self.context_length:]
                     mask = mask if mask is None else mask[:, -self.context_length:]
-                positions = None if mask is None else from_numpy(_positions(mask)[:, -unread.shape[1]:])
-                hidden = self.features(from_numpy(unread), attention_mask=mask, position_ids=positions, cache=cache)
-                new = sample(self.logits(hidden[:, -1]), temperature, top_k, top_p, generator)
+                    places = places if mask is None else _places(mask)
+                elif cache is None:
+                    unread = text
+                at = None if places is None else places[:, -unread.shape[1]:]
+                if step is not None and cache is not None and cache.length:
+                    logits = step(unread[:, 0], cache.length if at is None else at[:, 0], mask, cache)
+                else:
+                    at = None if at is None else from_numpy(at)
+                    logits = self.logits(self.features(from_numpy(unread), mask, at, cache)[:, -1]).data
+                new = sample(logits, temperature, top_k, top_p, generator)
                 new = np.where(running, new, pad)
                 yield new.tolist()
                 running &= ~np.isin(new, ends)
@@ -181,7 +217,9 @@ class Generation:
                     return
                 unread = new[:, None]
                 text = np.concatenate([text, unread], 1)
-                mask = mask if mask is None else np.concatenate([mask, np.ones((len(mask), 1), bool)], 1)
+                if mask is not None:
+                    mask = np.concatenate([mask, np.ones((len(mask), 1), bool)], 1)
+                    places = np.concatenate([places, places[:, -1:] + 1], 1)
         finally:
             for module in training:
                 module.training = True
@@ -194,8 +232,8 @@ class Generation:
         return [int(end) for end in ends]
 
 
-def _positions(mask):
-    """The place of each token in its text, padding not counted."""
+def _places(mask):
+    """The position of each token in its text, padding not counted."""
     return np.maximum(np.cumsum(mask, 1) - 1, 0) * mask
 
 

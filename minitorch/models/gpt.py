@@ -25,18 +25,20 @@ From the ids at the bottom to the logits at the top, with each name that Hugging
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minitorch import Tensor, as_tensor, from_numpy, zeros
+from minitorch import Tensor, as_tensor, autograd, from_numpy, zeros
 from minitorch.errors import ShapeError
-from minitorch.models.generation import Generation, KVCache
+from minitorch.kernels import backend
+from minitorch.models.generation import Generation, KVCache, attend
 from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
 from minitorch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, init
 from minitorch.nn import functional as F
+from minitorch.nn.module import is_plain
 
 __all__ = ["GPT", "GPTConfig"]
 
@@ -86,7 +88,7 @@ class GPTConfig(Config):
             self._need_sizes("n_inner")
         self._need_activation("activation_function")
         self._need_probabilities("resid_pdrop", "embd_pdrop", "attn_pdrop")
-        self._need_positive("layer_norm_epsilon", "initializer_range")
+        self._need_not_negative("layer_norm_epsilon", "initializer_range")
         self._need_flags("scale_attn_weights", "scale_attn_by_inverse_layer_idx", "tie_word_embeddings")
 
 
@@ -180,6 +182,40 @@ class GPT(Generation, PretrainedModel):
             labels = from_numpy(following)
         return F.softmax_projection(self.features(ids, attention_mask), self._table, None, as_tensor(labels))
 
+    def decoder(self) -> Callable[..., np.ndarray] | None:
+        """What ``forward`` computes, for one more token of each text, in plain NumPy and without a tape.
+
+        None if somebody looks on, or replaced a part: then the parts themselves are run.
+        """
+        if autograd.observers or not all(is_plain(module, type(module)) and type(module) in _PARTS
+                                         for module in self.modules()):
+            return None
+        act, scales = ACTIVATIONS[self.config.activation_function], [block.attn.scale for block in self.h]
+        layers = [[_arrays(part) for part in (block.ln_1, block.attn.c_attn, block.attn.c_proj,
+                                              block.ln_2, block.mlp.c_fc, block.mlp.c_proj)] for block in self.h]
+        tokens, places, ln_f, table = self.wte.weight.data, self.wpe.weight.data, _arrays(self.ln_f), self._table.data.T
+        heads, eps, k = self.config.n_head, self.config.layer_norm_epsilon, backend(table)
+
+        def norm(x, weight, bias):
+            centred = x - np.add.reduce(x, -1, keepdims=True) / x.shape[-1]
+            return centred / np.sqrt(np.vecdot(centred, centred)[:, None] / x.shape[-1] + eps) * weight + bias
+
+        def linear(x, weight, bias):
+            return k.matmul_forward(x, weight) + bias
+
+        def step(ids, positions, may, cache):
+            x = tokens[ids] + places[positions]                                             # (B, d)
+            may = None if may is None else may[:, None, None, :]
+            for layer, (ln_1, c_attn, attn_proj, ln_2, c_fc, mlp_proj) in enumerate(layers):
+                q, keys, values = linear(norm(x, *ln_1), *c_attn).reshape(len(x), 3, heads, 1, -1).swapaxes(0, 1)
+                keys, values = cache.extend_arrays(layer, keys, values)
+                x = x + linear(attend(q, keys, values, scales[layer], may).reshape(x.shape), *attn_proj)
+                hidden = act(from_numpy(linear(norm(x, *ln_2), *c_fc))).data
+                x = x + linear(hidden, *mlp_proj)
+            return k.matmul_forward(norm(x, *ln_f), table)
+
+        return step
+
     @property
     def _table(self) -> Tensor:
         return self.wte.weight if self.lm_head is None else self.lm_head.weight
@@ -251,6 +287,13 @@ class Conv1D(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight.T, self.bias)
+
+
+_PARTS = (GPT, Block, Attention, MLP, Conv1D, Dropout, Embedding, LayerNorm, Linear, ModuleList)
+
+
+def _arrays(module) -> tuple[np.ndarray, np.ndarray]:
+    return module.weight.data, module.bias.data
 
 
 def _may_attend(mask: np.ndarray | None, length: int, past: int) -> tuple[Tensor | None, bool]:
