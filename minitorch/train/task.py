@@ -16,7 +16,7 @@ from minitorch.train.config import ConfigError, unknown_key
 from minitorch.train.trainer import Settings
 from minitorch.utils.data import DataLoader, Dataset
 
-__all__ = ["Task", "configure", "data_keys", "loader", "text_of"]
+__all__ = ["Task", "configure", "data_keys", "fraction", "loader", "text_of", "whole_number"]
 
 C = TypeVar("C")
 
@@ -38,8 +38,9 @@ class Task:
 
 def loader(dataset: Dataset, batch_size: int, settings: Settings, **more) -> DataLoader:
     """The shuffled loader of a task: its order comes from the run's seed, whatever else draws random numbers."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ConfigError(f"[data] batch_size should be a whole number, 1 or more, got {batch_size!r}")
+    whole_number("batch_size", batch_size)
+    if batch_size > len(dataset):  # type: ignore[arg-type]
+        raise ConfigError(f"[data] batch_size={batch_size} is more than there is to learn from: {len(dataset)}")  # type: ignore
     return DataLoader(dataset, batch_size, shuffle=True, drop_last=True,
                       generator=Generator().manual_seed(settings.seed + 1), **more)
 
@@ -63,6 +64,18 @@ def data_keys(task: Callable[..., Task]) -> dict[str, Any]:
     """The keys that a task's [data] section may have, and their defaults."""
     parameters = inspect.signature(task).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def whole_number(name: str, value: Any) -> None:
+    """A key of [data] that counts something."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"[data] {name} should be a whole number, 1 or more, got {value!r}")
+
+
+def fraction(name: str, value: Any) -> None:
+    """A key of [data] that is a share."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise ConfigError(f"[data] {name} should be a fraction between 0 and 1, got {value!r}")
 
 
 def text_of(which: str) -> str:

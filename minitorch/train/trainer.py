@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -26,7 +27,7 @@ from tqdm import tqdm
 
 from minitorch import autograd
 from minitorch.io import checkpoint
-from minitorch.nn import Module
+from minitorch.nn import Module, ModuleList
 from minitorch.nn.utils import clip_grad_norm_
 from minitorch.optim import AdamW
 from minitorch.optim.lr_scheduler import InverseSquareRootLR, LambdaLR, LRScheduler, WarmupCosineLR
@@ -35,6 +36,7 @@ from minitorch.random import default_generator
 from minitorch.tensor import Tensor
 from minitorch.train.log import Log
 from minitorch.train.precision import Precision
+from minitorch.utils.checkpoint import checkpoint as checkpoint_gradients
 
 __all__ = ["Diverged", "Interrupted", "Settings", "Trainer", "decay_groups"]
 
@@ -56,6 +58,7 @@ class Settings:
     clip: float = 1.0               # the largest norm of all gradients together
     label_smoothing: float = 0.0    # read by the task's loss
     precision: str = "float32"      # or "float64", "float16", "bfloat16": see minitorch.train.precision
+    recompute: bool = False         # keep only the input of each layer, and compute the rest again: less memory
     ema: float = 0.0                # decay of the moving average of the weights, such as 0.999
     eval_every: int = 250           # steps
     eval_batches: int = 50          # of the validation data, each time; all of it at the end
@@ -78,6 +81,8 @@ class Settings:
                               "precision": ("float32", "float64", "float16", "bfloat16")}.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"Settings: {name} should be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if not isinstance(self.recompute, bool):
+            raise ValueError(f"Settings: recompute should be true or false, got {self.recompute!r}")
         if self.schedule == "cosine" and self.warmup >= self.steps:
             raise ValueError(f"Settings: warmup={self.warmup} leaves nothing of steps={self.steps} for the cosine")
 
@@ -148,6 +153,8 @@ class Trainer:
         groups = decay_groups(model, s.weight_decay)
         self.optimizer = AdamW(groups, lr=s.lr, betas=(s.beta1, s.beta2), eps=s.eps)
         self.scheduler = _schedule(self.optimizer, s)
+        if s.recompute:
+            _recompute(model)
         self.average = AveragedModel(model, avg_fn=get_ema_avg_fn(s.ema)) if s.ema else None
         self.step = 0
         self.tokens = 0                           # what counted in all batches so far
@@ -155,6 +162,7 @@ class Trainer:
         self.valid_now: float | None = None       # of the last evaluation
         self.log = Log(self.folder)
         self._saved: tuple[Path, int] | None = None
+        self._batches: Iterator[Any] | None = None
 
     # -----------------------------------------------------------------------------------------------------------------
     # the loop
@@ -166,7 +174,7 @@ class Trainer:
         """
         s = self.settings
         until = s.steps if until is None else min(until, s.steps)
-        batches = self._forever()
+        batches = self._batches = self._batches or self._forever()
         bar = tqdm(total=s.steps, initial=self.step, unit="step", file=sys.stderr, disable=not progress, dynamic_ncols=True)
         self.model.train()
         with _Stopping() as stopping, bar, self.log.open(self.step):
@@ -201,9 +209,10 @@ class Trainer:
                 mean += share * float(loss.detach().item())
                 self.precision.backward(loss, share)
         good = self.precision.unscale(self.optimizer)
-        norm = float(clip_grad_norm_(self.model.parameters(), s.clip or math.inf).item())
-        if not math.isfinite(mean) or good and not math.isfinite(norm):
-            raise Diverged(self.step + 1, mean, self.loss_now, _first_bad(self.model), self._saved)
+        bad = _first_bad(self.model)  # before clipping, which would spread it
+        if good and bad or not math.isfinite(mean):
+            raise Diverged(self.step + 1, mean, self.loss_now, bad, self._saved)
+        norm = float(clip_grad_norm_(self.model.parameters(), s.clip or math.inf).item()) if good else math.inf
         lr = self.scheduler.get_last_lr()[0]
         if good:
             self.optimizer.step()
@@ -272,7 +281,7 @@ class Trainer:
         saved = checkpoint.load(path, **self._things())
         self.step, self.tokens = saved.step, saved.extra["tokens"]
         self.loss_now, self.valid_now = saved.extra["loss"], saved.extra["valid"]
-        self._saved = path, self.step
+        self._saved, self._batches = (path, self.step), None
         return self.step
 
     def _things(self) -> dict[str, Any]:
@@ -303,6 +312,15 @@ def _schedule(optimizer, s: Settings) -> LRScheduler:
     if s.schedule == "inverse-sqrt":
         return InverseSquareRootLR(optimizer, max(1, s.warmup))
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, s.warmup)))
+
+
+def _recompute(model: Module) -> None:
+    """Checkpoint each layer of the model's stacks, which are its ModuleLists."""
+    stacks = [(name + ".", module) for name, module in model.named_modules() if isinstance(module, ModuleList)]
+    for name, stack in stacks:
+        if not any(name.startswith(other) and name != other for other, _ in stacks):
+            for layer in stack:
+                layer.forward = partial(checkpoint_gradients, layer.forward)
 
 
 def _elements(batch) -> int:
