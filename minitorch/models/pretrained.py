@@ -69,7 +69,7 @@ class Config:
         if kind != cls.model_type:
             raise ValueError(f"{cls.__name__}: model_type is {kind!r}, expected {cls.model_type!r}: this describes another "
                              "kind of model")
-        for key, allowed in {"quantization_config": (None,), **cls.only}.items():
+        for key, allowed in {"quantization_config": (None,), "pruned_heads": ({}, None), **cls.only}.items():
             if key in content and content[key] not in allowed:
                 raise NotImplementedError(f"{cls.__name__}: {key}={content[key]!r} is not supported, only "
                                           f"{' or '.join(map(repr, allowed))}")
@@ -107,6 +107,10 @@ class Config:
     def _need_positive(self, *names: str) -> None:
         for name in names:
             self._need(_is_number(getattr(self, name)) and 0 < getattr(self, name) < float("inf"), name, "a number above 0")
+
+    def _need_not_negative(self, *names: str) -> None:
+        for name in names:
+            self._need(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < float("inf"), name, "a number from 0")
 
     def _need_flags(self, *names: str) -> None:
         for name in names:
@@ -180,7 +184,13 @@ class PretrainedModel(Module):
             raise CheckpointError(path / "config.json", None, str(error)) from error
         model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()}, changes)
         model._load(path, weights, named)
-        return model.eval()
+        model.eval()
+        return model
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+        """What a folder holds: its config and its weights. A model that knows other formats as well overrides this."""
+        return read_config(path), read_weights(path)
 
     @classmethod
     def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
