@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from minitorch.data.tokenizer import Tokenizer, _special
 
-__all__ = ["BytePairTokenizer"]
+__all__ = ["BytePairTokenizer", "find_merges"]
 
 # No token reaches over the edge of a word. Letters, digits and signs keep apart and may take the blank before them along.
 # Runs end after 64 characters: the time that encoding takes grows with the text, never with its square.
@@ -75,37 +75,7 @@ class BytePairTokenizer(Tokenizer):
             raise ValueError(f"BytePairTokenizer.train: vocab_size must be at least {least}, got {vocab_size}: 256 bytes"
                              + (f" and {first} special tokens." if first else "."))
         counts = Counter(word for special, part in self._split(self._text(text)) if not special for word in _words(part))
-        words = [[first + byte for byte in word] for word in counts]
-        times = list(counts.values())
-        pairs: Counter[tuple[int, int]] = Counter()         # how often each pair stands in the text
-        where: dict[tuple[int, int], set[int]] = defaultdict(set)     # and in which words
-        for i, word in enumerate(words):
-            for pair in zip(word, word[1:]):
-                pairs[pair] += times[i]
-                where[pair].add(i)
-        heap = [(-count, pair) for pair, count in pairs.items()]
-        heapq.heapify(heap)
-        merges = []
-        for new in range(least, vocab_size):
-            while heap and -heap[0][0] != pairs[heap[0][1]]:    # a count that has changed since
-                heapq.heappop(heap)
-            if not heap or -heap[0][0] < 2:
-                break
-            merged = heapq.heappop(heap)[1]
-            merges.append(merged)
-            changed: Counter[tuple[int, int]] = Counter()
-            for i in where.pop(merged):
-                before, after = words[i], _merge(words[i], merged, new)
-                for pair in zip(before, before[1:]):
-                    changed[pair] -= times[i]
-                for pair in zip(after, after[1:]):
-                    changed[pair] += times[i]
-                    where[pair].add(i)
-                words[i] = after
-            for pair, change in changed.items():
-                if change:
-                    pairs[pair] += change
-                    heapq.heappush(heap, (-pairs[pair], pair))
+        merges = find_merges([[first + byte for byte in word] for word in counts], list(counts.values()), least, vocab_size)
         self._set(merges)
         return self
 
@@ -150,6 +120,43 @@ class BytePairTokenizer(Tokenizer):
     @classmethod
     def _from_contents(cls, contents):
         return cls(contents["merges"], contents["special_tokens"])
+
+
+def find_merges(words: list[list[int]], times: list[int], first: int, last: int) -> list[tuple[int, int]]:
+    """The pairs to merge into the tokens ``first`` up to ``last``, given words and how often each stands in the text.
+
+    The words are changed: they end as merged.
+    """
+    pairs: Counter[tuple[int, int]] = Counter()         # how often each pair stands in the text
+    where: dict[tuple[int, int], set[int]] = defaultdict(set)     # and in which words
+    for i, word in enumerate(words):
+        for pair in zip(word, word[1:]):
+            pairs[pair] += times[i]
+            where[pair].add(i)
+    heap = [(-count, pair) for pair, count in pairs.items()]
+    heapq.heapify(heap)
+    merges = []
+    for new in range(first, last):
+        while heap and -heap[0][0] != pairs[heap[0][1]]:    # a count that has changed since
+            heapq.heappop(heap)
+        if not heap or -heap[0][0] < 2:
+            break
+        merged = heapq.heappop(heap)[1]
+        merges.append(merged)
+        changed: Counter[tuple[int, int]] = Counter()
+        for i in where.pop(merged):
+            before, after = words[i], _merge(words[i], merged, new)
+            for pair in zip(before, before[1:]):
+                changed[pair] -= times[i]
+            for pair in zip(after, after[1:]):
+                changed[pair] += times[i]
+                where[pair].add(i)
+            words[i] = after
+        for pair, change in changed.items():
+            if change:
+                pairs[pair] += change
+                heapq.heappush(heap, (-pairs[pair], pair))
+    return merges
 
 
 def _words(text):

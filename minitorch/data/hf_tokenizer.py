@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minitorch.data.byte_pairs import BytePairTokenizer
 from minitorch.data.characters import CharTokenizer
+from minitorch.data.gguf_tokenizer import tokenizer_json
 from minitorch.data.tokenizer import Tokenizer
 from minitorch.data.word_pieces import WordPieceTokenizer
 
@@ -23,7 +24,7 @@ class HFTokenizer(Tokenizer):
     Parameters
     ----------
     path
-        A model's folder, or the file ``tokenizer.json`` in it.
+        A model's folder, or the file ``tokenizer.json`` in it; or a GGUF file, which holds its tokenizer.
     """
 
     kind = "hugging-face"
@@ -39,8 +40,9 @@ class HFTokenizer(Tokenizer):
         if not file.is_file():
             raise FileNotFoundError(f"HFTokenizer: there is no file {file}. Give a model's folder that holds "
                                     "tokenizer.json, or that file.")
+        text = tokenizer_json(file) if file.suffix.lower() == ".gguf" else file.read_text(encoding="utf-8")
         try:
-            self._inner = library.Tokenizer.from_str(file.read_text(encoding="utf-8"))
+            self._inner = library.Tokenizer.from_str(text)
         except Exception as error:  # the library raises plain Exception
             raise ValueError(f"HFTokenizer: {file} is not a tokenizer that the library reads: {error}") from None
         self._inner.no_padding()
@@ -74,7 +76,7 @@ class HFTokenizer(Tokenizer):
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
-    """Open a tokenizer of any kind: a file that ``save`` wrote, ``vocab.txt``, ``tokenizer.json``, or a folder with one.
+    """Open a tokenizer of any kind: a file that ``save`` wrote, ``vocab.txt``, ``tokenizer.json``, a GGUF file, or a folder.
 
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/tokenizer.json"
@@ -91,6 +93,8 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         path = found[0]
     if not path.is_file():
         raise FileNotFoundError(f"load_tokenizer: there is no file or folder {path}.")
+    if path.suffix.lower() == ".gguf":
+        return HFTokenizer(path)
     if path.suffix == ".txt":
         return WordPieceTokenizer.load(path)
     try:

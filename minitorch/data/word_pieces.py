@@ -1,6 +1,7 @@
 """WordPiece, BERT's tokenizer: the longest pieces of each word that the vocabulary holds.
 
-A file ``vocab.txt`` lists the pieces, one a line; ``##ing`` stands for "ing" inside a word. It needs no other library.
+A file ``vocab.txt`` lists the pieces, one a line; ``##ing`` stands for "ing" inside a word. No other library is needed to
+read it, or to learn such pieces from a text of one's own.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from minitorch.data.byte_pairs import find_merges
 from minitorch.data.tokenizer import Tokenizer
 
 __all__ = ["WordPieceTokenizer"]
@@ -24,7 +27,8 @@ class WordPieceTokenizer(Tokenizer):
     Parameters
     ----------
     pieces
-        The vocabulary, in the order of its ids. ``WordPieceTokenizer.load(folder)`` reads it from ``vocab.txt``.
+        The vocabulary, in the order of its ids. ``WordPieceTokenizer.load(folder)`` reads it from ``vocab.txt``; ``train``
+        learns it from a text.
     lowercase
         Write everything small and drop accents, as "uncased" models do.
 
@@ -36,8 +40,12 @@ class WordPieceTokenizer(Tokenizer):
 
     kind = "word-pieces"
 
-    def __init__(self, pieces: Iterable[str], lowercase: bool = True):
-        self.pieces, self.lowercase = list(pieces), lowercase
+    def __init__(self, pieces: Iterable[str] = _SPECIAL, lowercase: bool = True):
+        self.lowercase = lowercase
+        self._set(pieces)
+
+    def _set(self, pieces):
+        self.pieces = list(pieces)
         self._id = {piece: id for id, piece in enumerate(self.pieces)}
         missing = [name for name in ("[UNK]", "[CLS]", "[SEP]") if name not in self._id]
         if missing:
@@ -47,6 +55,28 @@ class WordPieceTokenizer(Tokenizer):
     @property
     def vocab_size(self) -> int:
         return len(self.pieces)
+
+    def train(self, text: str, vocab_size: int) -> WordPieceTokenizer:
+        """Learn the pieces from a text: its characters, then what stands most often beside each other, until there are
+        ``vocab_size`` of them, or nothing is left to merge.
+
+        >>> tokenizer = minitorch.data.WordPieceTokenizer().train("low lower lowest, slow slower slowest", 24)
+        >>> tokenizer.decode(tokenizer.encode("Lowest slower!", add_special_tokens=False))
+        'lowest slower [UNK]'
+        """
+        counts = Counter(word for special, part in self._split(self._text(text)) if not special
+                         for word in _words(part, self.lowercase) if len(word) <= 100)
+        split = [[word[0], *("##" + c for c in word[1:])] for word in counts]
+        pieces = [*_SPECIAL, *sorted({c for word in split for c in word})]
+        if vocab_size < len(pieces):
+            raise ValueError(f"WordPieceTokenizer.train: vocab_size must be at least {len(pieces)}, got {vocab_size}: the "
+                             "special tokens, and each character of the text at the beginning of a word and inside one")
+        id = {piece: i for i, piece in enumerate(pieces)}
+        for left, right in find_merges([[id[c] for c in word] for word in split], list(counts.values()), len(pieces),
+                                       vocab_size):
+            pieces.append(pieces[left] + pieces[right].removeprefix("##"))
+        self._set(dict.fromkeys(pieces))    # the same piece may come about in two ways
+        return self
 
     def encode(self, text: str, pair: str | None = None, add_special_tokens: bool = True) -> list[int]:
         """The ids of a text, or of two: [CLS] text [SEP] pair [SEP]."""

@@ -7,51 +7,31 @@ the function and put it into ``TASKS``; its first line is what ``minitorch train
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from minitorch import data
 from minitorch.models import GPT, GPTConfig
-from minitorch.nn import Module
 from minitorch.nn import functional as F
 from minitorch.random import Generator
-from minitorch.tensor import Tensor
-from minitorch.train.config import ConfigError, unknown_key
+from minitorch.train.config import ConfigError
+from minitorch.train.task import Task, configure, data_keys, fraction, loader, text_of, whole_number
+from minitorch.train.task_bert import classify, mlm
+from minitorch.train.task_seq2seq import seq2seq
 from minitorch.train.trainer import Settings
-from minitorch.utils.data import DataLoader, Dataset
+from minitorch.utils.data import DataLoader
 
 __all__ = ["TASKS", "Task", "char_lm", "configure", "data_keys", "loader"]
-
-C = TypeVar("C")
-
-
-@dataclass
-class Task:
-    """Everything that a run needs of a task."""
-
-    model: Module
-    loss: Callable[[Module, Any], Tensor]                       # loss(model, batch): the mean over what counts
-    train: DataLoader
-    valid: Iterable | None = None
-    size: Callable[[Any], int] | None = None                    # how much counts in a batch; None: its first array
-    tokenizer: Any = None                                       # saved next to the model
-    metrics: Callable[[Module], dict[str, float]] | None = None  # at the end: accuracy and the like, of the trained model
-    sample: Callable[[Module], str] | None = None               # at the end: a text that shows what was learnt
-    about: str = ""                                             # a sentence on the data, printed at the start
 
 
 def char_lm(model: Mapping[str, Any], settings: Settings, *, text: str = "shipped", context: int = 64,
             batch_size: int = 12, held_out: float = 0.1) -> Task:
     """a GPT that learns to write a text, letter by letter"""
-    _whole_number("context", context)
-    if isinstance(held_out, bool) or not isinstance(held_out, (int, float)) or not 0 < held_out < 1:
-        raise ConfigError(f"[data] held_out should be a fraction between 0 and 1, got {held_out!r}")
-    whole = _text(text)
+    whole_number("context", context)
+    fraction("held_out", held_out)
+    whole = text_of(text)
     letters = data.CharTokenizer(whole)
     ids = np.array(letters.encode(whole), np.int64)
     cut = int(len(ids) * (1 - held_out))
@@ -80,54 +60,7 @@ def char_lm(model: Mapping[str, Any], settings: Settings, *, text: str = "shippe
 
 TASKS: dict[str, Callable[..., Task]] = {
     "char-lm": char_lm,
+    "classify": classify,
+    "mlm": mlm,
+    "seq2seq": seq2seq,
 }
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# what tasks share
-
-def loader(dataset: Dataset, batch_size: int, settings: Settings, **more) -> DataLoader:
-    """The shuffled loader of a task: its order comes from the run's seed, whatever else draws random numbers."""
-    _whole_number("batch_size", batch_size)
-    if batch_size > len(dataset):  # type: ignore[arg-type]
-        raise ConfigError(f"[data] batch_size={batch_size} is more than there is to learn from: {len(dataset)}")  # type: ignore
-    return DataLoader(dataset, batch_size, shuffle=True, drop_last=True,
-                      generator=Generator().manual_seed(settings.seed + 1), **more)
-
-
-def configure(config_class: type[C], section: Mapping[str, Any], **given) -> C:
-    """A model's config from the [model] section; ``given`` is what the data decides, unless the section says it."""
-    known = [field.name for field in fields(config_class) if field.name != "extra"]  # type: ignore[arg-type]
-    section = dict(section)
-    preset = section.pop("preset", None)
-    for key in section:
-        if key not in known:
-            raise ConfigError("[model] " + unknown_key("key", key, [*known, "preset"]))
-    try:
-        values = {**given, **section}
-        return config_class(**values) if preset is None else config_class.preset(preset, **values)  # type: ignore[attr-defined]
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"[model] {error}") from None
-
-
-def data_keys(task: Callable[..., Task]) -> dict[str, Any]:
-    """The keys that a task's [data] section may have, and their defaults."""
-    parameters = inspect.signature(task).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def _whole_number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"[data] {name} should be a whole number, 1 or more, got {value!r}")
-
-
-def _text(which: str) -> str:
-    if which in ("shipped", "all"):
-        try:
-            return data.plays(which)
-        except ImportError as error:
-            raise ConfigError(f"[data] text: {error}") from None
-    try:
-        return Path(which).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ConfigError(f"[data] text: {which!r} is neither \"shipped\" nor \"all\" nor a text file: {error}") from None

@@ -208,3 +208,18 @@ def test_hugging_face(tmp_path):
         HFTokenizer(tmp_path)
     with pytest.raises(FileNotFoundError, match="no file"):
         HFTokenizer(tmp_path / "nowhere")
+
+
+def test_word_pieces_learn_from_a_text(tmp_path):
+    text = "The waiter waited. The cats waited for the waiter's cat! Café, café 漢字 漢"
+    tokenizer = WordPieceTokenizer().train(text, 60)
+    assert tokenizer.vocab_size <= 60 and len(set(tokenizer.pieces)) == len(tokenizer.pieces)
+    ids = tokenizer.encode(text)
+    assert 1 not in ids and tokenizer.encode("waiter", add_special_tokens=False) == [tokenizer.pieces.index("waiter")]
+    assert tokenizer.decode(ids, skip_special_tokens=True).split() == [
+        *"the waiter waited . the cats waited for the waiter ' s cat ! cafe , cafe 漢 字 漢".split()]
+    assert tokenizer.encode("zoo")[1:-1] == [1]
+    tokenizer.save(tmp_path / "pieces.json")
+    assert WordPieceTokenizer.load(tmp_path / "pieces.json").encode(text) == ids
+    with pytest.raises(ValueError, match="vocab_size must be at least"):
+        WordPieceTokenizer().train(text, 10)
