@@ -193,11 +193,6 @@ class PretrainedModel(Module):
         return read_config(path), read_weights(path)
 
     @classmethod
-    def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
-        """What a folder holds: its config and its weights. A model that knows other formats as well overrides this."""
-        return read_config(path), read_weights(path)
-
-    @classmethod
     def own_name(cls, name: str) -> str | None:
         """Our name for a tensor of a file; None if it is no weight."""
         name = name.removeprefix(cls.prefix)
