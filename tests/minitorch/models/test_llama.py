@@ -341,6 +341,8 @@ def test_which_gguf(tmp_path):
         gguf_files.write(tmp_path / f"{name}.gguf", *as_gguf(tiny()))
     with pytest.raises(CheckpointError, match="2 GGUF files: a.gguf, b.gguf"):
         Llama.from_pretrained(tmp_path)
+    (tmp_path / "b.gguf").rename(tmp_path / "blob")             # known by its first letters, too
+    assert llama_gguf.file_in(tmp_path / "blob") == tmp_path / "blob" and llama_gguf.file_in(tmp_path) == tmp_path / "a.gguf"
     tiny().save_pretrained(tmp_path)                            # config.json decides
     assert llama_gguf.file_in(tmp_path) is None
     assert list(gguf.read(tmp_path / "a.gguf")[1])[0] == "token_embd.weight"
