@@ -59,7 +59,10 @@ def run(args) -> int:
         found = look_inside_bert(BERT.from_pretrained(folder), [ids], at, tokens)
     except (CheckpointError, FileNotFoundError, ImportError, ValueError) as error:
         raise Usage(str(error)) from None
-    print(found)
+    try:
+        print(found, flush=True)
+    except BrokenPipeError:                             # head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     for path in files:
         _save(found, path)
     return 0
