@@ -564,6 +564,27 @@ def projection_bias_gradient_missing(dy, x, weight, bias, labels, lse, ignore_in
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# rotary positions
+
+@wrong("rotary_backward", "rotary")
+def turned_on_instead_of_back(dy, cos, sin, needs=None):
+    return (k.rotary_forward(dy, cos, sin),)
+
+
+@wrong("rotary_backward", "rotary")
+def neighbours_turned_back(dy, cos, sin, needs=None):
+    a, b = dy[..., 0::2], dy[..., 1::2]
+    return (np.stack([a * cos + b * sin, b * cos - a * sin], -1).reshape(dy.shape),)
+
+
+@wrong("rotary_backward", "rotary")
+def second_half_forgotten(dy, cos, sin, needs=None):
+    dx = k.rotary_forward(dy, cos, -sin)
+    dx[..., dy.shape[-1] // 2:] = dy[..., dy.shape[-1] // 2:]
+    return (dx,)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # PyTorch's default tolerance, for comparison
 
 def test_a_tolerance_of_a_thousandth_would_let_one_pass():
