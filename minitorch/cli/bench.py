@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import minitorch
 from minitorch.bench import floor as floors
-from minitorch.bench import memory, ops, report, startup, train
+from minitorch.bench import generate, memory, ops, report, startup, train
 from minitorch.bench.compare import Row, compare
 from minitorch.bench.process import Worker, WorkerDied, is_installed
 from minitorch.bench.worker import peak
@@ -192,4 +192,7 @@ BENCHMARKS = {
     "startup": Benchmark(
         "whole processes: importing, and the first training step",
         lambda args: startup.cases(args.quick), startup.measure, rounds=3),
+    "generate": Benchmark(
+        "writing text with a GPT, next to Hugging Face transformers: vocabulary, layers, heads, features",
+        lambda args: generate.cases(args.quick), generate.measure, rounds=5, warmups=1),
 }

@@ -1,3 +1,6 @@
 """Whole models, a readable file each: GPT, BERT, T5, the original Transformer, Llama, ResNet."""
 
-__all__: list[str] = []
+from .bert import BERT, BERTConfig
+from .gpt import GPT, GPTConfig
+
+__all__ = ["BERT", "BERTConfig", "GPT", "GPTConfig"]
