@@ -1,3 +1,5 @@
 """Data that needs no network: texts, tokenizers, and the batches that models learn from."""
 
-__all__: list[str] = []
+from minitorch.data.digits import digits
+
+__all__ = ["digits"]

@@ -2,5 +2,6 @@
 
 from .bert import BERT, BERTConfig
 from .gpt import GPT, GPTConfig
+from .resnet import ResNet, ResNetConfig
 
-__all__ = ["BERT", "BERTConfig", "GPT", "GPTConfig"]
+__all__ = ["BERT", "BERTConfig", "GPT", "GPTConfig", "ResNet", "ResNetConfig"]
