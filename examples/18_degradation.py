@@ -24,7 +24,7 @@ from minitorch.models import ResNet, ResNetConfig
 
 QUICK = "--quick" in sys.argv
 DEPTHS = (8, 32) if QUICK else (8, 20, 32, 44)
-STEPS = 30 if QUICK else 80
+STEPS = 40 if QUICK else 80
 
 pictures, labels = digits()
 

@@ -208,15 +208,15 @@ PRINTED = {
     ],
     "18_degradation": [
         (r"^plain +(\d+) layers training loss (\S+) .* last layer (\S+) first (\S+)$",
-         lambda shallow, deep: deep[0] == 32 and deep[1] > 2 * shallow[1] and deep[3] > 10 * deep[2] and shallow[3] < 4),
+         lambda shallow, deep: deep[0] == 32 and deep[1] > 1.5 * shallow[1] and deep[3] > 10 * deep[2] and shallow[3] < 4),
         (r"^shortcuts +(\d+) layers training loss (\S+) .* last layer (\S+) first (\S+)$",
          lambda shallow, deep: deep[1] < 1 and deep[3] < 10 * deep[2]),
         (r"^(?:plain|shortcuts) 32 layers instead of 8: (\S+) times", lambda plain, shortcuts: plain > shortcuts),
     ],
     "19_digits": [
         "1437 pictures to learn from, 360 to be tested on",
-        (r"^seed \d: .* test accuracy (\S+)%$", lambda *each: len(each) == 2 and min(each) > 93),
-        (r"^6 layers, (\d+) parameters: test accuracy (\S+)%", lambda found: found[0] == 19706 and found[1] > 93),
+        (r"^seed \d: .* test accuracy (\S+)%$", lambda *each: len(each) == 2 and min(each) > 90),
+        (r"^6 layers, (\d+) parameters: test accuracy (\S+)%", lambda found: found[0] == 19706 and found[1] > 90),
     ],
 }
 
