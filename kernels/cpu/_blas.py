@@ -126,6 +126,7 @@ def one_thread():
                 _set_threads(_inside[1])
 
 
+TINY = 1 << 13   # multiplications up to which OpenBLAS itself uses one thread, and NumPy's own call is the quickest
 SMALL = 1 << 20  # products of fewer multiplications than this are not worth a parallel launch
 
 
@@ -134,6 +135,11 @@ def product(a, b, bias=None, out=None, add=False):
 
     out: a C-contiguous array to write to; add: to what it holds.
     """
+    if a.ndim == b.ndim == 2 and a.size * b.shape[1] <= TINY and out is None:
+        y = np.matmul(a, b)
+        if bias is not None:
+            y += bias
+        return y
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
         y = None if out is None else out.reshape(-1, out.shape[-1])

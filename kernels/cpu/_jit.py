@@ -59,7 +59,7 @@ def parallel(function):
     @wraps(function)
     def launch(*args):
         threads = numba.get_num_threads()
-        big = any(isinstance(a, np.ndarray) and a.size > SMALL for a in args)
+        big = any([isinstance(a, np.ndarray) and a.size > SMALL for a in args])
         wanted = min(threads, THREADS) if big else 1
         if wanted == threads:
             return loop(*args)
@@ -88,7 +88,9 @@ scalars = scalar.compiled(inline)  # every formula of kernels/scalar.py, for loo
 
 def ready(x, dtype=None):
     """The array as kernels take it: C-contiguous, aligned, writeable (so one compiled version serves all)."""
-    return None if x is None else np.require(x, dtype, ["C", "A", "W"])
+    if x is None or x.flags.carray and (dtype is None or x.dtype == dtype):
+        return x
+    return np.require(x, dtype, ["C", "A", "W"])
 
 
 def rows_of(x):
