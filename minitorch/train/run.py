@@ -77,10 +77,14 @@ class Run:
     def resume(self) -> int:
         """Go on from the checkpoint in the folder; return the number of steps done."""
         saved = checkpoint.peek(self.trainer.checkpoint_path)
-        for section in ("task", "model", "data", "train"):
-            if saved.config.get(section) != self.config[section]:
+        defaults = {"data": data_keys(_task(self.config)), "train": asdict(Settings(warmup=0))}  # for keys that are newer
+        for section, now in self.config.items():
+            then = saved.config.get(section)
+            if section in defaults and isinstance(then, Mapping):
+                then = {**defaults[section], **then}
+            if then != now:
                 raise ConfigError(f"the run in {self.folder} was started with another [{section}]: "
-                                  f"{_difference(saved.config.get(section), self.config[section])}. Choose another folder.")
+                                  f"{_difference(then, now)}. Choose another folder.")
         return self.trainer.resume()
 
     def train(self, progress: bool = True) -> None:
