@@ -19,6 +19,7 @@ from .pad import *
 from .projection import *
 from .reduce import *
 from .residual import *
+from .rotary import *
 from .shape import *
 from .softmax import *
 from .trigonometry import *

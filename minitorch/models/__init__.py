@@ -2,7 +2,10 @@
 
 from .bert import BERT, BERTConfig
 from .gpt import GPT, GPTConfig
+from .llama import Llama, LlamaConfig
 from .t5 import T5, T5Config
 from .transformer import Transformer, TransformerConfig
 
-__all__ = ["BERT", "BERTConfig", "GPT", "GPTConfig", "T5", "T5Config", "Transformer", "TransformerConfig"]
+__all__ = [
+    "BERT", "BERTConfig", "GPT", "GPTConfig", "Llama", "LlamaConfig", "T5", "T5Config", "Transformer", "TransformerConfig",
+]

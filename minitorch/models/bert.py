@@ -178,7 +178,7 @@ class BERT(PretrainedModel):
         mask = self._mask("forward", attention_mask, ids.shape)
         may = None if mask is None else from_numpy(mask[:, None, None, :])
         x = self.embeddings(ids, types, position_ids)
-        for layer in self.encoder["layer"]:
+        for layer in self.encoder["layer"].children():
             x = layer(x, may)
         return x
 
@@ -239,7 +239,7 @@ class BERT(PretrainedModel):
             mean = (x * from_numpy(share[:, :, None].astype(x.dtype))).sum(1)
         return F.normalize(mean, dim=-1) if normalize else mean
 
-    def _words(self, method) -> MaskedWords:
+    def _words(self, method) -> Any:
         if "predictions" not in self.cls:
             raise self._lacks(method, "mlm")
         return self.cls["predictions"]

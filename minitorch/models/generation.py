@@ -46,8 +46,8 @@ class KVCache:
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values (batch, heads, tokens, features) of new tokens; return those of all tokens so far."""
-        k, v = self.extend_arrays(layer, k.data, v.data)
-        return from_numpy(k), from_numpy(v)
+        keys, values = self.extend_arrays(layer, k.data, v.data)
+        return from_numpy(keys), from_numpy(values)
 
     def extend_arrays(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same with arrays."""
@@ -217,7 +217,7 @@ class Generation:
                     return
                 unread = new[:, None]
                 text = np.concatenate([text, unread], 1)
-                if mask is not None:
+                if mask is not None and places is not None:
                     mask = np.concatenate([mask, np.ones((len(mask), 1), bool)], 1)
                     places = np.concatenate([places, places[:, -1:] + 1], 1)
         finally:

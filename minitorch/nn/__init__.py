@@ -38,6 +38,7 @@ from minitorch.nn.parameter import Parameter
 from minitorch.nn.position import LearnedPositionalEncoding, PositionalEncoding, SinusoidalEncoding
 from minitorch.nn.projection import SoftmaxProjection
 from minitorch.nn.residual import Residual
+from minitorch.nn.rotary import RotaryEmbedding
 from minitorch.nn.shape import Flatten, Identity, Unflatten
 from minitorch.nn.transformer import (
     Transformer,
@@ -48,10 +49,10 @@ from minitorch.nn.transformer import (
 )
 
 __all__ = [
-    "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "FFN", "Flatten", "GELU",
-    "GLU", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "LearnedPositionalEncoding",
-    "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss",
-    "Parameter", "ParameterDict", "ParameterList", "PositionalEncoding", "RMSNorm", "ReLU", "ReLU6", "Residual",
+    "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "FFN", "Flatten", "GELU", "GLU",
+    "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "LearnedPositionalEncoding", "Linear",
+    "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter",
+    "ParameterDict", "ParameterList", "PositionalEncoding", "RMSNorm", "ReLU", "ReLU6", "Residual", "RotaryEmbedding",
     "Sequential", "SiLU", "Sigmoid", "SinusoidalEncoding", "SmoothL1Loss", "Softmax", "SoftmaxProjection", "Softplus",
     "Tanh", "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder",
     "TransformerEncoderLayer", "Unflatten", "functional", "init", "utils",

@@ -33,6 +33,7 @@ from minitorch.ops import (
     relu6,
     residual_add,
     rms_norm,
+    rotary,
     scaled_dot_product_attention,
     selu,
     sigmoid,
@@ -50,7 +51,7 @@ __all__ = [
     "attention_weights", "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity",
     "cross_entropy", "dropout", "elu", "embedding", "feed_forward", "gelu", "glu", "hardtanh", "huber_loss", "kl_div",
     "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss",
-    "normalize", "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6", "residual_add", "rms_norm",
+    "normalize", "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6", "residual_add", "rms_norm", "rotary",
     "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmax_projection",
     "softmin", "softplus", "softsign", "tanh",
 ]
