@@ -298,14 +298,15 @@ class T5(PretrainedModel):
 
         None if somebody looks on, or replaced a part: then the parts themselves are run.
         """
-        if autograd.observers or source_mask is not None and not source_mask.any(1).all() or not all(
+        decoder = self.decoder
+        if decoder is None or autograd.observers or source_mask is not None and not source_mask.any(1).all() or not all(
                 is_plain(module, type(module)) and type(module) in _PARTS for module in self.modules()):
             return None
         c, table, embeddings = self.config, self._table.data.T, self.shared.weight.data
         act, eps, k = ACTIVATIONS[str(c.dense_act_fn)], c.layer_norm_epsilon, backend(table)
         layers = [[{name: weight.data.T for name, weight in part.named_parameters()} for part in block.layer]
-                  for block in self.decoder.block]
-        last = self.decoder.final_layer_norm.weight.data
+                  for block in decoder.block]
+        last = decoder.final_layer_norm.weight.data
         hidden = None if source_mask is None else np.where(source_mask, 0, -np.inf).astype(table.dtype)[:, None, None, :]
         biases = np.empty((c.num_heads, 0), table.dtype)                                    # by distance
 
@@ -319,7 +320,7 @@ class T5(PretrainedModel):
             nonlocal biases
             past = cache.length
             if past >= biases.shape[1]:
-                first = self.decoder.block[0].layer[0].SelfAttention
+                first = decoder.block[0].layer[0].SelfAttention
                 biases = first.bias_of_distance(1, 2 * past + 63).data[0, :, 0, ::-1]
             bias = biases[:, past::-1][None, :, None]
             x = embeddings[ids]                                                             # (N, d)
