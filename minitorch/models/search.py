@@ -24,7 +24,7 @@ from minitorch.models.generation import KVCache
 from minitorch.nn import Module
 
 __all__ = ["Decoding", "SearchCache", "Step", "beam_search", "check_search", "end_ids", "evaluating", "greedy_search",
-           "search"]
+           "look", "search"]
 
 
 class Step(Protocol):
@@ -63,16 +63,20 @@ class SearchCache(KVCache):
 class Decoding:
     """A decoder at work: ``decode(ids, cache)`` returns logits (N, T, vocabulary); only the last position's are used.
 
-    With a cache, decode gets the new ids alone; without, all ids so far.
+    With a cache, decode gets the new ids alone; without, all ids so far. ``write(ids, cache)``, if there is one, computes
+    the same for one more token of each row, from arrays, quicker: it takes over when the first token has been read.
     """
 
-    def __init__(self, decode: Callable[[Tensor, SearchCache | None], Tensor], use_cache: bool = True):
-        self.decode = decode
+    def __init__(self, decode: Callable[[Tensor, SearchCache | None], Tensor], use_cache: bool = True,
+                 write: Callable[[np.ndarray, SearchCache], np.ndarray] | None = None):
+        self.decode, self.write = decode, write
         self.cache = SearchCache() if use_cache else None
         self.read: np.ndarray | None = None
 
     def __call__(self, ids: np.ndarray) -> np.ndarray:
         new = ids[:, None]
+        if self.write is not None and self.cache is not None and self.cache.length:
+            return self.write(ids, self.cache)
         if self.cache is None:
             new = self.read = new if self.read is None else np.concatenate([self.read, new], 1)
         return self.decode(from_numpy(new), self.cache).data[:, -1]
@@ -86,9 +90,10 @@ class Decoding:
 
 def search(decode: Callable[[Tensor, SearchCache | None], Tensor], batch: int, start: int, *, max_new_tokens: int,
            beams: int, length_penalty: float, early_stopping: bool | str, ends: Sequence[int], pad: int | None,
-           return_scores: bool, use_cache: bool) -> Any:
+           return_scores: bool, use_cache: bool,
+           write: Callable[[np.ndarray, SearchCache], np.ndarray] | None = None) -> Any:
     """The texts that ``decode`` writes, greedily with one beam: ids (batch, 1 + tokens), or (ids, scores)."""
-    step = Decoding(decode, use_cache)
+    step = Decoding(decode, use_cache, write)
     pad = pad if pad is not None else min(ends[:1], default=0)
     if beams == 1:
         ids, scores = greedy_search(step, batch, start, max_new_tokens=max_new_tokens, ends=ends, pad=pad,
@@ -187,6 +192,26 @@ def beam_search(step: Step, batch: int, start: int, *, beams: int, max_new_token
     best = done[:, 0]
     length = _length(best, ends, max_new_tokens)
     return np.concatenate([np.full((batch, 1), start), best[:, :length]], 1), done_score[:, 0]
+
+
+def look(q: np.ndarray, k: np.ndarray, v: np.ndarray, scale: float = 1.0, bias: np.ndarray | None = None) -> np.ndarray:
+    """Attention of one new token per row, q (N, heads, 1, d), to k and v (B, heads, S, d), in plain NumPy → (N, heads · d).
+
+    Where N is a multiple of B, so many beams look at each text. ``bias`` is added to the scores (B, heads, N / B, S).
+
+    >>> from minitorch.models.search import look
+    >>> look(np.ones((2, 1, 1, 3)), np.ones((1, 1, 2, 3)), np.arange(6.0).reshape(1, 1, 2, 3))
+    array([[1.5, 2.5, 3.5],
+           [1.5, 2.5, 3.5]])
+    """
+    (N, heads, _, d), B = q.shape, len(k)
+    p = (q.reshape(B, N // B, heads, d).swapaxes(1, 2) * q.dtype.type(scale)) @ k.swapaxes(-1, -2)
+    if bias is not None:
+        p += bias
+    p -= np.maximum.reduce(p, -1, keepdims=True)
+    np.exp(p, out=p)
+    p /= np.add.reduce(p, -1, keepdims=True)
+    return (p @ v).swapaxes(1, 2).reshape(N, -1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -30,25 +30,28 @@ There is no bias anywhere else, norms are RMSNorm, and scores are not divided by
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minitorch import Tensor, from_numpy, no_grad, stack
+from minitorch import Tensor, autograd, from_numpy, no_grad, stack
 from minitorch.errors import CheckpointError, ShapeError
+from minitorch.kernels import backend
 from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
 from minitorch.models.search import (
     SearchCache,
     check_search,
     end_ids,
     evaluating,
+    look,
     search,
 )
 from minitorch.nn import Dropout, Embedding, Linear, Module, ModuleList, RMSNorm, init
 from minitorch.nn import functional as F
+from minitorch.nn.module import is_plain
 
 __all__ = ["T5", "T5Config", "relative_position_bucket"]
 
@@ -288,7 +291,57 @@ class T5(PretrainedModel):
 
             return search(decode, len(ids), self._start(), max_new_tokens=max_new_tokens, beams=beams,
                           length_penalty=length_penalty, early_stopping=early_stopping, ends=ends, pad=config.pad_token_id,
-                          return_scores=return_scores, use_cache=use_cache)
+                          return_scores=return_scores, use_cache=use_cache, write=self.writer(source_mask))
+
+    def writer(self, source_mask: np.ndarray | None = None) -> Callable[[np.ndarray, SearchCache], np.ndarray] | None:
+        """What ``decode`` and ``logits`` compute, for one more token of each text, in plain NumPy and without a tape.
+
+        None if somebody looks on, or replaced a part: then the parts themselves are run.
+        """
+        decoder = self.decoder
+        if decoder is None or autograd.observers or source_mask is not None and not source_mask.any(1).all() or not all(
+                is_plain(module, type(module)) and type(module) in _PARTS for module in self.modules()):
+            return None
+        c, table, embeddings = self.config, self._table.data.T, self.shared.weight.data
+        act, eps, k = ACTIVATIONS[str(c.dense_act_fn)], c.layer_norm_epsilon, backend(table)
+        layers = [[{name: weight.data.T for name, weight in part.named_parameters()} for part in block.layer]
+                  for block in decoder.block]
+        last = decoder.final_layer_norm.weight.data
+        hidden = None if source_mask is None else np.where(source_mask, 0, -np.inf).astype(table.dtype)[:, None, None, :]
+        biases = np.empty((c.num_heads, 0), table.dtype)                                    # by distance
+
+        def norm(x, weight):
+            return x / np.sqrt(np.vecdot(x, x)[:, None] / x.shape[-1] + eps) * weight
+
+        def linear(x, weights, name):
+            return k.matmul_forward(x, weights[name + ".weight"])
+
+        def write(ids, cache):
+            nonlocal biases
+            past = cache.length
+            if past >= biases.shape[1]:
+                first = decoder.block[0].layer[0].SelfAttention
+                biases = first.bias_of_distance(1, 2 * past + 63).data[0, :, 0, ::-1]
+            bias = biases[:, past::-1][None, :, None]
+            x = embeddings[ids]                                                             # (N, d)
+            for number, (attention, lookup, feed) in enumerate(layers):
+                h, name = norm(x, attention["layer_norm.weight"]), "SelfAttention."
+                q, keys, values = (linear(h, attention, name + n).reshape(len(x), c.num_heads, 1, -1) for n in "qkv")
+                keys, values = cache.extend_arrays(number, keys, values)
+                x = x + linear(look(q, keys, values, bias=bias), attention, name + "o")
+                h, name = norm(x, lookup["layer_norm.weight"]), "EncDecAttention."
+                q = linear(h, lookup, name + "q").reshape(len(x), c.num_heads, 1, -1)
+                keys, values = cache.source[number]
+                x = x + linear(look(q, keys.data, values.data, bias=hidden), lookup, name + "o")
+                h, name = norm(x, feed["layer_norm.weight"]), "DenseReluDense."
+                inner = act(from_numpy(linear(h, feed, name + ("wi_0" if c.is_gated_act else "wi")))).data
+                if c.is_gated_act:
+                    inner = inner * linear(h, feed, name + "wi_1")
+                x = x + linear(inner, feed, name + "wo")
+            x = norm(x, last)
+            return k.matmul_forward(x * x.dtype.type(c.d_model ** -0.5) if c.scale_decoder_outputs else x, table)
+
+        return write
 
     # -----------------------------------------------------------------------------------------------------------------
     # files
@@ -458,6 +511,9 @@ class FeedForward(Module):
             return F.feed_forward(x, self.wi.weight, None, self.wo.weight, None, FUSED[self.activation],
                                   self.dropout.p, self.training)
         return self.wo(self.dropout(act(self.wi(x))))
+
+
+_PARTS = (T5, Stack, Block, Sublayer, Attention, FeedForward, Dropout, Embedding, Linear, ModuleList, RMSNorm)
 
 
 def relative_position_bucket(distance: np.ndarray, bidirectional: bool = True, num_buckets: int = 32,
