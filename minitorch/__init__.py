@@ -13,7 +13,7 @@ from math import e, inf, nan, pi
 
 import minitorch.kernels as kernels
 
-from . import autograd, cuda, linalg, nn, optim, random
+from . import autograd, cuda, linalg, nn, optim, random, utils
 from ._printing import set_printoptions
 from .autograd import Function, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *

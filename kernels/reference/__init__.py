@@ -22,6 +22,7 @@ from .pool import *
 from .projection import *
 from .reduce import *
 from .residual import *
+from .rotary import *
 from .shape import *
 from .softmax import *
 from .trigonometry import *

@@ -348,7 +348,7 @@ def write(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], metadata: 
             file.write(text)
             for array in arrays.values():
                 little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-                file.write(little.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+                file.write(little.reshape(-1).view(np.uint8).data)
     except (OSError, ValueError) as error:
         old = " The file that was there is unchanged." if os.path.isfile(path) else ""
         raise refuse(f"cannot be written: {getattr(error, 'strerror', None) or error}.{old}") from None

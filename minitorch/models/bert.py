@@ -89,7 +89,7 @@ class BERTConfig(Config):
         self._need_heads("hidden_size", "num_attention_heads")
         self._need_activation("hidden_act")
         self._need_probabilities("hidden_dropout_prob", "attention_probs_dropout_prob")
-        self._need_positive("initializer_range", "layer_norm_eps")
+        self._need_not_negative("initializer_range", "layer_norm_eps")
         self._need_flags("tie_word_embeddings")
         self._need_id("pad_token_id", self.vocab_size)
         if self.classifier_dropout is not None:
@@ -178,7 +178,7 @@ class BERT(PretrainedModel):
         mask = self._mask("forward", attention_mask, ids.shape)
         may = None if mask is None else from_numpy(mask[:, None, None, :])
         x = self.embeddings(ids, types, position_ids)
-        for layer in self.encoder["layer"]:
+        for layer in self.encoder["layer"].children():
             x = layer(x, may)
         return x
 
@@ -239,7 +239,7 @@ class BERT(PretrainedModel):
             mean = (x * from_numpy(share[:, :, None].astype(x.dtype))).sum(1)
         return F.normalize(mean, dim=-1) if normalize else mean
 
-    def _words(self, method) -> MaskedWords:
+    def _words(self, method) -> Any:
         if "predictions" not in self.cls:
             raise self._lacks(method, "mlm")
         return self.cls["predictions"]

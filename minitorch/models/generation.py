@@ -46,8 +46,8 @@ class KVCache:
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values (batch, heads, tokens, features) of new tokens; return those of all tokens so far."""
-        k, v = self.extend_arrays(layer, k.data, v.data)
-        return from_numpy(k), from_numpy(v)
+        keys, values = self.extend_arrays(layer, k.data, v.data)
+        return from_numpy(keys), from_numpy(values)
 
     def extend_arrays(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same with arrays."""
@@ -187,10 +187,9 @@ class Generation:
         text = self._ids("generate", ids).numpy()
         mask = self._mask("generate", attention_mask, text.shape)
         ends = self._ends(eos)
-        pad = pad if pad is not None else self.config.pad_token_id if self.config.pad_token_id is not None else min(
-            ends[:1], default=0)
+        pad = next(i for i in (pad, self.config.pad_token_id, *ends, 0) if i is not None)
         _check_settings(max_new_tokens, temperature, top_k, top_p)
-        running = np.ones(len(text), bool)
+        running, places = np.ones(len(text), bool), None if mask is None else _places(mask)
         cache, unread = KVCache() if use_cache else None, text
         step = self.decoder()
         training = [module for module in self.modules() if module.training]
@@ -198,15 +197,18 @@ class Generation:
             for module in training:
                 module.training = False
             for _ in range(max_new_tokens):
-                if cache is None or text.shape[1] > self.context_length:
+                if text.shape[1] > self.context_length:
                     cache, unread = None, text[:, -self.context_length:]
                     mask = mask if mask is None else mask[:, -self.context_length:]
-                positions = None if mask is None else _positions(mask)[:, -unread.shape[1]:]
+                    places = places if mask is None else _places(mask)
+                elif cache is None:
+                    unread = text
+                at = None if places is None else places[:, -unread.shape[1]:]
                 if step is not None and cache is not None and cache.length:
-                    logits = step(unread[:, 0], cache.length if positions is None else positions[:, 0], mask, cache)
+                    logits = step(unread[:, 0], cache.length if at is None else at[:, 0], mask, cache)
                 else:
-                    positions = None if positions is None else from_numpy(positions)
-                    logits = self.logits(self.features(from_numpy(unread), mask, positions, cache)[:, -1]).data
+                    at = None if at is None else from_numpy(at)
+                    logits = self.logits(self.features(from_numpy(unread), mask, at, cache)[:, -1]).data
                 new = sample(logits, temperature, top_k, top_p, generator)
                 new = np.where(running, new, pad)
                 yield new.tolist()
@@ -215,7 +217,9 @@ class Generation:
                     return
                 unread = new[:, None]
                 text = np.concatenate([text, unread], 1)
-                mask = mask if mask is None else np.concatenate([mask, np.ones((len(mask), 1), bool)], 1)
+                if mask is not None and places is not None:
+                    mask = np.concatenate([mask, np.ones((len(mask), 1), bool)], 1)
+                    places = np.concatenate([places, places[:, -1:] + 1], 1)
         finally:
             for module in training:
                 module.training = True
@@ -228,8 +232,8 @@ class Generation:
         return [int(end) for end in ends]
 
 
-def _positions(mask):
-    """The place of each token in its text, padding not counted."""
+def _places(mask):
+    """The position of each token in its text, padding not counted."""
     return np.maximum(np.cumsum(mask, 1) - 1, 0) * mask
 
 

@@ -88,7 +88,7 @@ class GPTConfig(Config):
             self._need_sizes("n_inner")
         self._need_activation("activation_function")
         self._need_probabilities("resid_pdrop", "embd_pdrop", "attn_pdrop")
-        self._need_positive("layer_norm_epsilon", "initializer_range")
+        self._need_not_negative("layer_norm_epsilon", "initializer_range")
         self._need_flags("scale_attn_weights", "scale_attn_by_inverse_layer_idx", "tie_word_embeddings")
 
 

@@ -69,7 +69,7 @@ class Config:
         if kind != cls.model_type:
             raise ValueError(f"{cls.__name__}: model_type is {kind!r}, expected {cls.model_type!r}: this describes another "
                              "kind of model")
-        for key, allowed in {"quantization_config": (None,), **cls.only}.items():
+        for key, allowed in {"quantization_config": (None,), "pruned_heads": ({}, None), **cls.only}.items():
             if key in content and content[key] not in allowed:
                 raise NotImplementedError(f"{cls.__name__}: {key}={content[key]!r} is not supported, only "
                                           f"{' or '.join(map(repr, allowed))}")
@@ -107,6 +107,10 @@ class Config:
     def _need_positive(self, *names: str) -> None:
         for name in names:
             self._need(_is_number(getattr(self, name)) and 0 < getattr(self, name) < float("inf"), name, "a number above 0")
+
+    def _need_not_negative(self, *names: str) -> None:
+        for name in names:
+            self._need(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < float("inf"), name, "a number from 0")
 
     def _need_flags(self, *names: str) -> None:
         for name in names:
@@ -168,7 +172,8 @@ class PretrainedModel(Module):
             if name not in {f.name for f in fields(cls.config_class)}:
                 raise TypeError(f"{cls.__name__}.from_pretrained: {cls.config_class.__name__} has no field {name!r}")
         path = Path(folder)
-        content, weights = {**read_config(path), **changes}, read_weights(path)
+        content, weights = cls.read(path)
+        content = {**content, **changes}
         named = {own: name for own, name in ((cls.own_name(name), name) for name in weights) if own is not None}
         if any(alias in named and source in named and not np.array_equal(weights[named[alias]], weights[named[source]])
                for alias, source in cls.tied.items()):
@@ -176,10 +181,16 @@ class PretrainedModel(Module):
         try:
             config = cls.config_class.from_dict(content)
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise CheckpointError(path / "config.json", None, str(error)) from error
+            raise CheckpointError(path if path.is_file() else path / "config.json", None, str(error)) from error
         model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()}, changes)
         model._load(path, weights, named)
-        return model.eval()
+        model.eval()
+        return model
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+        """What a folder holds: its config and its weights. A model that knows other formats as well overrides this."""
+        return read_config(path), read_weights(path)
 
     @classmethod
     def own_name(cls, name: str) -> str | None:
@@ -253,7 +264,7 @@ class PretrainedModel(Module):
             raise ShapeError(f"{where}: {name} should be (batch, length) numbers: {error}. Texts of unequal length are "
                              "padded first, and told apart by attention_mask.") from None
         if ids.ndim != 2:
-            fix = f" Write {name}[None] for a batch of one." if ids.ndim == 1 else ""
+            fix = f" For a batch of one write [{name}], or {name}[None] of an array." if ids.ndim == 1 else ""
             raise ShapeError(f"{where}: {name} should be (batch, length), got shape {ids.shape}.{fix}")
         if not ids.shape[1]:
             raise ShapeError(f"{where}: {name} {ids.shape} holds no token; give at least one")

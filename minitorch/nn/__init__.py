@@ -41,6 +41,7 @@ from minitorch.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from minitorch.nn.position import LearnedPositionalEncoding, PositionalEncoding, SinusoidalEncoding
 from minitorch.nn.projection import SoftmaxProjection
 from minitorch.nn.residual import Residual
+from minitorch.nn.rotary import RotaryEmbedding
 from minitorch.nn.shape import Flatten, Identity, Unflatten
 from minitorch.nn.transformer import (
     Transformer,
@@ -55,8 +56,8 @@ __all__ = [
     "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "FFN", "Flatten", "GELU", "GLU", "HuberLoss", "Identity",
     "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "LearnedPositionalEncoding", "Linear", "LogSoftmax", "MSELoss",
     "MaxPool2d", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterDict",
-    "ParameterList", "PositionalEncoding", "RMSNorm", "ReLU", "ReLU6", "Residual", "Sequential", "SiLU", "Sigmoid",
-    "SinusoidalEncoding", "SmoothL1Loss", "Softmax", "SoftmaxProjection", "Softplus", "Tanh", "Transformer",
-    "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer", "Unflatten",
-    "functional", "init", "utils",
+    "ParameterList", "PositionalEncoding", "RMSNorm", "ReLU", "ReLU6", "Residual", "RotaryEmbedding", "Sequential",
+    "SiLU", "Sigmoid", "SinusoidalEncoding", "SmoothL1Loss", "Softmax", "SoftmaxProjection", "Softplus", "Tanh",
+    "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
+    "Unflatten", "functional", "init", "utils",
 ]

@@ -39,6 +39,7 @@ from minitorch.ops import (
     relu6,
     residual_add,
     rms_norm,
+    rotary,
     scaled_dot_product_attention,
     selu,
     sigmoid,
@@ -57,7 +58,7 @@ __all__ = [
     "binary_cross_entropy_with_logits", "conv1d", "conv2d", "cosine_similarity", "cross_entropy", "dropout", "elu",
     "embedding", "feed_forward", "gelu", "glu", "hardtanh", "huber_loss", "kl_div", "l1_loss", "layer_norm",
     "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss", "nll_loss", "normalize",
-    "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6", "residual_add", "rms_norm",
+    "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6", "residual_add", "rms_norm", "rotary",
     "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmax_projection",
     "softmin", "softplus", "softsign", "tanh",
 ]

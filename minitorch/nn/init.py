@@ -7,6 +7,8 @@ seeds, or from ``generator=``.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import NormalDist
 
 import numpy as np
@@ -17,8 +19,28 @@ from minitorch.tensor import Tensor
 
 __all__ = [
     "calculate_gain", "constant_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_",
-    "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+    "skipped", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
 ]
+
+
+_drawing = True
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Inside, nothing is drawn: weights that are loaded right after need no random numbers before.
+
+    >>> with minitorch.nn.init.skipped():
+    ...     layer = minitorch.nn.Linear(1000, 1000, bias=False)      # at once; its weight is what was in memory
+    >>> minitorch.nn.init.eye_(layer.weight).shape
+    (1000, 1000)
+    """
+    global _drawing
+    before, _drawing = _drawing, False
+    try:
+        yield
+    finally:
+        _drawing = before
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
@@ -28,12 +50,12 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     >>> bool(w.abs().max() <= 0.5)
     True
     """
-    return _write(tensor, numpy_generator(generator).uniform(a, b, tensor.shape))
+    return _write(tensor, numpy_generator(generator).uniform(a, b, tensor.shape)) if _drawing else tensor
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal random numbers."""
-    return _write(tensor, mean + std * numpy_generator(generator).standard_normal(tensor.shape))
+    return _write(tensor, mean + std * numpy_generator(generator).standard_normal(tensor.shape)) if _drawing else tensor
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
