@@ -28,6 +28,7 @@ from minitorch.ops.matmul import Linear, Matmul
 from minitorch.ops.pool import AvgPool2d, MaxPool2d
 from minitorch.ops.projection import SoftmaxProjection
 from minitorch.ops.residual import ResidualAdd
+from minitorch.ops.rotary import Rotary
 from minitorch.ops.softmax import LogSoftmax, Softmax
 from minitorch.tensor import Tensor
 
@@ -193,6 +194,9 @@ modules = _Modules()
 _norm = lambda x, gamma, beta: LayerNorm.apply(x, gamma, beta, eps=1e-5)
 _rms = lambda x, gamma: RMSNorm.apply(x, gamma, eps=1e-5)
 
+_angles = np.random.default_rng(5).normal(size=(4, 3))
+_rotary = lambda x: Rotary.apply(x, cos=np.cos(_angles), sin=np.sin(_angles))
+
 LAYERS = [
     Layer("layer_norm", _norm, {"x": (3, 3, 5), "gamma": (5,), "beta": (5,)}),
     Layer("layer_norm, no γ, no β", _norm, {"x": (4, 5), "gamma": None, "beta": None}),
@@ -241,6 +245,7 @@ LAYERS = [
     Layer("attention, dropout", _attention(p=0.4, seed=7), {**QKV, "mask": None}),
     Layer("attention weights", lambda q, k, mask: AttentionWeights.apply(q, k, mask, scale=0.6),
           {"q": (1, 2, 4, 3), "k": (1, 2, 5, 3), "mask": MASK}),
+    Layer("rotary", _rotary, {"x": (2, 3, 4, 6)}),
     *[Layer(f"ffn, {a}", _ffn(a), {"x": (2, 3, 4), "w1": (7, 4), "b1": (7,), "w2": (5, 7), "b2": (5,)})
       for a in ("relu", "gelu", "gelu_tanh", "silu")],
     Layer("ffn, dropout", _ffn("gelu", 0.4), {"x": (5, 4), "w1": (7, 4), "b1": (7,), "w2": (4, 7), "b2": (4,)}),

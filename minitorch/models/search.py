@@ -2,6 +2,7 @@
 
 With this file one can
 
+- let a model write                          ``search(model, decode, ...)``: what ``T5.generate`` and ``translate`` do
 - take the likeliest token each time         ``greedy_search(step, ...)``
 - keep the best few beginnings instead       ``beam_search(step, ..., beams=4)``: the best text may begin with a worse word
 - run a decoder token by token               ``Decoding``: the step that both searches call
@@ -22,7 +23,8 @@ from minitorch import Tensor, from_numpy
 from minitorch.models.generation import KVCache
 from minitorch.nn import Module
 
-__all__ = ["Decoding", "SearchCache", "Step", "beam_search", "check_search", "end_ids", "evaluating", "greedy_search"]
+__all__ = ["Decoding", "SearchCache", "Step", "beam_search", "check_search", "end_ids", "evaluating", "greedy_search",
+           "search"]
 
 
 class Step(Protocol):
@@ -82,8 +84,24 @@ class Decoding:
             self.read = self.read[rows]
 
 
-def greedy_search(step: Step, batch: int, start: int, *, max_new_tokens: int, ends: Sequence[int] = (), pad: int = 0,
-                  length_penalty: float = 1.0, scored: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+def search(decode: Callable[[Tensor, SearchCache | None], Tensor], batch: int, start: int, *, max_new_tokens: int,
+           beams: int, length_penalty: float, early_stopping: bool | str, ends: Sequence[int], pad: int | None,
+           return_scores: bool, use_cache: bool) -> Any:
+    """The texts that ``decode`` writes, greedily with one beam: ids (batch, 1 + tokens), or (ids, scores)."""
+    step = Decoding(decode, use_cache)
+    pad = pad if pad is not None else min(ends[:1], default=0)
+    if beams == 1:
+        ids, scores = greedy_search(step, batch, start, max_new_tokens=max_new_tokens, ends=ends, pad=pad,
+                                    length_penalty=length_penalty, scored=return_scores)
+    else:
+        ids, scores = beam_search(step, batch, start, beams=beams, max_new_tokens=max_new_tokens, ends=ends, pad=pad,
+                                  length_penalty=length_penalty, early_stopping=early_stopping)
+    return (from_numpy(ids), from_numpy(np.asarray(scores))) if return_scores else from_numpy(ids)
+
+
+def greedy_search(step: Callable[[np.ndarray], np.ndarray], batch: int, start: int, *, max_new_tokens: int,
+                  ends: Sequence[int] = (), pad: int = 0, length_penalty: float = 1.0, scored: bool = False
+                  ) -> tuple[np.ndarray, np.ndarray | None]:
     """Write the likeliest token each time → ids (batch, 1 + tokens), each row begun with ``start``, and scores.
 
     A row ends with one of ``ends`` and is filled with ``pad``. A score is the sum of the tokens' log-probabilities, over

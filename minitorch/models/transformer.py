@@ -43,13 +43,11 @@ from minitorch import Tensor, from_numpy, no_grad, stack
 from minitorch.errors import ShapeError
 from minitorch.models.pretrained import Config, PretrainedModel
 from minitorch.models.search import (
-    Decoding,
     SearchCache,
-    beam_search,
     check_search,
     end_ids,
     evaluating,
-    greedy_search,
+    search,
 )
 from minitorch.nn import (
     Embedding,
@@ -146,7 +144,7 @@ class Transformer(PretrainedModel):
     def __init__(self, config: TransformerConfig):
         super().__init__(config)
         c = config
-        settings = {"dim_feedforward": c.dim_feedforward, "dropout": c.dropout, "activation": c.activation,
+        settings: dict[str, Any] = {"dim_feedforward": c.dim_feedforward, "dropout": c.dropout, "activation": c.activation,
                     "layer_norm_eps": c.layer_norm_eps, "batch_first": True, "norm_first": c.norm_first}
 
         def last_norm():
@@ -270,19 +268,15 @@ class Transformer(PretrainedModel):
         ends = end_ids("Transformer.translate", config.eos_token_id if isinstance(eos, str) and eos == "config" else eos)
         if src_mask is None and config.pad_token_id is not None and config.pad_token_id not in ends:
             src_mask = ids.data != config.pad_token_id
-        pad = config.pad_token_id if config.pad_token_id is not None else min(ends[:1], default=0)
-        common = {"max_new_tokens": min(max_new_tokens, config.max_len), "ends": ends, "pad": pad,
-                  "length_penalty": length_penalty}
         with evaluating(self):
             memory, source_mask = self.encode(ids, src_mask), self._mask("translate", src_mask, ids.shape, "src_mask")
-            step = Decoding(lambda new, cache: self.logits(self._decode(new, memory, source_mask, cache=cache)[:, -1:]),
-                            use_cache)
-            if beams == 1:
-                found, scores = greedy_search(step, len(ids), config.bos_token_id, scored=return_scores, **common)
-            else:
-                found, scores = beam_search(step, len(ids), config.bos_token_id, beams=beams, early_stopping=early_stopping,
-                                            **common)
-        return (from_numpy(found), from_numpy(scores)) if return_scores else from_numpy(found)
+
+            def decode(new, cache):
+                return self.logits(self._decode(new, memory, source_mask, cache=cache)[:, -1:])
+
+            return search(decode, len(ids), config.bos_token_id, max_new_tokens=min(max_new_tokens, config.max_len),
+                          beams=beams, length_penalty=length_penalty, early_stopping=early_stopping, ends=ends,
+                          pad=config.pad_token_id, return_scores=return_scores, use_cache=use_cache)
 
 
 class Decoder(Module):

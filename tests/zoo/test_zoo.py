@@ -657,6 +657,25 @@ def unbiased_variance_in_backward(dy, x, gamma, mean, var, eps, training, needs=
 @wrong("batchnorm_backward", "batch_norm")
 def batch_norm_without_eps(dy, x, gamma, mean, var, eps, training, needs=None):
     return k.batchnorm_backward(dy, x, gamma, mean, var, 0.0, training)
+# ---------------------------------------------------------------------------------------------------------------------
+# rotary positions
+
+@wrong("rotary_backward", "rotary")
+def turned_on_instead_of_back(dy, cos, sin, needs=None):
+    return (k.rotary_forward(dy, cos, sin),)
+
+
+@wrong("rotary_backward", "rotary")
+def neighbours_turned_back(dy, cos, sin, needs=None):
+    a, b = dy[..., 0::2], dy[..., 1::2]
+    return (np.stack([a * cos + b * sin, b * cos - a * sin], -1).reshape(dy.shape),)
+
+
+@wrong("rotary_backward", "rotary")
+def second_half_forgotten(dy, cos, sin, needs=None):
+    dx = k.rotary_forward(dy, cos, -sin)
+    dx[..., dy.shape[-1] // 2:] = dy[..., dy.shape[-1] // 2:]
+    return (dx,)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
