@@ -52,12 +52,12 @@ from minitorch.nn.transformer import (
 )
 
 __all__ = [
-    "AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "Conv1d",
-    "Conv2d", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "FFN", "Flatten", "GELU", "GLU", "HuberLoss",
-    "Identity", "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "LearnedPositionalEncoding", "Linear",
-    "LogSoftmax", "MSELoss", "MaxPool2d", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss",
-    "Parameter", "ParameterDict", "ParameterList", "PositionalEncoding", "RMSNorm", "ReLU", "ReLU6", "Residual",
-    "RotaryEmbedding", "Sequential", "SiLU", "Sigmoid", "SinusoidalEncoding", "SmoothL1Loss", "Softmax",
-    "SoftmaxProjection", "Softplus", "Tanh", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
-    "TransformerEncoder", "TransformerEncoderLayer", "Unflatten", "functional", "init", "utils",
+    "AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d",
+    "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "FFN", "Flatten", "GELU", "GLU", "HuberLoss", "Identity",
+    "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "LearnedPositionalEncoding", "Linear", "LogSoftmax", "MSELoss",
+    "MaxPool2d", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterDict",
+    "ParameterList", "PositionalEncoding", "RMSNorm", "ReLU", "ReLU6", "Residual", "RotaryEmbedding", "Sequential",
+    "SiLU", "Sigmoid", "SinusoidalEncoding", "SmoothL1Loss", "Softmax", "SoftmaxProjection", "Softplus", "Tanh",
+    "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
+    "Unflatten", "functional", "init", "utils",
 ]
