@@ -169,7 +169,8 @@ class GPT(Generation, PretrainedModel):
         """A score for every token of the vocabulary."""
         return F.linear(features, self._table)
 
-    def loss(self, ids: Tensor, labels: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
+    def loss(self, ids: Tensor, labels: Tensor | None = None, attention_mask: Tensor | None = None,
+             label_smoothing: float = 0.0) -> Tensor:
         """The mean of −log p(label) over all positions, without ever holding all logits.
 
         labels (B, T): the token that follows each position; −100 where it does not count. Without labels, each token of
@@ -183,7 +184,8 @@ class GPT(Generation, PretrainedModel):
             if mask is not None:
                 following[:, :-1][~(mask[:, 1:] & mask[:, :-1])] = -100
             labels = from_numpy(following)
-        return F.softmax_projection(self.features(ids, attention_mask), self._table, None, as_tensor(labels))
+        return F.softmax_projection(self.features(ids, attention_mask), self._table, None, as_tensor(labels),
+                                    label_smoothing=label_smoothing)
 
     def decoder(self) -> Callable[..., np.ndarray] | None:
         """What ``forward`` computes, for one more token of each text, in plain NumPy and without a tape.

@@ -142,6 +142,9 @@ def test_the_loss_is_the_cross_entropy_of_the_logits():
     gpt, ids = tiny().double(), minitorch.tensor(some_ids(2, 9, 65))
     expected = minitorch.nn.functional.cross_entropy(gpt(ids)[:, :-1].reshape(-1, 65), ids[:, 1:].reshape(-1))
     assert abs(gpt.loss(ids).item() - expected.item()) < 1e-12
+    smooth = minitorch.nn.functional.cross_entropy(gpt(ids)[:, :-1].reshape(-1, 65), ids[:, 1:].reshape(-1),
+                                                   label_smoothing=0.1)
+    assert abs(gpt.loss(ids, label_smoothing=0.1).item() - smooth.item()) < 1e-12
     labels = np.concatenate([ids.numpy()[:, 1:], np.full((2, 1), -100)], 1)
     assert gpt.loss(ids, minitorch.tensor(labels)).item() == gpt.loss(ids).item()
     mask = np.ones((2, 9), int)
