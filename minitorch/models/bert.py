@@ -41,6 +41,7 @@ from minitorch.errors import ShapeError
 from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
 from minitorch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleDict, ModuleList, Parameter, init
 from minitorch.nn import functional as F
+from minitorch.nn.module import is_plain
 
 __all__ = ["BERT", "BERTConfig"]
 
@@ -311,7 +312,7 @@ class Layer(Module):
     def forward(self, x: Tensor, may: Tensor | None = None) -> Tensor:
         x = self.attention(x, may)
         wide, narrow = self.intermediate["dense"], self.output["dense"]
-        if self.activation in FUSED:
+        if self.activation in FUSED and is_plain(wide, Linear) and is_plain(narrow, Linear):
             f = F.feed_forward(x, wide.weight, wide.bias, narrow.weight, narrow.bias, FUSED[self.activation])
         else:
             f = narrow(ACTIVATIONS[self.activation](wide(x)))

@@ -266,7 +266,10 @@ class Attention(Module):
 
 
 class MLP(Module):
-    """Two linear layers with an activation between, on every token alike; one node where the activation is fused."""
+    """Two linear layers with an activation between, on every token alike.
+
+    One node where the activation is fused, and nobody replaced a part or looks on.
+    """
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -276,7 +279,7 @@ class MLP(Module):
         self.c_proj = Conv1D(config.n_embd, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.activation in FUSED:
+        if self.activation in FUSED and is_plain(self.c_fc, Conv1D) and is_plain(self.c_proj, Conv1D):
             return F.feed_forward(x, self.c_fc.weight.T, self.c_fc.bias, self.c_proj.weight.T, self.c_proj.bias,
                                   FUSED[self.activation])
         return self.c_proj(ACTIVATIONS[self.activation](self.c_fc(x)))
@@ -292,6 +295,9 @@ class Conv1D(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight.T, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"inputs={self.weight.shape[0]}, width={self.weight.shape[1]}"
 
 
 _PARTS = (GPT, Block, Attention, MLP, Conv1D, Dropout, Embedding, LayerNorm, Linear, ModuleList)

@@ -166,6 +166,26 @@ def test_a_sentence_is_learnt_in_a_few_steps():
     assert gpt.generate(ids[:, :8], 10, temperature=0).tolist() == ids.tolist()
 
 
+def test_a_part_that_somebody_replaced_is_run():
+    class Doubled(minitorch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return 2 * self.inner(x)
+    gpt, ids = tiny(), minitorch.tensor(some_ids(1, 6, 65))
+    before = gpt(ids).detach().numpy()
+    seen = []
+    handle = gpt.h[0].mlp.c_proj.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    assert np.abs(gpt(ids).detach().numpy() - before).max() < 1e-6 and seen == [(1, 6, 32)]
+    handle.remove()
+    gpt.h[0].mlp.c_fc = Doubled(gpt.h[0].mlp.c_fc)
+    after = gpt(ids).detach().numpy()
+    assert np.abs(after - before).max() > 1e-6
+    assert gpt.generate(ids, 1, temperature=0)[0, -1].item() == after[0, -1].argmax()
+
+
 def test_explain_looks_inside():
     gpt, ids = tiny(), minitorch.tensor(some_ids(2, 6, 65))
     trace = explain.record(lambda: gpt.loss(ids).backward())
