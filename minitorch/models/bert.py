@@ -41,6 +41,7 @@ from minitorch.errors import ShapeError
 from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
 from minitorch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleDict, ModuleList, Parameter, init
 from minitorch.nn import functional as F
+from minitorch.nn.module import is_plain
 
 __all__ = ["BERT", "BERTConfig"]
 
@@ -190,7 +191,7 @@ class BERT(PretrainedModel):
         words = self._words("mlm_logits")
         return F.linear(words.transformed(self(ids, **inputs)), *words.projection(self.embeddings.word_embeddings.weight))
 
-    def mlm_loss(self, ids: Tensor, labels: Tensor, **inputs: Tensor | None) -> Tensor:
+    def mlm_loss(self, ids: Tensor, labels: Tensor, label_smoothing: float = 0.0, **inputs: Tensor | None) -> Tensor:
         """The mean of −log p(label) over the positions whose label (B, T) is not −100. Only those are projected."""
         words, labels = self._words("mlm_loss"), as_tensor(labels)
         x = self(ids, **inputs)
@@ -199,7 +200,7 @@ class BERT(PretrainedModel):
         places = from_numpy(np.flatnonzero(labels.data.reshape(-1) != -100))
         x = words.transformed(x.reshape(-1, x.shape[-1])[places])
         weight, bias = words.projection(self.embeddings.word_embeddings.weight)
-        return F.softmax_projection(x, weight, bias, labels.reshape(-1)[places])
+        return F.softmax_projection(x, weight, bias, labels.reshape(-1)[places], label_smoothing=label_smoothing)
 
     def next_sentence_logits(self, ids: Tensor, **inputs: Tensor | None) -> Tensor:
         """Does the second sentence follow the first? (B, 2): the score of yes, then of no."""
@@ -311,7 +312,7 @@ class Layer(Module):
     def forward(self, x: Tensor, may: Tensor | None = None) -> Tensor:
         x = self.attention(x, may)
         wide, narrow = self.intermediate["dense"], self.output["dense"]
-        if self.activation in FUSED:
+        if self.activation in FUSED and is_plain(wide, Linear) and is_plain(narrow, Linear):
             f = F.feed_forward(x, wide.weight, wide.bias, narrow.weight, narrow.bias, FUSED[self.activation])
         else:
             f = narrow(ACTIVATIONS[self.activation](wide(x)))

@@ -169,7 +169,8 @@ class GPT(Generation, PretrainedModel):
         """A score for every token of the vocabulary."""
         return F.linear(features, self._table)
 
-    def loss(self, ids: Tensor, labels: Tensor | None = None, attention_mask: Tensor | None = None) -> Tensor:
+    def loss(self, ids: Tensor, labels: Tensor | None = None, attention_mask: Tensor | None = None,
+             label_smoothing: float = 0.0) -> Tensor:
         """The mean of −log p(label) over all positions, without ever holding all logits.
 
         labels (B, T): the token that follows each position; −100 where it does not count. Without labels, each token of
@@ -183,7 +184,8 @@ class GPT(Generation, PretrainedModel):
             if mask is not None:
                 following[:, :-1][~(mask[:, 1:] & mask[:, :-1])] = -100
             labels = from_numpy(following)
-        return F.softmax_projection(self.features(ids, attention_mask), self._table, None, as_tensor(labels))
+        return F.softmax_projection(self.features(ids, attention_mask), self._table, None, as_tensor(labels),
+                                    label_smoothing=label_smoothing)
 
     def decoder(self) -> Callable[..., np.ndarray] | None:
         """What ``forward`` computes, for one more token of each text, in plain NumPy and without a tape.
@@ -264,7 +266,10 @@ class Attention(Module):
 
 
 class MLP(Module):
-    """Two linear layers with an activation between, on every token alike; one node where the activation is fused."""
+    """Two linear layers with an activation between, on every token alike.
+
+    One node where the activation is fused, and nobody replaced a part or looks on.
+    """
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -274,7 +279,7 @@ class MLP(Module):
         self.c_proj = Conv1D(config.n_embd, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.activation in FUSED:
+        if self.activation in FUSED and is_plain(self.c_fc, Conv1D) and is_plain(self.c_proj, Conv1D):
             return F.feed_forward(x, self.c_fc.weight.T, self.c_fc.bias, self.c_proj.weight.T, self.c_proj.bias,
                                   FUSED[self.activation])
         return self.c_proj(ACTIVATIONS[self.activation](self.c_fc(x)))
@@ -290,6 +295,9 @@ class Conv1D(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight.T, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"inputs={self.weight.shape[0]}, width={self.weight.shape[1]}"
 
 
 _PARTS = (GPT, Block, Attention, MLP, Conv1D, Dropout, Embedding, LayerNorm, Linear, ModuleList)

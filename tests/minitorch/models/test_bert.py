@@ -208,6 +208,13 @@ def test_masked_words_are_learnt_in_a_few_steps():
     assert loss.item() < 0.1 and bert.mlm_logits(masked).argmax(-1).numpy()[0, [2, 4]].tolist() == [12, 14]
 
 
+def test_a_part_that_somebody_looks_at_is_run():
+    bert, (ids, settings), seen = tiny(), batch(6, 100, 2), []
+    before = bert(ids, **settings).detach().numpy()
+    bert.encoder["layer"][0].intermediate["dense"].register_forward_hook(lambda module, x, y: seen.append(y.shape))
+    assert np.abs(bert(ids, **settings).detach().numpy() - before).max() < 1e-5 and seen == [(3, 6, 64)]
+
+
 def test_explain_looks_inside():
     bert, (ids, settings) = tiny(num_labels=3), batch(6, 100, 2)
     trace = explain.record(lambda: bert.classify(ids, **settings).sum().backward())

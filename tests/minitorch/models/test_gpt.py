@@ -36,8 +36,7 @@ CONFIGS = {
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("length", [1, 20, 33])
+@pytest.mark.parametrize("name, length", [*((name, 20) for name in CONFIGS), ("plain", 1), ("narrow", 1), ("wide", 33)])
 def test_logits_and_gradients_are_hugging_faces(name, length, tmp_path):
     library, config = transformers(), {**SMALL, **CONFIGS[name]}
     import torch
@@ -143,6 +142,9 @@ def test_the_loss_is_the_cross_entropy_of_the_logits():
     gpt, ids = tiny().double(), minitorch.tensor(some_ids(2, 9, 65))
     expected = minitorch.nn.functional.cross_entropy(gpt(ids)[:, :-1].reshape(-1, 65), ids[:, 1:].reshape(-1))
     assert abs(gpt.loss(ids).item() - expected.item()) < 1e-12
+    smooth = minitorch.nn.functional.cross_entropy(gpt(ids)[:, :-1].reshape(-1, 65), ids[:, 1:].reshape(-1),
+                                                   label_smoothing=0.1)
+    assert abs(gpt.loss(ids, label_smoothing=0.1).item() - smooth.item()) < 1e-12
     labels = np.concatenate([ids.numpy()[:, 1:], np.full((2, 1), -100)], 1)
     assert gpt.loss(ids, minitorch.tensor(labels)).item() == gpt.loss(ids).item()
     mask = np.ones((2, 9), int)
@@ -162,6 +164,26 @@ def test_a_sentence_is_learnt_in_a_few_steps():
         optimizer.step()
     assert loss.item() < 0.1
     assert gpt.generate(ids[:, :8], 10, temperature=0).tolist() == ids.tolist()
+
+
+def test_a_part_that_somebody_replaced_is_run():
+    class Doubled(minitorch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return 2 * self.inner(x)
+    gpt, ids = tiny(), minitorch.tensor(some_ids(1, 6, 65))
+    before = gpt(ids).detach().numpy()
+    seen = []
+    handle = gpt.h[0].mlp.c_proj.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    assert np.abs(gpt(ids).detach().numpy() - before).max() < 1e-6 and seen == [(1, 6, 32)]
+    handle.remove()
+    gpt.h[0].mlp.c_fc = Doubled(gpt.h[0].mlp.c_fc)
+    after = gpt(ids).detach().numpy()
+    assert np.abs(after - before).max() > 1e-6
+    assert gpt.generate(ids, 1, temperature=0)[0, -1].item() == after[0, -1].argmax()
 
 
 def test_explain_looks_inside():
