@@ -38,7 +38,7 @@ from minitorch.train.log import Log
 from minitorch.train.precision import Precision
 from minitorch.utils.checkpoint import checkpoint as checkpoint_gradients
 
-__all__ = ["Diverged", "Interrupted", "Settings", "Trainer", "decay_groups"]
+__all__ = ["Diverged", "Interrupted", "Settings", "Trainer", "decay_groups", "stacked_layers"]
 
 
 @dataclass
@@ -154,7 +154,8 @@ class Trainer:
         self.optimizer = AdamW(groups, lr=s.lr, betas=(s.beta1, s.beta2), eps=s.eps)
         self.scheduler = _schedule(self.optimizer, s)
         if s.recompute:
-            _recompute(model)
+            for layer in stacked_layers(model).values():
+                layer.forward = partial(checkpoint_gradients, layer.forward)
         self.average = AveragedModel(model, avg_fn=get_ema_avg_fn(s.ema)) if s.ema else None
         self.step = 0
         self.tokens = 0                           # what counted in all batches so far
@@ -314,13 +315,17 @@ def _schedule(optimizer, s: Settings) -> LRScheduler:
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, s.warmup)))
 
 
-def _recompute(model: Module) -> None:
-    """Checkpoint each layer of the model's stacks, which are its ModuleLists."""
-    stacks = [(name + ".", module) for name, module in model.named_modules() if isinstance(module, ModuleList)]
-    for name, stack in stacks:
-        if not any(name.startswith(other) and name != other for other, _ in stacks):
-            for layer in stack:
-                layer.forward = partial(checkpoint_gradients, layer.forward)
+def stacked_layers(model: Module) -> dict[str, Module]:
+    """The layers that a model stacks: what stands in its outermost ModuleLists, by name.
+
+    >>> from minitorch.models import GPT, GPTConfig
+    >>> from minitorch.train.trainer import stacked_layers
+    >>> list(stacked_layers(GPT(GPTConfig.preset("tiny"))))
+    ['h.0', 'h.1']
+    """
+    stacks = {name + ".": module for name, module in model.named_modules() if isinstance(module, ModuleList)}
+    outer = [name for name in stacks if not any(name.startswith(other) for other in stacks if other != name)]
+    return {name + i: layer for name in outer for i, layer in stacks[name].named_children()}
 
 
 def _elements(batch) -> int:
