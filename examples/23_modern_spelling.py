@@ -2,15 +2,15 @@
 Modernise old spelling, and see the alignment
 =============================================
 
-An encoder reads a word as it was printed in 1623, letter by letter; a decoder writes it as it is spelt today. Nobody tells it
-which letter belongs to which. Its cross-attention shows that it found out.
+An encoder reads a word as it was printed in 1623, letter by letter; a decoder writes it as it is spelt today. Nobody tells
+it which letter belongs to which. Its cross-attention shows that it found out.
 
 Run it: ``python examples/23_modern_spelling.py`` (``--full`` trains for minutes; ``--save picture.png`` keeps the picture)
 """
 
 # %%
-# The pairs come along: words of Shakespeare's First Folio beside the same words in a modern edition. One modern word in ten is
-# held out, with all its old spellings.
+# The pairs come along: words of Shakespeare's First Folio beside the same words in a modern edition. One modern word in ten
+# is held out, with all its old spellings.
 import sys
 
 import matplotlib.pyplot as plt
@@ -46,7 +46,7 @@ print("given ", letters.decode(example["decoder_ids"][1]))
 print("labels", letters.decode([i for i in example["labels"][1].tolist() if i >= 0]))
 
 # %%
-# The model is the one of "Attention is all you need", small. Training is a loop as ever; warm-up keeps post-norm layers calm.
+# The model is the one of "Attention is all you need", small. Training is a loop as ever; the rate warms up first.
 torch.manual_seed(0)
 width, layers, steps = (128, 2, 2500) if FULL else (64, 1, 500 if QUICK else 900)
 model = Transformer(TransformerConfig(vocab_size=letters.vocab_size, d_model=width, nhead=4, num_encoder_layers=layers,
@@ -102,8 +102,9 @@ for axes, (old, new) in zip(np.atleast_1d(all_axes), shown):
     axes.set_yticks(range(len(new) + 1), [*new, "end"])
     axes.xaxis.tick_top()
     axes.set(title=f"{old} → {new}", xlabel="read", ylabel="written")
-    rows, columns = np.indices(weights.shape)
-    near.append((weights * (abs(rows / len(new) - columns / len(old)) * max(len(old), len(new)) <= 1.5)).sum() / len(weights))
+    row, column = np.indices(weights.shape)
+    away = abs(row / len(new) - column / len(old)) * max(len(old), len(new))        # from the diagonal, in letters
+    near.append(weights[away <= 1.5].sum() / len(weights))
 print(f"attention within one and a half letters of the diagonal: {np.mean(near):.0%}")
 
 if "--save" in sys.argv:

@@ -18,6 +18,7 @@ COMMANDS = {
     "step": "walk through a program, forward and backward, op by op",
     "lab": "the residual lab: a page that switches residual connections and LayerNorm on and off",
     "gradflow": "draw how gradients flow through deep stacks, with and without residual connections",
+    "look-inside": "follow a word's vector through a real BERT, from LayerNorm to LayerNorm",
     "gradcheck": "check gradients, of every layer or of your own function",
     "train": "train a model as a config says: char-gpt learns to write plays, in minutes",
     "generate": "let a trained model write on",

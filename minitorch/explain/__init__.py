@@ -6,6 +6,7 @@
 from .causal import CausalReport, check_causal
 from .finite import NotFiniteError, nan_watch
 from .flow import Flow, Layer, gradient_flow, plot_gradient_flow
+from .inside_bert import AddNorm, InsideBERT, look_inside_bert
 from .into import Line, into
 from .lab import residual_lab, save_residual_lab
 from .player import Player, player_html, save_player
@@ -20,9 +21,9 @@ from .trace import Arrival, Place, Step, Summary, Trace, Value
 from .why import Part, Why, why
 
 __all__ = [
-    "Arrival", "CausalReport", "DeepStack", "Flow", "GradsReport", "Layer", "Line", "NotFiniteError", "PROGRAMS",
-    "Part", "Place", "Player", "Probe", "Step", "Stepper", "Summary", "Trace", "VARIANTS", "Value", "Why",
-    "check_causal", "check_grads", "compare_stacks", "expected_gains", "gradient_flow", "into", "nan_watch",
-    "player_html", "plot_gradient_flow", "probe", "program", "record", "record_script", "residual_lab", "save_player",
-    "save_residual_lab", "train_stacks", "transcript", "why",
+    "AddNorm", "Arrival", "CausalReport", "DeepStack", "Flow", "GradsReport", "InsideBERT", "Layer", "Line",
+    "NotFiniteError", "PROGRAMS", "Part", "Place", "Player", "Probe", "Step", "Stepper", "Summary", "Trace",
+    "VARIANTS", "Value", "Why", "check_causal", "check_grads", "compare_stacks", "expected_gains", "gradient_flow",
+    "into", "look_inside_bert", "nan_watch", "player_html", "plot_gradient_flow", "probe", "program", "record",
+    "record_script", "residual_lab", "save_player", "save_residual_lab", "train_stacks", "transcript", "why",
 ]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minitorch import Generator, Tensor, from_numpy, no_grad
+from minitorch.kernels import quiet
 from minitorch.random import numpy_generator
 
 __all__ = ["Generation", "KVCache", "attend", "sample"]
@@ -46,8 +47,8 @@ class KVCache:
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values (batch, heads, tokens, features) of new tokens; return those of all tokens so far."""
-        k, v = self.extend_arrays(layer, k.data, v.data)
-        return from_numpy(k), from_numpy(v)
+        keys, values = self.extend_arrays(layer, k.data, v.data)
+        return from_numpy(keys), from_numpy(values)
 
     def extend_arrays(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same with arrays."""
@@ -92,15 +93,16 @@ def sample(logits: Tensor | np.ndarray, temperature: float = 1.0, top_k: int | N
     array([1])
     """
     z = np.asarray(logits.data if isinstance(logits, Tensor) else logits)
-    if np.isnan(z.max()):
-        raise ValueError("sample: the logits hold NaN: are the model's weights finite? minitorch.explain.nan_watch finds "
-                         "where NaN begins")
+    if not np.isfinite(z.max(-1)).all():
+        raise ValueError("sample: the logits hold NaN or infinity: are the model's weights finite? "
+                         "minitorch.explain.nan_watch finds where that begins")
     if temperature == 0:
         return z.argmax(-1)
-    z = z.astype(np.float64) / temperature
+    with quiet():
+        z = (z - z.max(-1, keepdims=True)).astype(np.float64) / temperature
     if top_k is not None and top_k < z.shape[-1]:
         z = np.where(z < np.partition(z, -top_k)[:, -top_k, None], -np.inf, z)
-    p = np.exp(z - z.max(-1, keepdims=True))
+    p = np.exp(z)
     p /= p.sum(-1, keepdims=True)
     if top_p is not None and top_p < 1:
         order = np.argsort(-p, -1, kind="stable")
@@ -217,7 +219,7 @@ class Generation:
                     return
                 unread = new[:, None]
                 text = np.concatenate([text, unread], 1)
-                if mask is not None:
+                if mask is not None and places is not None:
                     mask = np.concatenate([mask, np.ones((len(mask), 1), bool)], 1)
                     places = np.concatenate([places, places[:, -1:] + 1], 1)
         finally:

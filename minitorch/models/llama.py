@@ -28,20 +28,22 @@ query heads share one head of keys and values, which makes the cache smaller; no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minitorch import Tensor, as_tensor, from_numpy
+from minitorch import Tensor, as_tensor, autograd, from_numpy
+from minitorch.kernels import backend
 from minitorch.models import llama_gguf
-from minitorch.models.generation import Generation, KVCache
+from minitorch.models.generation import Generation, KVCache, attend
 from minitorch.models.gpt import _may_attend
 from minitorch.models.pretrained import ACTIVATIONS, Config, PretrainedModel
 from minitorch.nn import Embedding, Linear, Module, ModuleList, RMSNorm, RotaryEmbedding, init
 from minitorch.nn import functional as F
+from minitorch.nn.module import is_plain
 
 __all__ = ["Llama", "LlamaConfig"]
 
@@ -135,11 +137,16 @@ class LlamaConfig(Config):
         return RotaryEmbedding(self.head_dim, self.rope_theta, self._stretch())      # type: ignore[arg-type]
 
     def _stretch(self):
-        """rope_scaling; where llama3's original length is not given, it is the model's."""
+        """rope_scaling; the length learnt from is the model's, unless llama3 says otherwise."""
         scaling = dict(self.rope_scaling or {})
-        if scaling:
-            scaling.setdefault("original_max_position_embeddings", self.max_position_embeddings)
+        if scaling and (self._dynamic or "original_max_position_embeddings" not in scaling):
+            scaling["original_max_position_embeddings"] = self.max_position_embeddings
         return scaling
+
+    @property
+    def _dynamic(self) -> bool:
+        scaling = self.rope_scaling or {}
+        return scaling.get("rope_type", scaling.get("type")) == "dynamic"
 
 
 class Llama(Generation, PretrainedModel):
@@ -195,8 +202,9 @@ class Llama(Generation, PretrainedModel):
 
     @property
     def context_length(self) -> int:
-        """How many tokens it has learnt to read."""
-        return self.config.max_position_embeddings
+        """How many tokens it can read: as many as it has learnt to, times the factor of a dynamic rope_scaling."""
+        stretch = self.rotary.scaling["factor"] if self.rotary.dynamic else 1
+        return int(self.config.max_position_embeddings * stretch)
 
     def forward(self, ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None,
                 cache: KVCache | None = None) -> Tensor:
@@ -216,7 +224,7 @@ class Llama(Generation, PretrainedModel):
         if position_ids is None:
             positions = np.arange(past, past + length)
         else:
-            positions = as_tensor(position_ids).data[:, None, :]        # (B, 1, T): the same for every head
+            positions = np.atleast_2d(as_tensor(position_ids).data)[:, None, :]         # (B, 1, T): the same for every head
         turn = [table.astype(self.dtype) for table in self.rotary.tables(positions)]
         x = self.embed_tokens(ids)
         may = _may_attend(mask, length, past)
@@ -243,6 +251,43 @@ class Llama(Generation, PretrainedModel):
                 following[:, :-1][~(mask[:, 1:] & mask[:, :-1])] = -100
             labels = from_numpy(following)
         return F.softmax_projection(self.features(ids, attention_mask), self._table, None, as_tensor(labels))
+
+    def decoder(self) -> Callable[..., np.ndarray] | None:
+        """What ``forward`` computes, for one more token of each text, in plain NumPy and without a tape.
+
+        None if somebody looks on, or replaced a part: then the parts themselves are run.
+        """
+        if autograd.observers or not all(is_plain(module, type(module)) and type(module) in _PARTS
+                                         for module in self.modules()):
+            return None
+        c, act, k = self.config, ACTIVATIONS[self.config.hidden_act], backend(self._table.data)
+        H, G, D = c.num_attention_heads, c.num_key_value_heads, c.head_dim
+        layers = [[_arrays(part) for part in (
+            block.input_layernorm, *(block.self_attn.get_submodule(f"{name}_proj") for name in "qkvo"),
+            block.post_attention_layernorm, block.mlp.gate_proj, block.mlp.up_proj, block.mlp.down_proj)]
+            for block in self.layers]
+        tokens, last, table = self.embed_tokens.weight.data, _arrays(self.norm), self._table.data
+        linear, turn = k.linear_forward, k.rotary_forward
+
+        def norm(x, weight, _):
+            return x / np.sqrt(np.vecdot(x, x)[:, None] / x.shape[-1] + c.rms_norm_eps) * weight
+
+        def step(ids, positions, may, cache):
+            x = tokens[ids]                                                                 # (B, d)
+            B = len(x)
+            may = None if may is None else may[:, None, None, :]
+            cos, sin = (t.astype(x.dtype).reshape(-1, 1, 1, D // 2) for t in self.rotary.tables(positions))
+            for layer, (norm_1, q_proj, k_proj, v_proj, o_proj, norm_2, gate, up, down) in enumerate(layers):
+                h = norm(x, *norm_1)
+                q = turn(linear(h, *q_proj).reshape(B, G, H // G, D), cos, sin)             # a group's heads side by side
+                keys = turn(linear(h, *k_proj).reshape(B, G, 1, D), cos, sin)
+                keys, values = cache.extend_arrays(layer, keys, linear(h, *v_proj).reshape(B, G, 1, D))
+                x = x + linear(attend(q, keys, values, D ** -0.5, may).reshape(B, H * D), *o_proj)
+                h = norm(x, *norm_2)
+                x = x + linear(act(from_numpy(linear(h, *gate))).data * linear(h, *up), *down)
+            return linear(norm(x, *last), table, None)
+
+        return step
 
     @property
     def _table(self) -> Tensor:
@@ -304,3 +349,12 @@ class SwiGLU(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+
+
+_PARTS = (Llama, Block, Attention, SwiGLU, Embedding, Linear, ModuleList, RMSNorm, RotaryEmbedding)
+
+
+def _arrays(module) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weight and bias."""
+    bias = getattr(module, "bias", None)
+    return module.weight.data, None if bias is None else bias.data

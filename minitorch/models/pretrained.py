@@ -181,10 +181,11 @@ class PretrainedModel(Module):
         try:
             config = cls.config_class.from_dict(content)
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise CheckpointError(path / "config.json", None, str(error)) from error
+            raise CheckpointError(path if path.is_file() else path / "config.json", None, str(error)) from error
         model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()}, changes)
         model._load(path, weights, named)
-        return model.eval()
+        model.eval()
+        return model
 
     @classmethod
     def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
@@ -263,7 +264,7 @@ class PretrainedModel(Module):
             raise ShapeError(f"{where}: {name} should be (batch, length) numbers: {error}. Texts of unequal length are "
                              "padded first, and told apart by attention_mask.") from None
         if ids.ndim != 2:
-            fix = f" Write {name}[None] for a batch of one." if ids.ndim == 1 else ""
+            fix = f" For a batch of one write [{name}], or {name}[None] of an array." if ids.ndim == 1 else ""
             raise ShapeError(f"{where}: {name} should be (batch, length), got shape {ids.shape}.{fix}")
         if not ids.shape[1]:
             raise ShapeError(f"{where}: {name} {ids.shape} holds no token; give at least one")

@@ -2,6 +2,7 @@
 
 With this file one can
 
+- let a model write                          ``search(model, decode, ...)``: what ``T5.generate`` and ``translate`` do
 - take the likeliest token each time         ``greedy_search(step, ...)``
 - keep the best few beginnings instead       ``beam_search(step, ..., beams=4)``: the best text may begin with a worse word
 - run a decoder token by token               ``Decoding``: the step that both searches call
@@ -22,7 +23,8 @@ from minitorch import Tensor, from_numpy
 from minitorch.models.generation import KVCache
 from minitorch.nn import Module
 
-__all__ = ["Decoding", "SearchCache", "Step", "beam_search", "check_search", "end_ids", "evaluating", "greedy_search"]
+__all__ = ["Decoding", "SearchCache", "Step", "beam_search", "check_search", "end_ids", "evaluating", "greedy_search",
+           "look", "search"]
 
 
 class Step(Protocol):
@@ -61,16 +63,20 @@ class SearchCache(KVCache):
 class Decoding:
     """A decoder at work: ``decode(ids, cache)`` returns logits (N, T, vocabulary); only the last position's are used.
 
-    With a cache, decode gets the new ids alone; without, all ids so far.
+    With a cache, decode gets the new ids alone; without, all ids so far. ``write(ids, cache)``, if there is one, computes
+    the same for one more token of each row, from arrays, quicker: it takes over when the first token has been read.
     """
 
-    def __init__(self, decode: Callable[[Tensor, SearchCache | None], Tensor], use_cache: bool = True):
-        self.decode = decode
+    def __init__(self, decode: Callable[[Tensor, SearchCache | None], Tensor], use_cache: bool = True,
+                 write: Callable[[np.ndarray, SearchCache], np.ndarray] | None = None):
+        self.decode, self.write = decode, write
         self.cache = SearchCache() if use_cache else None
         self.read: np.ndarray | None = None
 
     def __call__(self, ids: np.ndarray) -> np.ndarray:
         new = ids[:, None]
+        if self.write is not None and self.cache is not None and self.cache.length:
+            return self.write(ids, self.cache)
         if self.cache is None:
             new = self.read = new if self.read is None else np.concatenate([self.read, new], 1)
         return self.decode(from_numpy(new), self.cache).data[:, -1]
@@ -82,8 +88,25 @@ class Decoding:
             self.read = self.read[rows]
 
 
-def greedy_search(step: Step, batch: int, start: int, *, max_new_tokens: int, ends: Sequence[int] = (), pad: int = 0,
-                  length_penalty: float = 1.0, scored: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+def search(decode: Callable[[Tensor, SearchCache | None], Tensor], batch: int, start: int, *, max_new_tokens: int,
+           beams: int, length_penalty: float, early_stopping: bool | str, ends: Sequence[int], pad: int | None,
+           return_scores: bool, use_cache: bool,
+           write: Callable[[np.ndarray, SearchCache], np.ndarray] | None = None) -> Any:
+    """The texts that ``decode`` writes, greedily with one beam: ids (batch, 1 + tokens), or (ids, scores)."""
+    step = Decoding(decode, use_cache, write)
+    pad = pad if pad is not None else min(ends[:1], default=0)
+    if beams == 1:
+        ids, scores = greedy_search(step, batch, start, max_new_tokens=max_new_tokens, ends=ends, pad=pad,
+                                    length_penalty=length_penalty, scored=return_scores)
+    else:
+        ids, scores = beam_search(step, batch, start, beams=beams, max_new_tokens=max_new_tokens, ends=ends, pad=pad,
+                                  length_penalty=length_penalty, early_stopping=early_stopping)
+    return (from_numpy(ids), from_numpy(np.asarray(scores))) if return_scores else from_numpy(ids)
+
+
+def greedy_search(step: Callable[[np.ndarray], np.ndarray], batch: int, start: int, *, max_new_tokens: int,
+                  ends: Sequence[int] = (), pad: int = 0, length_penalty: float = 1.0, scored: bool = False
+                  ) -> tuple[np.ndarray, np.ndarray | None]:
     """Write the likeliest token each time → ids (batch, 1 + tokens), each row begun with ``start``, and scores.
 
     A row ends with one of ``ends`` and is filled with ``pad``. A score is the sum of the tokens' log-probabilities, over
@@ -169,6 +192,26 @@ def beam_search(step: Step, batch: int, start: int, *, beams: int, max_new_token
     best = done[:, 0]
     length = _length(best, ends, max_new_tokens)
     return np.concatenate([np.full((batch, 1), start), best[:, :length]], 1), done_score[:, 0]
+
+
+def look(q: np.ndarray, k: np.ndarray, v: np.ndarray, scale: float = 1.0, bias: np.ndarray | None = None) -> np.ndarray:
+    """Attention of one new token per row, q (N, heads, 1, d), to k and v (B, heads, S, d), in plain NumPy → (N, heads · d).
+
+    Where N is a multiple of B, so many beams look at each text. ``bias`` is added to the scores (B, heads, N / B, S).
+
+    >>> from minitorch.models.search import look
+    >>> look(np.ones((2, 1, 1, 3)), np.ones((1, 1, 2, 3)), np.arange(6.0).reshape(1, 1, 2, 3))
+    array([[1.5, 2.5, 3.5],
+           [1.5, 2.5, 3.5]])
+    """
+    (N, heads, _, d), B = q.shape, len(k)
+    p = (q.reshape(B, N // B, heads, d).swapaxes(1, 2) * q.dtype.type(scale)) @ k.swapaxes(-1, -2)
+    if bias is not None:
+        p += bias
+    p -= np.maximum.reduce(p, -1, keepdims=True)
+    np.exp(p, out=p)
+    p /= np.add.reduce(p, -1, keepdims=True)
+    return (p @ v).swapaxes(1, 2).reshape(N, -1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -30,28 +30,28 @@ There is no bias anywhere else, norms are RMSNorm, and scores are not divided by
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minitorch import Tensor, from_numpy, no_grad, stack
+from minitorch import Tensor, autograd, from_numpy, no_grad, stack
 from minitorch.errors import CheckpointError, ShapeError
-from minitorch.io.huggingface import read_config, read_weights
+from minitorch.kernels import backend
 from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
 from minitorch.models.search import (
-    Decoding,
     SearchCache,
-    beam_search,
     check_search,
     end_ids,
     evaluating,
-    greedy_search,
+    look,
+    search,
 )
 from minitorch.nn import Dropout, Embedding, Linear, Module, ModuleList, RMSNorm, init
 from minitorch.nn import functional as F
+from minitorch.nn.module import is_plain
 
 __all__ = ["T5", "T5Config", "relative_position_bucket"]
 
@@ -157,7 +157,7 @@ class T5(PretrainedModel):
         both = config.is_encoder_decoder
         self.shared = Embedding(config.vocab_size, config.d_model)
         self.encoder = Stack(config, config.num_layers, decoder=False)
-        self.decoder = Stack(config, config.num_decoder_layers, decoder=True) if both else None
+        self.decoder = Stack(config, config.num_decoder_layers or config.num_layers, decoder=True) if both else None
         untied = both and not config.tie_word_embeddings
         self.lm_head = Linear(config.d_model, config.vocab_size, bias=False) if untied else None
         self._initialise()
@@ -283,40 +283,84 @@ class T5(PretrainedModel):
         ends = end_ids("T5.generate", config.eos_token_id if isinstance(eos, str) and eos == "config" else eos)
         if attention_mask is None and config.pad_token_id is not None and config.pad_token_id not in ends:
             attention_mask = ids.data != config.pad_token_id
-        pad = config.pad_token_id if config.pad_token_id is not None else min(ends[:1], default=0)
-        common = {"max_new_tokens": max_new_tokens, "ends": ends, "pad": pad, "length_penalty": length_penalty}
         with evaluating(self):
             memory, source_mask = self.encode(ids, attention_mask), self._mask("generate", attention_mask, ids.shape)
 
             def decode(new, cache):
                 return self.logits(self.decoder(self.shared(new), None, memory, source_mask, cache)[:, -1:])
 
-            step = Decoding(decode, use_cache)
-            if beams == 1:
-                found, scores = greedy_search(step, len(ids), self._start(), scored=return_scores, **common)
-            else:
-                found, scores = beam_search(step, len(ids), self._start(), beams=beams, early_stopping=early_stopping,
-                                            **common)
-        return (from_numpy(found), from_numpy(scores)) if return_scores else from_numpy(found)
+            return search(decode, len(ids), self._start(), max_new_tokens=max_new_tokens, beams=beams,
+                          length_penalty=length_penalty, early_stopping=early_stopping, ends=ends, pad=config.pad_token_id,
+                          return_scores=return_scores, use_cache=use_cache, write=self.writer(source_mask))
+
+    def writer(self, source_mask: np.ndarray | None = None) -> Callable[[np.ndarray, SearchCache], np.ndarray] | None:
+        """What ``decode`` and ``logits`` compute, for one more token of each text, in plain NumPy and without a tape.
+
+        None if somebody looks on, or replaced a part: then the parts themselves are run.
+        """
+        decoder = self.decoder
+        if decoder is None or autograd.observers or source_mask is not None and not source_mask.any(1).all() or not all(
+                is_plain(module, type(module)) and type(module) in _PARTS for module in self.modules()):
+            return None
+        c, table, embeddings = self.config, self._table.data.T, self.shared.weight.data
+        act, eps, k = ACTIVATIONS[str(c.dense_act_fn)], c.layer_norm_epsilon, backend(table)
+        layers = [[{name: weight.data.T for name, weight in part.named_parameters()} for part in block.layer]
+                  for block in decoder.block]
+        last = decoder.final_layer_norm.weight.data
+        hidden = None if source_mask is None else np.where(source_mask, 0, -np.inf).astype(table.dtype)[:, None, None, :]
+        biases = np.empty((c.num_heads, 0), table.dtype)                                    # by distance
+
+        def norm(x, weight):
+            return x / np.sqrt(np.vecdot(x, x)[:, None] / x.shape[-1] + eps) * weight
+
+        def linear(x, weights, name):
+            return k.matmul_forward(x, weights[name + ".weight"])
+
+        def write(ids, cache):
+            nonlocal biases
+            past = cache.length
+            if past >= biases.shape[1]:
+                first = decoder.block[0].layer[0].SelfAttention
+                biases = first.bias_of_distance(1, 2 * past + 63).data[0, :, 0, ::-1]
+            bias = biases[:, past::-1][None, :, None]
+            x = embeddings[ids]                                                             # (N, d)
+            for number, (attention, lookup, feed) in enumerate(layers):
+                h, name = norm(x, attention["layer_norm.weight"]), "SelfAttention."
+                q, keys, values = (linear(h, attention, name + n).reshape(len(x), c.num_heads, 1, -1) for n in "qkv")
+                keys, values = cache.extend_arrays(number, keys, values)
+                x = x + linear(look(q, keys, values, bias=bias), attention, name + "o")
+                h, name = norm(x, lookup["layer_norm.weight"]), "EncDecAttention."
+                q = linear(h, lookup, name + "q").reshape(len(x), c.num_heads, 1, -1)
+                keys, values = cache.source[number]
+                x = x + linear(look(q, keys.data, values.data, bias=hidden), lookup, name + "o")
+                h, name = norm(x, feed["layer_norm.weight"]), "DenseReluDense."
+                inner = act(from_numpy(linear(h, feed, name + ("wi_0" if c.is_gated_act else "wi")))).data
+                if c.is_gated_act:
+                    inner = inner * linear(h, feed, name + "wi_1")
+                x = x + linear(inner, feed, name + "wo")
+            x = norm(x, last)
+            return k.matmul_forward(x * x.dtype.type(c.d_model ** -0.5) if c.scale_decoder_outputs else x, table)
+
+        return write
 
     # -----------------------------------------------------------------------------------------------------------------
     # files
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike, **changes) -> T5:
-        """The model that a folder holds, in evaluation mode: T5ForConditionalGeneration, T5Model or T5EncoderModel.
+    def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+        """A folder's config and weights; it may hold a T5ForConditionalGeneration, a T5Model or a T5EncoderModel.
 
         A T5Model has no projection; the table of embeddings serves. A T5EncoderModel can only ``encode``.
         """
-        content, weights = read_config(folder), set(read_weights(folder))
+        content, weights = super().read(path)
         kinds = content.get("architectures") or []
-        if kinds and not any("ConditionalGeneration" in kind for kind in kinds) and "lm_head.weight" not in weights:
-            changes.setdefault("tie_word_embeddings", True)
-        if "T5EncoderModel" in kinds and not any("decoder." in name for name in weights):
-            changes.setdefault("is_encoder_decoder", False)
         if content.get("scale_decoder_outputs") is None:
-            changes.setdefault("scale_decoder_outputs", content.get("tie_word_embeddings") is not False)
-        return super().from_pretrained(folder, **changes)
+            content["scale_decoder_outputs"] = content.get("tie_word_embeddings") is not False
+        if kinds and not any("ConditionalGeneration" in str(kind) for kind in kinds) and "lm_head.weight" not in weights:
+            content["tie_word_embeddings"] = True
+        if "T5EncoderModel" in kinds and not any("decoder." in name for name in weights):
+            content["is_encoder_decoder"] = False
+        return content, weights
 
     def _load(self, path, weights, named) -> None:
         for name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"):    # older files hold shared three times
@@ -457,7 +501,7 @@ class FeedForward(Module):
             self.add_module(name, Linear(config.d_model, config.d_ff, bias=False))
         self.wo = Linear(config.d_ff, config.d_model, bias=False)
         self.dropout = Dropout(config.dropout_rate)
-        self.gated, self.activation = config.is_gated_act, config.dense_act_fn
+        self.gated, self.activation = config.is_gated_act, str(config.dense_act_fn)
 
     def forward(self, x: Tensor) -> Tensor:
         act = ACTIVATIONS[self.activation]
@@ -467,6 +511,9 @@ class FeedForward(Module):
             return F.feed_forward(x, self.wi.weight, None, self.wo.weight, None, FUSED[self.activation],
                                   self.dropout.p, self.training)
         return self.wo(self.dropout(act(self.wi(x))))
+
+
+_PARTS = (T5, Stack, Block, Sublayer, Attention, FeedForward, Dropout, Embedding, Linear, ModuleList, RMSNorm)
 
 
 def relative_position_bucket(distance: np.ndarray, bidirectional: bool = True, num_buckets: int = 32,
@@ -481,12 +528,10 @@ def relative_position_bucket(distance: np.ndarray, bidirectional: bool = True, n
     >>> relative_position_bucket(np.array([0, -1, -2, -7, -9, -50, -500]), False, num_buckets=8, max_distance=64)
     array([0, 1, 2, 4, 5, 7, 7])
     """
-    behind = 0
     if bidirectional:
         num_buckets //= 2
-        behind, distance = (distance > 0) * num_buckets, np.abs(distance)
-    else:
-        distance = np.maximum(-distance, 0)
+    behind = (distance > 0) * (num_buckets if bidirectional else 0)
+    distance = np.abs(distance) if bidirectional else np.maximum(-distance, 0)
     exact = num_buckets // 2
     # in float32, as everybody's: at the borders between buckets the rounding decides
     times = np.maximum(distance, 1).astype(np.float32) / np.float32(exact)

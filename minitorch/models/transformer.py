@@ -33,25 +33,26 @@ and a last norm follows the layers. The layers are those of ``nn``; their weight
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minitorch import Tensor, from_numpy, no_grad, stack
+from minitorch import Tensor, autograd, from_numpy, no_grad, stack
 from minitorch.errors import ShapeError
+from minitorch.kernels import backend
 from minitorch.models.pretrained import Config, PretrainedModel
 from minitorch.models.search import (
-    Decoding,
     SearchCache,
-    beam_search,
     check_search,
     end_ids,
     evaluating,
-    greedy_search,
+    look,
+    search,
 )
 from minitorch.nn import (
+    Dropout,
     Embedding,
     LayerNorm,
     Linear,
@@ -65,7 +66,8 @@ from minitorch.nn import (
     init,
 )
 from minitorch.nn import functional as F
-from minitorch.nn.ffn import run_feed_forward
+from minitorch.nn.ffn import activation_function, run_feed_forward
+from minitorch.nn.module import is_plain
 from minitorch.nn.residual import add_branch
 
 __all__ = ["Transformer", "TransformerConfig"]
@@ -146,7 +148,7 @@ class Transformer(PretrainedModel):
     def __init__(self, config: TransformerConfig):
         super().__init__(config)
         c = config
-        settings = {"dim_feedforward": c.dim_feedforward, "dropout": c.dropout, "activation": c.activation,
+        settings: dict[str, Any] = {"dim_feedforward": c.dim_feedforward, "dropout": c.dropout, "activation": c.activation,
                     "layer_norm_eps": c.layer_norm_eps, "batch_first": True, "norm_first": c.norm_first}
 
         def last_norm():
@@ -270,19 +272,66 @@ class Transformer(PretrainedModel):
         ends = end_ids("Transformer.translate", config.eos_token_id if isinstance(eos, str) and eos == "config" else eos)
         if src_mask is None and config.pad_token_id is not None and config.pad_token_id not in ends:
             src_mask = ids.data != config.pad_token_id
-        pad = config.pad_token_id if config.pad_token_id is not None else min(ends[:1], default=0)
-        common = {"max_new_tokens": min(max_new_tokens, config.max_len), "ends": ends, "pad": pad,
-                  "length_penalty": length_penalty}
         with evaluating(self):
             memory, source_mask = self.encode(ids, src_mask), self._mask("translate", src_mask, ids.shape, "src_mask")
-            step = Decoding(lambda new, cache: self.logits(self._decode(new, memory, source_mask, cache=cache)[:, -1:]),
-                            use_cache)
-            if beams == 1:
-                found, scores = greedy_search(step, len(ids), config.bos_token_id, scored=return_scores, **common)
-            else:
-                found, scores = beam_search(step, len(ids), config.bos_token_id, beams=beams, early_stopping=early_stopping,
-                                            **common)
-        return (from_numpy(found), from_numpy(scores)) if return_scores else from_numpy(found)
+
+            def decode(new, cache):
+                return self.logits(self._decode(new, memory, source_mask, cache=cache)[:, -1:])
+
+            return search(decode, len(ids), config.bos_token_id, max_new_tokens=min(max_new_tokens, config.max_len),
+                          beams=beams, length_penalty=length_penalty, early_stopping=early_stopping, ends=ends,
+                          pad=config.pad_token_id, return_scores=return_scores, use_cache=use_cache,
+                          write=self.writer(source_mask))
+
+    def writer(self, source_mask: np.ndarray | None = None) -> Callable[[np.ndarray, SearchCache], np.ndarray] | None:
+        """What ``decode`` and ``logits`` compute, for one more token of each text, in plain NumPy and without a tape.
+
+        None if somebody looks on, or replaced a part: then the parts themselves are run.
+        """
+        if autograd.observers or source_mask is not None and not source_mask.any(1).all() or not all(
+                is_plain(module, type(module)) and type(module) in _PARTS for module in self.modules()):
+            return None
+        c, table, embeddings = self.config, self._table.data.T, self.tgt_embedding.weight.data
+        places, k, act = self.positions.pe.data, backend(table), activation_function(c.activation)
+        layers = [{name: weight.data.T for name, weight in layer.named_parameters()} for layer in self.decoder.layers]
+        last = None if self.decoder.norm is None else (self.decoder.norm.weight.data, self.decoder.norm.bias.data)
+        hidden = None if source_mask is None else np.where(source_mask, 0, -np.inf).astype(table.dtype)[:, None, None, :]
+        d, heads = c.d_model, c.nhead
+
+        def norm(x, weight, bias):
+            centred = x - np.add.reduce(x, -1, keepdims=True) / x.dtype.type(d)
+            return centred / np.sqrt(np.vecdot(centred, centred)[:, None] / d + c.layer_norm_eps) * weight + bias
+
+        def linear(x, layer, name):
+            return k.matmul_forward(x, layer[name + ".weight"]) + layer[name + ".bias"]
+
+        def attend(x, layer, number, cache):
+            qkv = k.matmul_forward(x, layer["self_attn.in_proj_weight"]) + layer["self_attn.in_proj_bias"]
+            q, keys, values = qkv.reshape(len(x), 3, heads, 1, -1).swapaxes(0, 1)
+            keys, values = cache.extend_arrays(number, keys, values)
+            return linear(look(q, keys, values, (d // heads) ** -0.5), layer, "self_attn.out_proj")
+
+        def look_up(x, layer, number, cache):
+            q = k.matmul_forward(x, layer["multihead_attn.in_proj_weight"][:, :d]) + layer["multihead_attn.in_proj_bias"][:d]
+            keys, values = cache.source[number]
+            y = look(q.reshape(len(x), heads, 1, -1), keys.data, values.data, (d // heads) ** -0.5, hidden)
+            return linear(y, layer, "multihead_attn.out_proj")
+
+        def feed_forward(x, layer, number, cache):
+            return linear(act(from_numpy(linear(x, layer, "linear1"))).data, layer, "linear2")
+
+        def write(ids, cache):
+            x = embeddings[ids] * table.dtype.type(math.sqrt(d)) + places[cache.length]             # (N, d)
+            for number, layer in enumerate(layers):
+                for branch, name in ((attend, "norm1"), (look_up, "norm2"), (feed_forward, "norm3")):
+                    weights = layer[name + ".weight"], layer[name + ".bias"]
+                    if c.norm_first:
+                        x = x + branch(norm(x, *weights), layer, number, cache)
+                    else:
+                        x = norm(x + branch(x, layer, number, cache), *weights)
+            return k.matmul_forward(x if last is None else norm(x, *last), table)
+
+        return write
 
 
 class Decoder(Module):
@@ -328,6 +377,10 @@ class DecoderLayer(TransformerDecoderLayer):
                                       (feed_forward, self.norm3, self.dropout3)):
             x = add_branch(x, branch(norm(x)), dropout) if self.norm_first else norm(add_branch(x, branch(x), dropout))
         return x
+
+
+_PARTS = (Transformer, Decoder, DecoderLayer, Dropout, Embedding, LayerNorm, Linear, ModuleList, MultiheadAttention,
+          SinusoidalEncoding, TransformerEncoder, TransformerEncoderLayer)
 
 
 def _projections(attention: MultiheadAttention, x: Tensor, which: str) -> tuple[Tensor, ...]:

@@ -59,7 +59,7 @@ def agree(theirs, ours, pairs, prefix="", tolerance=1e-4, counts=None):
             at *= counts[:, :, None]
         assert tuple(b.shape) == tuple(a.shape)
         assert np.abs((numbers(a) - b.detach().numpy()) * at).max() < tolerance
-        dy = (rng.standard_normal(a.shape) * at).astype(b.dtype)
+        dy = np.asarray(rng.standard_normal(a.shape) * at, b.dtype)
         their_sum, our_sum = their_sum + (a * torch.from_numpy(dy)).sum(), our_sum + (b * minitorch.tensor(dy)).sum()
     their_sum.backward()
     our_sum.backward()

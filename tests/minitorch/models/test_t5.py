@@ -368,3 +368,21 @@ def test_broken_folders(tmp_path):
     del copies["shared.weight"]
     safetensors.write(tmp_path / "model.safetensors", copies, None)
     assert np.array_equal(T5.from_pretrained(tmp_path).shared.weight.detach().numpy(), table)
+
+
+@pytest.mark.parametrize("changes", [{}, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "d_kv": 5}])
+@no_grad()
+def test_a_token_in_plain_numpy_is_what_the_parts_compute(changes):
+    t5 = tiny(**changes).eval()
+    ids, written = np.array([[3, 4, 5], [5, 6, 0]]), np.random.default_rng(0).integers(0, 11, (2, 80))
+    memory = t5.encode(ids, ids != 0)
+    write, caches = t5.writer(ids != 0), [SearchCache(), SearchCache()]
+    for t in range(80):                                     # past the first table of biases
+        parts = t5.logits(t5.decode(from_numpy(written[:, t:t + 1]), memory, ids != 0, cache=caches[0])).numpy()[:, 0]
+        if t == 0:
+            t5.decode(from_numpy(written[:, :1]), memory, ids != 0, cache=caches[1])
+        else:
+            np.testing.assert_allclose(write(written[:, t], caches[1]), parts, rtol=1e-4, atol=1e-5)
+    t5.decoder.block[0].register_forward_hook(lambda *_: None)
+    assert t5.writer(ids != 0) is None                      # somebody looks on: the parts run
+    assert tiny().writer(np.array([[True], [False]])) is None

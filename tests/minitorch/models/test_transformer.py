@@ -230,3 +230,22 @@ def test_bad_input(kind, text, call):
 def test_bad_config(changes, text):
     with pytest.raises(ValueError, match=text):
         TransformerConfig(**{**TINY, **changes})
+
+
+@pytest.mark.parametrize("changes", [{}, {"norm_first": True, "activation": "gelu", "tgt_vocab_size": 11,
+                                         "tie_word_embeddings": False, "layer_norm_eps": 1e-2}])
+@no_grad()
+def test_a_token_in_plain_numpy_is_what_the_parts_compute(changes):
+    model = tiny(**changes).eval()
+    src, tgt, _, mask = texts(vocab=11)
+    memory, source_mask = model.encode(src, mask), mask.astype(bool)
+    write, caches = model.writer(source_mask), [SearchCache(), SearchCache()]
+    for t in range(tgt.shape[1]):
+        parts = model.logits(model.decode(from_numpy(tgt[:, t:t + 1]), memory, mask, cache=caches[0])).numpy()[:, 0]
+        if t == 0:
+            model.decode(from_numpy(tgt[:, :1]), memory, mask, cache=caches[1])
+        else:
+            np.testing.assert_allclose(write(tgt[:, t], caches[1]), parts, rtol=1e-4, atol=1e-5)
+    model.decoder.layers[0].register_forward_hook(lambda *_: None)
+    assert model.writer(source_mask) is None                # somebody looks on: the parts run
+    assert tiny().writer(np.array([[True], [False]])) is None
