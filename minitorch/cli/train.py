@@ -55,6 +55,10 @@ def run(args) -> int:
     except (Diverged, CheckpointError) as error:
         print(f"minitorch train: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        place = error.filename or "a file of the run"
+        print(f"minitorch train: {place} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     except Interrupted as stop:
         print(f"{stop}. Go on with: minitorch train {stop.checkpoint.parent if stop.checkpoint else '...'}")
         return 130

@@ -90,11 +90,12 @@ class Settings:
 class Diverged(RuntimeError):
     """The loss or a gradient is no number any more. The weights are those from before the step."""
 
-    def __init__(self, step: int, loss: float, last: float | None, parameter: str | None, saved: tuple[Path, int] | None):
+    def __init__(self, step: int, loss: float, last: float | None, parameter: str | None, saved: tuple[Path, int] | None,
+                 what: str = "gradient"):
         self.step, self.loss, self.last_finite_loss, self.parameter, self.checkpoint = step, loss, last, parameter, saved
         text = f"the run diverged at step {step}: the loss is {loss}"
         text += f"; the last finite loss was {last:.4f}. " if last is not None else ". "
-        text += f"The first parameter with a bad gradient is {parameter}. " if parameter else ""
+        text += f"The first parameter with a bad {what} is {parameter}. " if parameter else ""
         text += f"The last good checkpoint is {saved[0]}, of step {saved[1]}. " if saved else "There is no checkpoint yet. "
         super().__init__(text + "Try a smaller lr, a longer warmup, or clip=1.0.")
 
@@ -176,7 +177,8 @@ class Trainer:
         s = self.settings
         until = s.steps if until is None else min(until, s.steps)
         batches = self._batches = self._batches or self._forever()
-        bar = tqdm(total=s.steps, initial=self.step, unit="step", file=sys.stderr, disable=not progress, dynamic_ncols=True)
+        bar = tqdm(total=s.steps, initial=self.step, unit="step", file=sys.stderr, dynamic_ncols=True,
+                   disable=None if progress else True)  # None: where nobody looks, in a file or a pipe
         self.model.train()
         with _Stopping() as stopping, bar, self.log.open(self.step):
             while self.step < until:
@@ -186,8 +188,10 @@ class Trainer:
                 last = self.step == s.steps
                 if self.valid is not None and (last or s.eval_every and self.step % s.eval_every == 0):
                     row["valid"] = self.valid_now = self.evaluate(self.valid, 0 if last else s.eval_batches)
-                    tqdm.write(f"step {self.step:>6}   train {self.loss_now:.4f}   valid {self.valid_now:.4f}   "
-                               f"lr {row['lr']:.2e}", file=sys.stdout if progress else _Nowhere())
+                    if progress:
+                        tqdm.write(f"step {self.step:>6}   train {self.loss_now:.4f}   valid {self.valid_now:.4f}   "
+                                   f"lr {row['lr']:.2e}", file=sys.stdout)
+                        sys.stdout.flush()
                 self.log.row(row)
                 bar.set_postfix_str(f"loss {self.loss_now:.3f}, {row['tokens/s']:,} tokens/s", refresh=False)
                 bar.update()
@@ -210,7 +214,8 @@ class Trainer:
                 mean += share * float(loss.detach().item())
                 self.precision.backward(loss, share)
         good = self.precision.unscale(self.optimizer)
-        bad = _first_bad(self.model)  # before clipping, which would spread it
+        gradients = {name: p.grad.data for name, p in self.model.named_parameters() if p.grad is not None}
+        bad = _first_bad(gradients)  # before clipping, which would spread it
         if good and bad or not math.isfinite(mean):
             raise Diverged(self.step + 1, mean, self.loss_now, bad, self._saved)
         norm = float(clip_grad_norm_(self.model.parameters(), s.clip or math.inf).item()) if good else math.inf
@@ -267,9 +272,9 @@ class Trainer:
     def save(self) -> Path:
         """Write the whole state, in place of the one before."""
         path = self.checkpoint_path
-        bad = next((name for name, p in self.model.named_parameters() if not np.isfinite(p.data).all()), None)
+        bad = _first_bad({name: p.data for name, p in self.model.named_parameters()})
         if bad is not None:
-            raise Diverged(self.step, math.nan, self.loss_now, f"(the values themselves) {bad}", self._saved)
+            raise Diverged(self.step, math.nan, self.loss_now, bad, self._saved, what="value")
         path.parent.mkdir(parents=True, exist_ok=True)
         now = {"tokens": self.tokens, "loss": self.loss_now, "valid": self.valid_now}
         checkpoint.save(path, **self._things(), step=self.step, config=self.config, extra=now)
@@ -336,23 +341,12 @@ def _elements(batch) -> int:
     return int(np.prod(np.shape(batch)))
 
 
-def _first_bad(model) -> str | None:
-    for name, p in model.named_parameters():
-        if p.grad is not None:
-            bad = p.grad.data.size - int(np.isfinite(p.grad.data).sum())
-            if bad:
-                return f"{name} ({bad:,} of {p.grad.data.size:,} values)"
+def _first_bad(arrays: Mapping[str, np.ndarray]) -> str | None:
+    for name, array in arrays.items():
+        bad = array.size - int(np.isfinite(array).sum())
+        if bad:
+            return f"{name} ({bad:,} of {array.size:,} values)"
     return None
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def write(self, text):
-        pass
-
-    def flush(self):
-        pass
 
 
 class _Stopping:
