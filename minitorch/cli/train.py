@@ -55,6 +55,10 @@ def run(args) -> int:
     except (Diverged, CheckpointError) as error:
         print(f"minitorch train: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        place = error.filename or "a file of the run"
+        print(f"minitorch train: {place} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     except Interrupted as stop:
         print(f"{stop}. Go on with: minitorch train {stop.checkpoint.parent if stop.checkpoint else '...'}")
         return 130
@@ -79,16 +83,15 @@ def _train(args) -> int:
     print(f"{args.config}: {work.about}")
     if there and not args.restart:
         print(f"going on after step {work.resume()} of {work.trainer.settings.steps}")
-    start, before = perf_counter(), work.trainer.tokens
+    start, before = perf_counter(), work.trainer.step
     work.train()
-    seconds = perf_counter() - start
-    _report(work, seconds, work.trainer.tokens - before)
+    _report(work, work.trainer.step - before, perf_counter() - start)
     return 0
 
 
-def _report(work: Run, seconds: float, tokens: int) -> None:
+def _report(work: Run, steps: int, seconds: float) -> None:
     trainer, task = work.trainer, work.task
-    print(f"\n{trainer.step} steps, {seconds:.0f} s" + (f", {tokens / seconds:,.0f} tokens/s" if tokens else ""))
+    print(f"\n{steps} steps in {seconds:.0f} s" if steps else "\nnothing was left to train")
     if trainer.valid_now is not None:
         print(f"validation loss {trainer.valid_now:.4f}")
     for name, value in (task.metrics(trainer.trained) if task.metrics else {}).items():

@@ -64,7 +64,8 @@ def plot_losses(rows: Sequence[dict[str, str]], ax: Any = None, title: str = "")
     sums = [0.0]
     for loss in losses:
         sums.append(sums[-1] + loss)
-    means = [(sums[i + 1] - sums[max(0, i + 1 - window)]) / min(i + 1, window) for i in range(len(losses))]
+    ranges = [(max(0, i - window // 2), min(len(losses), i + window // 2 + 1)) for i in range(len(losses))]
+    means = [(sums[end] - sums[begin]) / (end - begin) for begin, end in ranges]
     name = f"training, mean of {window} steps" if window > 1 else "training"
     ax.plot(steps, means, color="#0072B2", linewidth=1.6, label=name)
     valid = [(int(row["step"]), float(row["valid"])) for row in rows if row["valid"]]

@@ -6,15 +6,22 @@ below: gradients under 6e-8 become 0. So backward starts from a large number ins
 are divided by it afterwards, in float32. A scale that is too large makes gradients infinite: then the step is skipped
 and the scale halved; after 200 good steps it is doubled.
 
-What it buys on a CPU, honestly:
+What it buys on a CPU, honestly, measured with the config char-gpt (time of a step; memory that waits for backward):
 
-- ``float16`` stores weights, activations and gradients in 16 bits while a step computes: activations, which are most of
-  the memory of training, take half. It is several times slower, because there is no fast float16 product of matrices here.
+=========================  ======  ========
+float32                    1       25.0 MB
+float16                    100     12.5 MB
+bfloat16                   1.06    25.0 MB
+float32, recompute=true    1.15     2.8 MB
+=========================  ======  ========
+
+- ``float16`` really stores weights, activations and gradients in 16 bits while a step computes. It takes half the memory
+  and a hundred times as long, because NumPy multiplies float16 matrices number by number: use it on tiny models, to learn.
 - ``bfloat16`` rounds the weights and the gradients to bfloat16 (8 bits of precision, the range of float32, so no loss
-  scale) and stores them in 32, because NumPy has no such type: it shows what training makes of the rounding, and saves
-  nothing.
+  scale) and stores them in 32, because NumPy has no such type: it shows what training makes of the rounding.
+- To save memory here, recompute the layers instead: `minitorch.utils.checkpoint`.
 
-On a GPU both are faster. Learn here what they do to the numbers.
+On a GPU both are faster than float32. Learn here what they do to the numbers.
 """
 
 from __future__ import annotations

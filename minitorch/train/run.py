@@ -24,7 +24,7 @@ from minitorch.train.config import ConfigError, dump, unknown_key
 from minitorch.train.log import plot_losses, read_log
 from minitorch.train.task import Task, data_keys
 from minitorch.train.tasks import TASKS
-from minitorch.train.trainer import Settings, Trainer
+from minitorch.train.trainer import Settings, Trainer, stacked_layers
 
 __all__ = ["Run", "known_keys"]
 
@@ -119,10 +119,19 @@ class Run:
         ax.figure.savefig(losses, dpi=150)
         plt.close(ax.figure)
         model, batch = self.task.model, next(iter(self.task.valid or self.task.train))
-        ax = plot_gradient_flow(gradient_flow(model, lambda: self.task.loss(model, self.trainer.precision.cast(batch))))
+        flow = gradient_flow(model, lambda: self.task.loss(model, self.trainer.precision.cast(batch)), layers=_layers(model))
+        ax = plot_gradient_flow(flow, title=f"{self.folder.name}: how the gradient flows, after {self.trainer.step} steps")
         ax.figure.savefig(flows, dpi=150)
         plt.close(ax.figure)
         return [losses, flows]
+
+
+def _layers(model) -> list[str]:
+    """The model's layers as one thinks of them: each block of a stack, and each module with parameters outside of them."""
+    blocks = list(stacked_layers(model))
+    inside = tuple(f"{name}." for name in blocks)
+    alone = [name for name, module in model.named_modules() if module._parameters and not f"{name}.".startswith(inside)]
+    return [*blocks, *alone]
 
 
 def _difference(old, new) -> str:

@@ -38,7 +38,7 @@ from minitorch.train.log import Log
 from minitorch.train.precision import Precision
 from minitorch.utils.checkpoint import checkpoint as checkpoint_gradients
 
-__all__ = ["Diverged", "Interrupted", "Settings", "Trainer", "decay_groups"]
+__all__ = ["Diverged", "Interrupted", "Settings", "Trainer", "decay_groups", "stacked_layers"]
 
 
 @dataclass
@@ -90,11 +90,12 @@ class Settings:
 class Diverged(RuntimeError):
     """The loss or a gradient is no number any more. The weights are those from before the step."""
 
-    def __init__(self, step: int, loss: float, last: float | None, parameter: str | None, saved: tuple[Path, int] | None):
+    def __init__(self, step: int, loss: float, last: float | None, parameter: str | None, saved: tuple[Path, int] | None,
+                 what: str = "gradient"):
         self.step, self.loss, self.last_finite_loss, self.parameter, self.checkpoint = step, loss, last, parameter, saved
         text = f"the run diverged at step {step}: the loss is {loss}"
         text += f"; the last finite loss was {last:.4f}. " if last is not None else ". "
-        text += f"The first parameter with a bad gradient is {parameter}. " if parameter else ""
+        text += f"The first parameter with a bad {what} is {parameter}. " if parameter else ""
         text += f"The last good checkpoint is {saved[0]}, of step {saved[1]}. " if saved else "There is no checkpoint yet. "
         super().__init__(text + "Try a smaller lr, a longer warmup, or clip=1.0.")
 
@@ -154,7 +155,8 @@ class Trainer:
         self.optimizer = AdamW(groups, lr=s.lr, betas=(s.beta1, s.beta2), eps=s.eps)
         self.scheduler = _schedule(self.optimizer, s)
         if s.recompute:
-            _recompute(model)
+            for layer in stacked_layers(model).values():
+                layer.forward = partial(checkpoint_gradients, layer.forward)
         self.average = AveragedModel(model, avg_fn=get_ema_avg_fn(s.ema)) if s.ema else None
         self.step = 0
         self.tokens = 0                           # what counted in all batches so far
@@ -175,7 +177,8 @@ class Trainer:
         s = self.settings
         until = s.steps if until is None else min(until, s.steps)
         batches = self._batches = self._batches or self._forever()
-        bar = tqdm(total=s.steps, initial=self.step, unit="step", file=sys.stderr, disable=not progress, dynamic_ncols=True)
+        bar = tqdm(total=s.steps, initial=self.step, unit="step", file=sys.stderr, dynamic_ncols=True,
+                   disable=None if progress else True)  # None: where nobody looks, in a file or a pipe
         self.model.train()
         with _Stopping() as stopping, bar, self.log.open(self.step):
             while self.step < until:
@@ -185,8 +188,10 @@ class Trainer:
                 last = self.step == s.steps
                 if self.valid is not None and (last or s.eval_every and self.step % s.eval_every == 0):
                     row["valid"] = self.valid_now = self.evaluate(self.valid, 0 if last else s.eval_batches)
-                    tqdm.write(f"step {self.step:>6}   train {self.loss_now:.4f}   valid {self.valid_now:.4f}   "
-                               f"lr {row['lr']:.2e}", file=sys.stdout if progress else _Nowhere())
+                    if progress:
+                        tqdm.write(f"step {self.step:>6}   train {self.loss_now:.4f}   valid {self.valid_now:.4f}   "
+                                   f"lr {row['lr']:.2e}", file=sys.stdout)
+                        sys.stdout.flush()
                 self.log.row(row)
                 bar.set_postfix_str(f"loss {self.loss_now:.3f}, {row['tokens/s']:,} tokens/s", refresh=False)
                 bar.update()
@@ -209,7 +214,8 @@ class Trainer:
                 mean += share * float(loss.detach().item())
                 self.precision.backward(loss, share)
         good = self.precision.unscale(self.optimizer)
-        bad = _first_bad(self.model)  # before clipping, which would spread it
+        gradients = {name: p.grad.data for name, p in self.model.named_parameters() if p.grad is not None}
+        bad = _first_bad(gradients)  # before clipping, which would spread it
         if good and bad or not math.isfinite(mean):
             raise Diverged(self.step + 1, mean, self.loss_now, bad, self._saved)
         norm = float(clip_grad_norm_(self.model.parameters(), s.clip or math.inf).item()) if good else math.inf
@@ -266,9 +272,9 @@ class Trainer:
     def save(self) -> Path:
         """Write the whole state, in place of the one before."""
         path = self.checkpoint_path
-        bad = next((name for name, p in self.model.named_parameters() if not np.isfinite(p.data).all()), None)
+        bad = _first_bad({name: p.data for name, p in self.model.named_parameters()})
         if bad is not None:
-            raise Diverged(self.step, math.nan, self.loss_now, f"(the values themselves) {bad}", self._saved)
+            raise Diverged(self.step, math.nan, self.loss_now, bad, self._saved, what="value")
         path.parent.mkdir(parents=True, exist_ok=True)
         now = {"tokens": self.tokens, "loss": self.loss_now, "valid": self.valid_now}
         checkpoint.save(path, **self._things(), step=self.step, config=self.config, extra=now)
@@ -314,13 +320,17 @@ def _schedule(optimizer, s: Settings) -> LRScheduler:
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, s.warmup)))
 
 
-def _recompute(model: Module) -> None:
-    """Checkpoint each layer of the model's stacks, which are its ModuleLists."""
-    stacks = [(name + ".", module) for name, module in model.named_modules() if isinstance(module, ModuleList)]
-    for name, stack in stacks:
-        if not any(name.startswith(other) and name != other for other, _ in stacks):
-            for layer in stack:
-                layer.forward = partial(checkpoint_gradients, layer.forward)
+def stacked_layers(model: Module) -> dict[str, Module]:
+    """The layers that a model stacks: what stands in its outermost ModuleLists, by name.
+
+    >>> from minitorch.models import GPT, GPTConfig
+    >>> from minitorch.train.trainer import stacked_layers
+    >>> list(stacked_layers(GPT(GPTConfig.preset("tiny"))))
+    ['h.0', 'h.1']
+    """
+    stacks = {name + ".": module for name, module in model.named_modules() if isinstance(module, ModuleList)}
+    outer = [name for name in stacks if not any(name.startswith(other) for other in stacks if other != name)]
+    return {name + i: layer for name in outer for i, layer in stacks[name].named_children()}
 
 
 def _elements(batch) -> int:
@@ -331,23 +341,12 @@ def _elements(batch) -> int:
     return int(np.prod(np.shape(batch)))
 
 
-def _first_bad(model) -> str | None:
-    for name, p in model.named_parameters():
-        if p.grad is not None:
-            bad = p.grad.data.size - int(np.isfinite(p.grad.data).sum())
-            if bad:
-                return f"{name} ({bad:,} of {p.grad.data.size:,} values)"
+def _first_bad(arrays: Mapping[str, np.ndarray]) -> str | None:
+    for name, array in arrays.items():
+        bad = array.size - int(np.isfinite(array).sum())
+        if bad:
+            return f"{name} ({bad:,} of {array.size:,} values)"
     return None
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def write(self, text):
-        pass
-
-    def flush(self):
-        pass
 
 
 class _Stopping:

@@ -403,13 +403,18 @@ class DataLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where in which epoch the loader is: plain numbers. Batches already given out count as done."""
-        return {"epoch": self._epoch, "batch": self._batch, "start": self._start,
+        return {"epoch": self._epoch, "batch": self._batch, "start": self._start, "length": self._length(),
                 "generator": None if self.generator is None else self.generator.get_state()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from there: the next ``for`` loop begins with the batch that would have come next."""
-        if set(state_dict) != {"epoch", "batch", "start", "generator"}:
+        if set(state_dict) != {"epoch", "batch", "start", "length", "generator"}:
             raise ValueError(f"DataLoader.load_state_dict: this is no state of a DataLoader: {sorted(state_dict)}")
+        if state_dict["length"] != self._length():
+            raise ValueError(f"DataLoader.load_state_dict: the state is of a loader with {state_dict['length']} batches per "
+                             f"epoch, this one has {self._length()}: has the data changed, or batch_size?")
+        if state_dict["start"] is not None:
+            Generator().set_state(state_dict["start"])  # raises if it is no state
         if (state_dict["generator"] is None) != (self.generator is None):
             raise ValueError("DataLoader.load_state_dict: one of the two loaders has a generator of its own, the other has "
                              "not. Give both generator=..., or neither.")
@@ -417,6 +422,13 @@ class DataLoader:
             self.generator.set_state(state_dict["generator"])
         self._epoch, self._batch, self._start = state_dict["epoch"], state_dict["batch"], state_dict["start"]
         self._resume = self._start is not None
+
+
+    def _length(self) -> int | None:
+        try:
+            return len(self)
+        except (TypeError, NotImplementedError):  # nobody knows how many there will be
+            return None
 
 
 def _behind(ahead, source):

@@ -1,6 +1,7 @@
 """`minitorch train`, as somebody meets it: what is trained is kept, and a run that is killed goes on bit by bit."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -155,6 +156,20 @@ def test_a_run_that_diverges(folder, capsys):
     assert code == 1 and "Traceback" not in err
     assert "minitorch train: the run diverged at step" in err and "the last finite loss was" in err
     assert "The last good checkpoint is runs/tiny/checkpoint.safetensors, of step" in err
+
+
+def test_places_that_cannot_be_written(folder, capsys):
+    code, out, err = run(capsys, "tiny.toml", "--out", "text.txt/run")
+    assert code == 1 and "cannot be written: Not a directory" in err
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        for allowed in (300, 2000, 30_000):                         # the config, the log, the checkpoint
+            resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, limits[1]))
+            code, out, err = run(capsys, "tiny.toml", "--out", f"full{allowed}")
+            assert code == 1 and "cannot be written: File too large" in err and "Traceback" not in err
+            assert not [name for name in os.listdir(f"full{allowed}") if name.endswith(".tmp")]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("argv, message", [

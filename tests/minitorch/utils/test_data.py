@@ -186,6 +186,10 @@ def test_a_state_that_is_none_is_refused():
         loader.load_state_dict({"epoch": 0})
     with pytest.raises(ValueError, match="one of the two loaders has a generator of its own"):
         loader.load_state_dict(data.DataLoader(range(4)).state_dict())
+    with pytest.raises(ValueError, match="4 batches per epoch, this one has 5: has the data changed"):
+        data.DataLoader(range(5), generator=seeded(1)).load_state_dict(loader.state_dict())
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        loader.load_state_dict({**loader.state_dict(), "start": {"seed": 1, "bit_generator": {"bit_generator": "MT19937"}}})
 
 
 def test_settings_that_exclude_each_other():
