@@ -89,8 +89,8 @@ axes.plot(list(judged), list(judged.values()), "o-", color="#0072B2", label="new
 for loss, name in (nothing, "knowing nothing"), (counting, "counting pairs of letters"):
     axes.axhline(loss, color="0.6", linewidth=1)
     axes.annotate(name, (STEPS, loss), (0, 4), textcoords="offset points", ha="right", color="0.4")
-axes.set(xlabel="step", ylabel="loss", title="A character GPT learns", ylim=(1, None))
-axes.legend(loc="upper center")
+axes.set(xlabel="step", ylabel="loss", title="A character GPT learns", ylim=(1.5, 4.7))
+axes.legend(loc="center right")
 
 if "--save" in sys.argv:
     figure.savefig(sys.argv[sys.argv.index("--save") + 1], dpi=150)

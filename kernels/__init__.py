@@ -25,8 +25,10 @@ calls them does, with ``quiet``.
 """
 
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
+from numpy._core import umath
 
 from . import cpu, reference
 
@@ -46,9 +48,27 @@ def backend(array):
     raise TypeError(f"no backend computes on {type(array).__name__}; a numpy.ndarray was expected")
 
 
-def quiet():
-    """A context in which log(0) is −inf and 0/0 is NaN without a warning. Every op runs its kernels in it."""
-    return np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
+class quiet:  # noqa: N801  (used like a function)
+    """A context in which log(0) is −inf and 0/0 is NaN without a warning. Every op runs its kernels in it.
+
+    It does what ``np.errstate(all="ignore")`` does, with the settings made once: tiny ops notice the difference.
+    """
+
+    __slots__ = ("before",)
+
+    def __enter__(self):
+        self.before = _settings.set(_IGNORE)
+
+    def __exit__(self, *_):
+        _settings.reset(self.before)
+
+
+_settings = getattr(umath, "_extobj_contextvar", None)  # where NumPy, since 2.0, keeps what errstate sets
+if _settings is None:
+    quiet = partial(np.errstate, all="ignore")  # type: ignore[misc]
+else:
+    with np.errstate(all="ignore"):
+        _IGNORE = _settings.get()
 
 
 @contextmanager

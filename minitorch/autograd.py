@@ -16,10 +16,11 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from inspect import isgeneratorfunction
 from itertools import count
+from operator import attrgetter
 from typing import Any
 
 import minitorch.kernels as kernels
@@ -32,18 +33,24 @@ __all__ = [
 ]
 
 observers: list[Any] = []  # objects with .forward(fn, inputs, settings, outputs) and .backward(fn, dys, gradients)
+SMALL = 4096               # bytes: a gradient below is never added to in place
 _orders = count()          # nodes are numbered as they are made: an input's node always has the smaller number
 
 
 class Variable:
     """What the tape knows of a tensor."""
 
-    data: Any                       # the array
+    _data: Any                      # the array
     _requires_grad = False          # does anybody want d(result)/d(this)?
     _grad = None                    # that gradient, a tensor; kept for leaves and after retain_grad()
     fn: Function | None = None      # the op that made it; None for a leaf
     slot = 0                        # which of that op's outputs it is
     _hooks: dict | None = None
+
+    @property
+    def data(self) -> Any:
+        """The array."""
+        return self._data
 
     def like(self, array) -> Variable:
         """Wrap an array in a tensor of this kind."""
@@ -108,24 +115,24 @@ class Function:
         for x in inputs:
             if isinstance(x, Variable):
                 first = x if first is None else first
-                arrays.append(x.data)
+                arrays.append(x._data)
                 needs.append(recording and x._requires_grad)
             else:
                 arrays.append(x)
                 needs.append(False)
         if first is None:
             raise TypeError(f"{cls.__name__.lower()}: expected a Tensor, {got(inputs[0]) if inputs else 'got nothing'}")
-        fn.k = kernels.backend(first.data)
+        fn.k = kernels.backend(first._data)
         fn.needs = tuple(needs)
         with kernels.quiet():
             result = fn.forward(*arrays, **settings)
         several = isinstance(result, (tuple, list))
-        outputs = [first.like(array) for array in (result if several else (result,))]
+        outputs = [first.like(array) for array in result] if several else [first.like(result)]
         if True in needs:
             fn.parents = tuple([x if need else None for x, need in zip(inputs, needs)])
             fn.outputs, fn.order, fn.writes = len(outputs), next(_orders), _writes
             for slot, y in enumerate(outputs):
-                if y.data.dtype.kind == "f":
+                if y._data.dtype.kind == "f":
                     y._requires_grad, y.fn, y.slot = True, fn, slot
         for observer in observers:
             observer.forward(fn, inputs, settings, outputs)
@@ -163,11 +170,14 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
         arriving.add(root.place, gradient)
 
     for fn in _newest_first([root.fn for root in roots if root.fn is not None]):
-        dys = [_run_hooks(fn, slot, arriving.pop((fn, slot), None)) for slot in range(fn.outputs)]
-        for slot, dy in enumerate(dys):
-            if (fn, slot) in wanted and dy is not None:
-                arrived.add((fn, slot), dy)
-        if all(dy is None for dy in dys):
+        dys = [arriving.pop((fn, slot), None) for slot in range(fn.outputs)]
+        if fn.hooks:
+            dys = [_run_hooks(fn, slot, dy) for slot, dy in enumerate(dys)]
+        if wanted:
+            for slot, dy in enumerate(dys):
+                if (fn, slot) in wanted and dy is not None:
+                    arrived.add((fn, slot), dy)
+        if all([dy is None for dy in dys]):
             continue
         if fn.writes != _writes:
             _refuse_overwritten(fn)
@@ -194,14 +204,14 @@ def backward(tensors, grad_tensors=None, retain_graph=False) -> None:
         grad_tensors = [grad_tensors] * len(tensors)
     arrived = run_backward(tensors, _first_gradients("backward", tensors, grad_tensors), retain_graph)
     for leaf, gradient in arrived.items():
-        for hook in list((leaf._hooks or {}).values()):
+        for hook in list(leaf._hooks.values()) if leaf._hooks else ():
             replacement = hook(gradient)
             gradient = gradient if replacement is None else replacement
         if leaf._grad is None:
             mine = leaf in arrived.owned and gradient is arrived[leaf]
             leaf._grad = leaf.like(gradient if mine else gradient.copy())
         else:
-            leaf._grad = leaf.like(leaf._grad.data + gradient)
+            leaf._grad = leaf.like(leaf._grad._data + gradient)
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=False, create_graph=False, allow_unused=False):
@@ -247,27 +257,30 @@ def _newest_first(roots):
             if parent is not None and parent.fn is not None and parent.fn not in seen:
                 seen.add(parent.fn)
                 stack.append(parent.fn)
-    return sorted(nodes, key=lambda fn: -fn.order)
+    return sorted(nodes, key=_order, reverse=True)
+
+
+_order = attrgetter("order")
 
 
 def _backward_of(fn, dys):
     """One gradient or None per parent, each of its parent's shape and dtype."""
-    name = type(fn).__name__
     returned = fn.backward(*dys)
     returned = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     if len(returned) != len(fn.parents):
-        raise RuntimeError(f"{name}.backward returned {len(returned)} gradients for {len(fn.parents)} inputs. "
+        raise RuntimeError(f"{type(fn).__name__}.backward returned {len(returned)} gradients for {len(fn.parents)} inputs. "
                            "Return one per positional argument of forward, None where there is none.")
     for i, (parent, gradient) in enumerate(zip(fn.parents, returned)):
         if parent is None or gradient is None:
             returned[i] = None
             continue
-        if type(gradient) is not type(parent.data):
-            gradient = parent.like(gradient.data if isinstance(gradient, Variable) else gradient).data
-        if gradient.shape != parent.data.shape:
-            raise RuntimeError(f"{name}.backward: the gradient of input {i} has shape {gradient.shape}, the input has "
-                               f"{parent.data.shape}. A gradient has its input's shape; sum over broadcast axes.")
-        returned[i] = gradient if gradient.dtype == parent.data.dtype else gradient.astype(parent.data.dtype)
+        x = parent._data
+        if type(gradient) is not type(x):
+            gradient = parent.like(gradient._data if isinstance(gradient, Variable) else gradient)._data
+        if gradient.shape != x.shape:
+            raise RuntimeError(f"{type(fn).__name__}.backward: the gradient of input {i} has shape {gradient.shape}, the "
+                               f"input has {x.shape}. A gradient has its input's shape; sum over broadcast axes.")
+        returned[i] = gradient if gradient.dtype == x.dtype else gradient.astype(x.dtype)
     return returned
 
 
@@ -276,6 +289,8 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
 
     A user's backward may return an array that it keeps in a place nobody can see, so only our own ops are trusted.
     """
+    if gradient.nbytes < SMALL:  # copying it is quicker than to find out
+        return False
     if gradient.base is not None or not gradient.flags.writeable or not type(fn).__module__.startswith("minitorch."):
         return False
     holders = [*dys, *gradients]
@@ -288,7 +303,7 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
 
 
 def _run_hooks(fn, slot, dy):
-    if dy is not None and fn.hooks:
+    if dy is not None:
         for hook in list(fn.hooks.get(slot, {}).values()):
             replacement = hook(dy)
             dy = dy if replacement is None else replacement
@@ -299,21 +314,22 @@ def _first_gradients(op, tensors, gradients):
     """The gradients to begin with: ones for scalars, else what the caller gave, checked."""
     arrays = []
     for t, g in zip(tensors, gradients):
+        y = t._data
         if not t._requires_grad:
             raise RuntimeError(f"{op}: this tensor needs no gradient: no input had requires_grad=True, "
                                "or it was made under no_grad() or detach().")
-        if g is None and t.data.size != 1:
-            raise RuntimeError(f"{op}: output has shape {t.data.shape}, not a scalar. Call .sum() or .mean() first, "
-                               f"or pass gradient= of shape {t.data.shape}.")
+        if g is None and y.size != 1:
+            raise RuntimeError(f"{op}: output has shape {y.shape}, not a scalar. Call .sum() or .mean() first, "
+                               f"or pass gradient= of shape {y.shape}.")
         if g is None:
-            array = t.data.copy()
+            array = y.copy()
             array.fill(1)
         else:
-            array = t.like(g.data if isinstance(g, Variable) else g).data
-        if array.shape != t.data.shape:
-            raise RuntimeError(f"{op}: gradient has shape {array.shape}, the tensor has {t.data.shape}. "
+            array = t.like(g._data if isinstance(g, Variable) else g)._data
+        if array.shape != y.shape:
+            raise RuntimeError(f"{op}: gradient has shape {array.shape}, the tensor has {y.shape}. "
                                "They must be equal; nothing is broadcast here.")
-        arrays.append(array if array.dtype == t.data.dtype else array.astype(t.data.dtype))
+        arrays.append(array if array.dtype == y.dtype else array.astype(y.dtype))
     return arrays
 
 
@@ -332,13 +348,19 @@ _writes = 0
 _written: dict[int, tuple[int, Any, str]] = {}
 
 
-def note_write(array) -> None:
-    """Remember that this array's memory was written to. Every in-place write in minitorch calls this."""
+def note_write(*arrays) -> None:
+    """Remember that these arrays' memory was written to. Every in-place write in minitorch calls this."""
     global _writes
     _writes += 1
-    memory = _memory(array)
-    key = id(memory)
-    _written[key] = _writes, weakref.ref(memory, lambda _: _written.pop(key, None)), _caller()
+    where = _caller()
+    for array in arrays:
+        memory = _memory(array)
+        key = id(memory)
+        _written[key] = _writes, weakref.ref(memory, partial(_forget, key)), where
+
+
+def _forget(key, _):
+    _written.pop(key, None)
 
 
 def _memory(array):

@@ -17,14 +17,18 @@ from minitorch.autograd import is_grad_enabled, run_backward
 from minitorch.gradcheck import InputReport, Report, check
 from minitorch.ops.activation import GELU, SiLU
 from minitorch.ops.attention import Attention, AttentionWeights
+from minitorch.ops.batchnorm import BatchNorm
+from minitorch.ops.conv import Conv2d
 from minitorch.ops.cross_entropy import CrossEntropy
 from minitorch.ops.dropout import Dropout
 from minitorch.ops.embedding import Embedding
 from minitorch.ops.ffn import FeedForward
 from minitorch.ops.layernorm import LayerNorm, RMSNorm
 from minitorch.ops.matmul import Linear, Matmul
+from minitorch.ops.pool import AvgPool2d, MaxPool2d
 from minitorch.ops.projection import SoftmaxProjection
 from minitorch.ops.residual import ResidualAdd
+from minitorch.ops.rotary import Rotary
 from minitorch.ops.softmax import LogSoftmax, Softmax
 from minitorch.tensor import Tensor
 
@@ -103,6 +107,7 @@ def _forward_and_gradients(layer, arguments, seed):
 
 IDS = np.array([[3, 0, 3], [5, 1, 3]])                      # with repetitions
 LABELS = np.array([2, -100, 0, 4, 2])                       # one to ignore
+MEAN, VAR = np.array([0.5, -1.0, 0.25, 2.0]), np.array([0.75, 2.0, 1.25, 0.5])
 TABLE = np.random.default_rng(4).normal(size=(6, 4))
 WEIGHTS = np.array([0.5, 2.0, 1.25, 0.75, 3.0])             # of classes
 MASK = np.array([[1, 0, 1, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 0, 1], [0, 1, 0, 0, 0]], bool)   # row 1 attends nowhere
@@ -127,6 +132,15 @@ def _ffn(activation, p=0.0):
 def _cross_entropy(ignore_index=-100, smoothing=0.0, reduction="mean"):
     return lambda logits, labels, weight: CrossEntropy.apply(
         logits, labels, weight, ignore_index=ignore_index, smoothing=smoothing, reduction=reduction)
+
+
+def _conv(**settings):
+    return lambda x, weight, bias: Conv2d.apply(x, weight, bias, **settings)
+
+
+def _avg_pool(x):
+    rows = np.array([[0, 1, 3], [2, 4, 4], [3, 3, 2]])      # begin, end, count: they overlap, and count some padding
+    return AvgPool2d.apply(x, rows=rows, columns=rows[:, :2])
 
 
 def _projection(smoothing=0.0, reduction="mean"):
@@ -180,6 +194,9 @@ modules = _Modules()
 _norm = lambda x, gamma, beta: LayerNorm.apply(x, gamma, beta, eps=1e-5)
 _rms = lambda x, gamma: RMSNorm.apply(x, gamma, eps=1e-5)
 
+_angles = np.random.default_rng(5).normal(size=(4, 3))
+_rotary = lambda x: Rotary.apply(x, cos=np.cos(_angles), sin=np.sin(_angles))
+
 LAYERS = [
     Layer("layer_norm", _norm, {"x": (3, 3, 5), "gamma": (5,), "beta": (5,)}),
     Layer("layer_norm, no γ, no β", _norm, {"x": (4, 5), "gamma": None, "beta": None}),
@@ -188,10 +205,27 @@ LAYERS = [
     Layer("rms_norm", _rms, {"x": (3, 3, 5), "gamma": (5,)}),
     Layer("rms_norm, tiny numbers", _rms, {"x": (4, 5), "gamma": (5,)}, scale=0.01),
     Layer("rms_norm, many rows", _rms, {"x": (67, 13), "gamma": (13,)}),
+    Layer("batch_norm", lambda x, gamma, beta: BatchNorm.apply(x, gamma, beta),
+          {"x": (3, 4, 2, 3), "gamma": (4,), "beta": (4,)}),
+    Layer("batch_norm, no γ, no β", lambda x, gamma, beta: BatchNorm.apply(x, gamma, beta),
+          {"x": (5, 4), "gamma": None, "beta": None}),
+    Layer("batch_norm, many positions", lambda x, gamma, beta: BatchNorm.apply(x, gamma, beta),
+          {"x": (3, 2, 13), "gamma": (2,), "beta": (2,)}),
+    Layer("batch_norm, evaluation", lambda x, gamma, beta: BatchNorm.apply(x, gamma, beta, mean=MEAN, var=VAR),
+          {"x": (3, 4, 5), "gamma": (4,), "beta": (4,)}),
     Layer("linear", Linear.apply, {"x": (2, 3, 4), "weight": (5, 4), "bias": (5,)}),
     Layer("linear, square", Linear.apply, {"x": (7, 4), "weight": (4, 4), "bias": None}),
     Layer("matmul", Matmul.apply, {"x": (3, 3), "y": (3, 3)}),
     Layer("matmul, broadcast", Matmul.apply, {"x": (2, 3, 4), "y": (4, 5)}),
+    Layer("conv2d", _conv(padding=((1, 1), (1, 1))), {"x": (2, 3, 4, 5), "weight": (4, 3, 3, 3), "bias": (4,)}),
+    Layer("conv2d, square", _conv(), {"x": (3, 3, 3, 3), "weight": (3, 3, 3, 3), "bias": None}),
+    Layer("conv2d, stride, dilation, groups", _conv(stride=(2, 1), padding=((1, 0), (2, 1)), dilation=(1, 2), groups=2),
+          {"x": (2, 4, 5, 4), "weight": (6, 2, 2, 3), "bias": (6,)}),
+    Layer("max_pool2d", lambda x: MaxPool2d.apply(x, kernel=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1),
+                                                  size=(2, 3)), {"x": (2, 2, 4, 6)}),
+    Layer("max_pool2d, overlapping", lambda x: MaxPool2d.apply(x, kernel=(3, 2), stride=(1, 1), padding=(1, 1),
+                                                               dilation=(1, 2), size=(4, 5)), {"x": (2, 2, 4, 5)}),
+    Layer("avg_pool2d", _avg_pool, {"x": (2, 3, 4, 4)}),
     Layer("embedding", lambda weight, ids: Embedding.apply(weight, ids), {"weight": (6, 4), "ids": IDS}),
     Layer("embedding, padding", _padded, {"weight": TABLE, "ids": IDS}, composed=True),
     Layer("softmax", lambda x: Softmax.apply(x, axis=-1), {"x": (3, 5)}),
@@ -211,6 +245,7 @@ LAYERS = [
     Layer("attention, dropout", _attention(p=0.4, seed=7), {**QKV, "mask": None}),
     Layer("attention weights", lambda q, k, mask: AttentionWeights.apply(q, k, mask, scale=0.6),
           {"q": (1, 2, 4, 3), "k": (1, 2, 5, 3), "mask": MASK}),
+    Layer("rotary", _rotary, {"x": (2, 3, 4, 6)}),
     *[Layer(f"ffn, {a}", _ffn(a), {"x": (2, 3, 4), "w1": (7, 4), "b1": (7,), "w2": (5, 7), "b2": (5,)})
       for a in ("relu", "gelu", "gelu_tanh", "silu")],
     Layer("ffn, dropout", _ffn("gelu", 0.4), {"x": (5, 4), "w1": (7, 4), "b1": (7,), "w2": (4, 7), "b2": (4,)}),

@@ -194,6 +194,30 @@ PRINTED = {
         "9 batch_first=True other sentences that sentence 0 sees: []",
         (r"(\d+)\sof\s(\d+)\ssuch\spairs\sleak", lambda pairs: pairs == (10, 10)),                         # 4 + 3 + 2 + 1
     ],
+    "17_resnet_block": [
+        "first convolution:\n0.00 1.00 0.00\n1.00 1.00 1.00\n0.00 1.00 0.00",
+        "f(x):\n0.00 0.50 0.00\n0.50 0.50 0.50\n0.00 0.50 0.00",
+        "relu(x + f(x)):\n0.00 0.50 0.00\n0.50 1.50 0.50\n0.00 0.50 0.00",
+        "through them:\n0.00 0.50 0.00\n0.50 0.50 0.50\n0.00 0.50 0.00",
+        "both: x.grad:\n0.00 0.50 0.00\n0.50 1.50 0.50\n0.00 0.50 0.00",
+        "with f(x) = 0:\n0.00 0.00 0.00\n0.00 1.00 0.00\n0.00 0.00 0.00",
+        "(4, 16, 8, 8) → (4, 16, 8, 8) parameters of the shortcut: 0",
+        "(4, 16, 8, 8) → (4, 32, 4, 4) parameters of the shortcut: 512",                    # 16 · 32
+        "train does picture 0 notice that pictures 2 and 3 are gone? True",
+        "eval does picture 0 notice that pictures 2 and 3 are gone? False",
+    ],
+    "18_degradation": [
+        (r"^plain +(\d+) layers training loss (\S+) .* last layer (\S+) first (\S+)$",
+         lambda shallow, deep: deep[0] == 32 and deep[1] > 1.5 * shallow[1] and deep[3] > 10 * deep[2] and shallow[3] < 4),
+        (r"^shortcuts +(\d+) layers training loss (\S+) .* last layer (\S+) first (\S+)$",
+         lambda shallow, deep: deep[1] < 1 and deep[3] < 10 * deep[2]),
+        (r"^(?:plain|shortcuts) 32 layers instead of 8: (\S+) times", lambda plain, shortcuts: plain > shortcuts),
+    ],
+    "19_digits": [
+        "1437 pictures to learn from, 360 to be tested on",
+        (r"^seed \d: .* test accuracy (\S+)%$", lambda *each: len(each) == 2 and min(each) > 90),
+        (r"^6 layers, (\d+) parameters: test accuracy (\S+)%", lambda found: found[0] == 19706 and found[1] > 90),
+    ],
 }
 
 

@@ -11,6 +11,7 @@ a plain loop.
 
 import ctypes
 import math
+import os
 import threading
 from contextlib import contextmanager
 
@@ -65,7 +66,9 @@ def gemm(alpha, a, ta, b, tb, beta, c):
 
     Each is a 2-D array whose rows are contiguous; alpha and beta have its dtype. Call it inside ``one_thread``.
     """
-    raise NotImplementedError("gemm is for compiled code")
+    # what follows runs where nothing is compiled (NUMBA_DISABLE_JIT)
+    product = alpha * np.matmul(a.T if ta else a, b.T if tb else b)
+    c[...] = product if beta == 0 else product + beta * c
 
 
 @overload(gemm)
@@ -126,6 +129,20 @@ def one_thread():
                 _set_threads(_inside[1])
 
 
+def _after_fork():
+    """In the child nobody is inside, whoever was in the parent; and its lock may have been held."""
+    global _lock
+    _lock = threading.Lock()
+    if _inside[0]:
+        _inside[0] = 0
+        _set_threads(_inside[1])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+TINY = 1 << 13   # multiplications up to which OpenBLAS itself uses one thread: NumPy's own call is the quickest
 SMALL = 1 << 20  # products of fewer multiplications than this are not worth a parallel launch
 
 
@@ -134,6 +151,11 @@ def product(a, b, bias=None, out=None, add=False):
 
     out: a C-contiguous array to write to; add: to what it holds.
     """
+    if a.ndim == b.ndim == 2 and a.size * b.shape[1] <= TINY and out is None:
+        y = np.matmul(a, b)
+        if bias is not None:
+            y += bias
+        return y
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
         y = None if out is None else out.reshape(-1, out.shape[-1])

@@ -10,6 +10,7 @@ import os
 import platform
 import stat
 import sys
+import threading
 import warnings
 from functools import wraps
 from pathlib import Path
@@ -54,12 +55,25 @@ def parallel(function):
     """Compile a loop whose ``prange`` is spread over threads; small arrays are not worth waking another thread."""
     if config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)  # compiled code does not warn either
+    serial = _compile(function, parallel=False, place="serial")
+    if config.BOUNDSCHECK:
+        return serial  # an index out of bounds in a parallel loop goes unnoticed
     loop = _compile(function, parallel=True)
 
     @wraps(function)
     def launch(*args):
+        if _pool.alone:
+            return serial(*args)
+        if _pool.several:
+            return spread(*args)
+        with _pool.turn:
+            result = spread(*args)
+            _pool.several = numba.threading_layer() != "workqueue"
+            return result
+
+    def spread(*args):
         threads = numba.get_num_threads()
-        big = any(isinstance(a, np.ndarray) and a.size > SMALL for a in args)
+        big = any([isinstance(a, np.ndarray) and a.size > SMALL for a in args])
         wanted = min(threads, THREADS) if big else 1
         if wanted == threads:
             return loop(*args)
@@ -70,6 +84,30 @@ def parallel(function):
             numba.set_num_threads(threads)
 
     return launch
+
+
+class _Pool:
+    """What the threads under ``prange`` can stand, which depends on the library that Numba found for them.
+
+    GNU OpenMP does not survive a fork: a child of a process that used it computes on its one thread. ``workqueue`` takes
+    one caller at a time: Python's threads take turns. Which library it is, Numba says after the first launch.
+    """
+
+    alone = False       # this process is a fork, and has no other threads
+    several = False     # may several Python threads launch at once?
+
+    def __init__(self):
+        self.turn = threading.RLock()
+
+    def after_fork(self):
+        """In the child: locks that another thread held would stay closed for ever."""
+        self.turn = threading.RLock()
+        self.alone = self.alone or self.several and numba.threading_layer() == "omp"
+
+
+_pool = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.after_fork)
 
 
 def inline(function):
@@ -88,7 +126,9 @@ scalars = scalar.compiled(inline)  # every formula of kernels/scalar.py, for loo
 
 def ready(x, dtype=None):
     """The array as kernels take it: C-contiguous, aligned, writeable (so one compiled version serves all)."""
-    return None if x is None else np.require(x, dtype, ["C", "A", "W"])
+    if x is None or x.flags.carray and (dtype is None or x.dtype == dtype):
+        return x
+    return np.require(x, dtype, ["C", "A", "W"])
 
 
 def rows_of(x):
@@ -101,9 +141,9 @@ def chunk(rows):
     return max(1, -(-rows // CHUNKS))
 
 
-def _compile(function, parallel):
-    folder = cache_folder()
-    before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
+def _compile(function, parallel, place=""):
+    folder = cache_folder()  # and in it a place for each set of options: Numba's key does not tell them apart
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder / place if folder else "")
     try:
         return njit(cache=folder is not None, parallel=parallel, **OPTIONS)(function)
     finally:

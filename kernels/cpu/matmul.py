@@ -42,7 +42,8 @@ def matmul_backward(dy, x, y, needs=(True, True)):
 
 def linear_forward(x, weight, bias):
     """x (…, in), weight (out, in), bias (out,) or None → y (…, out)."""
-    return product(_rows(x), weight.T, bias).reshape(*x.shape[:-1], len(weight))
+    y = product(_rows(x), weight.T, bias)
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], len(weight))
 
 
 def linear_backward(dy, x, weight, needs=(True, True, True)):
@@ -50,7 +51,8 @@ def linear_backward(dy, x, weight, needs=(True, True, True)):
     dx = dweight = dbias = None
     rows = _rows(dy)
     if needs[0]:
-        dx = product(rows, weight).reshape(x.shape)
+        dx = product(rows, weight)
+        dx = dx if x.ndim == 2 else dx.reshape(x.shape)
     # weight and bias were used in every row
     if needs[1]:
         dweight = product(rows.T, _rows(x))
@@ -62,7 +64,7 @@ def linear_backward(dy, x, weight, needs=(True, True, True)):
 def column_sums(x):
     """x (rows, c) → (c,): sums of pieces of the rows, added up in order."""
     if x.size < 1 << 16:
-        return x.sum(0)
+        return np.add.reduce(x, 0)
     step = chunk(len(x))
     partial = np.zeros((CHUNKS, x.shape[1]), x.dtype)
     _partial_sums(ready(x), step, partial)
@@ -79,7 +81,7 @@ def _partial_sums(x, step, partial):
 
 def _rows(x):
     """(…, c) → (rows, c)."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _shared(dy, x, y, needs):

@@ -8,13 +8,19 @@ from ._jit import CHUNKS, inline, jit, parallel, prange, ready
 
 __all__ = ["adam_step", "sgd_step"]
 
+LARGE = 1 << 15  # elements: from here on, several threads share the work
+
 
 def sgd_step(param, grad, buffer, lr, momentum, dampening, weight_decay, nesterov, maximize, first):
     """buffer: the moving sum of gradients, None without momentum; first: it holds nothing yet."""
     number = param.dtype.type
     p, g, b = _flat(param), _flat(grad, param.dtype), _flat(param if buffer is None else buffer)
-    _sgd(p, g, b, number(lr), number(momentum), number(1 - dampening), number(weight_decay),
-         number(-1 if maximize else 1), buffer is not None, bool(nesterov), bool(first), _pieces(p))
+    settings = (number(lr), number(momentum), number(1 - dampening), number(weight_decay), number(-1 if maximize else 1),
+                buffer is not None, nesterov, first)
+    if p.size < LARGE:
+        _sgd_piece(p, g, b, *settings)
+    else:
+        _sgd(p, g, b, *settings)
     _store(param, p)
     if buffer is not None:
         _store(buffer, b)
@@ -25,9 +31,13 @@ def adam_step(param, grad, m, v, vmax, step, lr, beta1, beta2, eps, weight_decay
     number = param.dtype.type
     arrays = [_flat(param), _flat(grad, param.dtype), _flat(m), _flat(v), _flat(v if vmax is None else vmax)]
     shrink, add = (1 - lr * weight_decay, 0) if decoupled else (1, weight_decay)
-    _adam(*arrays, number(lr / (1 - beta1**step)), number(1 - beta1), number(beta2), number(1 - beta2),
-          number(math.sqrt(1 - beta2**step)), number(eps), number(shrink), number(add), number(-1 if maximize else 1),
-          vmax is not None, _pieces(param))
+    settings = (number(lr / (1 - beta1**step)), number(1 - beta1), number(beta2), number(1 - beta2),
+                number(math.sqrt(1 - beta2**step)), number(eps), number(shrink), number(add),
+                number(-1 if maximize else 1), vmax is not None)
+    if param.size < LARGE:
+        _adam_piece(*arrays, *settings)
+    else:
+        _adam(*arrays, *settings)
     for array, flat in zip((param, None, m, v, vmax), arrays, strict=True):
         if array is not None:
             _store(array, flat)
@@ -39,18 +49,14 @@ def _flat(x, dtype=None):
 
 def _store(array, flat):
     """Write back what was computed on a copy, because the array is not contiguous."""
-    if not np.may_share_memory(array, flat):
+    if not array.flags.carray:
         array[...] = flat.reshape(array.shape)
 
 
-def _pieces(x):
-    return CHUNKS if x.size >= 1 << 15 else 1
-
-
 @parallel
-def _sgd(param, grad, buffer, lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov, first, pieces):
-    for piece in prange(pieces):
-        at = _part(piece, pieces, len(param))
+def _sgd(param, grad, buffer, lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov, first):
+    for piece in prange(CHUNKS):
+        at = _part(piece, CHUNKS, len(param))
         _sgd_piece(param[at], grad[at], buffer[at], lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov,
                    first)
 
@@ -67,9 +73,9 @@ def _sgd_piece(param, grad, buffer, lr, momentum, fresh, weight_decay, sign, has
 
 
 @parallel
-def _adam(param, grad, m, v, vmax, rate, fresh1, beta2, fresh2, root, eps, shrink, weight_decay, sign, amsgrad, pieces):
-    for piece in prange(pieces):
-        at = _part(piece, pieces, len(param))
+def _adam(param, grad, m, v, vmax, rate, fresh1, beta2, fresh2, root, eps, shrink, weight_decay, sign, amsgrad):
+    for piece in prange(CHUNKS):
+        at = _part(piece, CHUNKS, len(param))
         _adam_piece(param[at], grad[at], m[at], v[at], vmax[at], rate, fresh1, beta2, fresh2, root, eps, shrink,
                     weight_decay, sign, amsgrad)
 

@@ -51,11 +51,11 @@ def silu_backward(dy, x):
 
 
 def relu_forward(x):
-    return np.asarray(np.where(x.real <= 0, x.dtype.type(0), x))
+    return np.where(x.real <= 0, x.dtype.type(0), x)
 
 
 def relu_backward(dy, y):
-    return np.asarray(np.where(y <= 0, dy.dtype.type(0), dy))
+    return np.where(y <= 0, dy.dtype.type(0), dy)
 
 
 def gelu_forward(x, approximate):

@@ -71,7 +71,9 @@ def pow_forward(x, y):
 def pow_backward(dy, x, y, needs=(True, True)):
     """dx is 0 where the exponent is 0; the exponent's gradient is 0 where x is 0 and the exponent is not negative."""
     dx = dexponent = None
-    if needs[0]:
+    if needs[0] and type(y) in (int, float):
+        dx = dy * (y * x ** (y - 1)) if y else np.zeros_like(x)
+    elif needs[0]:
         dx = _like(np.where(np.equal(y, 0), dy.dtype.type(0), dy * (y * x ** np.subtract(y, 1, dtype=_dtype(y)))), x)
     if needs[1]:
         flat = np.equal(x, 0) & np.greater_equal(y, 0)

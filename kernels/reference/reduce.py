@@ -4,6 +4,8 @@
 last axis; along any other a float32 sum drifts with every term. There the sum is taken in float64.
 """
 
+import math
+
 import numpy as np
 
 __all__ = [
@@ -27,18 +29,17 @@ def sum_forward(x, dim, keepdim):
 
 def sum_backward(dy, shape, dim, keepdim):
     """dy → dx of this shape: every element moved the sum by itself."""
-    return np.broadcast_to(_keep(dy, dim, keepdim), shape)
+    return _spread(dy, shape, dim, keepdim)
 
 
 def mean_forward(x, dim, keepdim):
     """x (…) → y, x without the axes dim."""
-    with np.errstate(invalid="ignore", divide="ignore"):  # the mean of nothing is NaN
-        return _sum(x, dim, keepdim) / np.asarray(_count(x.shape, dim), x.real.dtype)
+    return _sum(x, dim, keepdim) / x.real.dtype.type(_count(x.shape, dim))  # the mean of nothing is NaN
 
 
 def mean_backward(dy, shape, dim, keepdim):
     """dy → dx of this shape."""
-    return np.broadcast_to(_keep(dy, dim, keepdim) / np.asarray(max(1, _count(shape, dim)), dy.dtype), shape)
+    return _spread(dy / dy.dtype.type(max(1, _count(shape, dim))), shape, dim, keepdim)
 
 
 def var_forward(x, dim, correction, keepdim):
@@ -297,13 +298,21 @@ def _centre(x, dim):
 
 def _over(total, x, dim, correction):
     """Divide by the number of degrees of freedom; NaN or inf when there is none."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return total / np.asarray(max(0, _count(x.shape, dim) - correction), x.real.dtype)
+    return total / x.real.dtype.type(max(0, _count(x.shape, dim) - correction))
 
 
 def _keep(y, dim, keepdim):
     """y with the axes that were reduced, of size 1."""
     return y if keepdim else np.expand_dims(y, dim)
+
+
+def _spread(dy, shape, dim, keepdim):
+    """dy repeated along the axes dim: written out where that is quicker, otherwise as a view."""
+    if math.prod(shape) > 1024:
+        return np.broadcast_to(_keep(dy, dim, keepdim), shape)
+    dx = np.empty(shape, dy.dtype)
+    dx[...] = dy if len(dim) == len(shape) and dy.size == 1 else _keep(dy, dim, keepdim)
+    return dx
 
 
 def _count(shape, dim):

@@ -16,11 +16,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-__all__ = ["Worker", "WorkerDied", "environment", "is_installed", "whole_process"]
+__all__ = ["Worker", "WorkerDied", "environment", "is_installed", "left_out", "whole_process"]
 
 WORKER = Path(__file__).with_name("worker.py")
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
                    "VECLIB_MAXIMUM_THREADS")
+# Which instructions a library uses. They are left out, so that each chooses the best that this CPU has.
+INSTRUCTION_SETTINGS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "DNNL_MAX_CPU_ISA",
+                        "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES")
 
 
 class WorkerDied(RuntimeError):
@@ -97,12 +100,20 @@ def whole_process(command: list[str], messages: Iterable[dict] = (), threads: in
 
 
 def environment(threads: int, **settings: str) -> dict[str, str]:
-    """This process's environment with every library's number of threads in it. It must be there before they are loaded.
+    """This process's environment with every library's number of threads in it, and without a choice of instructions.
+
+    Both must be there before the libraries are loaded.
 
     >>> environment(2)["OMP_NUM_THREADS"], environment(2)["NUMBA_NUM_THREADS"]
     ('2', '2')
     """
-    return {**os.environ, **dict.fromkeys(THREAD_SETTINGS, str(threads)), "MINITORCH_QUIET": "1", **settings}
+    kept = {name: value for name, value in os.environ.items() if name not in INSTRUCTION_SETTINGS}
+    return {**kept, **dict.fromkeys(THREAD_SETTINGS, str(threads)), "MINITORCH_QUIET": "1", **settings}
+
+
+def left_out() -> list[str]:
+    """The choices of instructions that this environment makes, and that measured processes do not see."""
+    return [f"{name}={os.environ[name]}" for name in INSTRUCTION_SETTINGS if name in os.environ]
 
 
 def is_installed(library: str) -> bool:

@@ -22,6 +22,7 @@ COMMANDS = {
     "gradcheck": "check gradients, of every layer or of your own function",
     "train": "train a model as a config says: char-gpt learns to write plays, in minutes",
     "generate": "let a trained model write on",
+    "translate": "let a trained encoder-decoder rewrite texts, and draw what it looks at",
     "classify": "let a trained model sort sentences into classes",
     "bench": "how fast it is here, next to PyTorch and to the NumPy reference",
     "warmup": "compile every kernel now, instead of when it is first used",

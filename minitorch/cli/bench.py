@@ -18,7 +18,7 @@ import minitorch
 from minitorch.bench import floor as floors
 from minitorch.bench import generate, memory, ops, report, startup, train
 from minitorch.bench.compare import Row, compare
-from minitorch.bench.process import Worker, WorkerDied, is_installed
+from minitorch.bench.process import Worker, WorkerDied, is_installed, left_out
 from minitorch.bench.worker import peak
 from minitorch.cli import Usage
 
@@ -83,6 +83,8 @@ def run(args) -> int:
         sides += ["torch", "torch.compile"] if args.compile else ["torch"]
     else:
         print(MISSING)
+    if left_out():
+        print(f"Measured without {', '.join(left_out())}: every library chooses its own instructions.\n")
     codes = [0]
     for name, cases in chosen.items():
         if cases and codes[-1] != STOPPED:

@@ -78,6 +78,10 @@ def _threads() -> Iterator[Row]:
     else:
         yield "BLAS", f"{name}: not the OpenBLAS of NumPy's wheels, so its threads and ours take turns", "note", \
             "for full speed install NumPy from PyPI: python -m pip install --force-reinstall numpy"
+    if "OPENBLAS_CORETYPE" in os.environ:
+        core = os.environ["OPENBLAS_CORETYPE"]
+        yield "OPENBLAS_CORETYPE", f"{core}: matrix products are made for that CPU, whichever this is", "note", \
+            "unset it: OpenBLAS finds the best instructions itself, which may be twice as fast"
     asked = {n: os.environ[n] for n in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if n in os.environ}
     because = f", as {', '.join(f'{k}={v}' for k, v in asked.items())} asks" if asked else ""
     yield "threads", f"{_jit.THREADS} of {os.cpu_count()}{because}", "ok", ""

@@ -59,9 +59,11 @@ def run(args) -> int:
         found = look_inside_bert(BERT.from_pretrained(folder), [ids], at, tokens)
     except (CheckpointError, FileNotFoundError, ImportError, ValueError) as error:
         raise Usage(str(error)) from None
-    print(found)
-    for path in files:
-        _save(found, path)
+    saved = [_save(found, path) for path in files]
+    try:
+        print(found, *saved, sep="\n\n", flush=True)
+    except BrokenPipeError:                             # head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -117,7 +119,7 @@ def _writable(name) -> Path:
     return path
 
 
-def _save(found, path) -> None:
+def _save(found, path) -> str:
     replaced = path.exists()
     if path.suffix.lower() == ".csv":
         found.to_csv(path)
@@ -127,4 +129,4 @@ def _save(found, path) -> None:
         figure = found.plot()
         figure.savefig(path, dpi=150)
         plt.close(figure)
-    print(f"\n{'replaced' if replaced else 'wrote'} {path}")
+    return f"{'replaced' if replaced else 'wrote'} {path}"

@@ -19,8 +19,9 @@ import numpy as np
 
 from minitorch import autograd
 from minitorch.autograd import Function, Variable
-from minitorch.explain.places import Place, formula, here, page
+from minitorch.explain.places import Place, here, page
 from minitorch.explain.reasons import why_backward, why_forward
+from minitorch.explain.trace import formulas
 
 __all__ = ["NotFiniteError", "detect_anomaly", "nan_watch", "set_detect_anomaly"]
 
@@ -231,7 +232,7 @@ def _forward_report(tool, fn, inputs, settings, y, place) -> str:
                 "loaded weights, or the last step of the optimiser.")
     else:
         head = f"{name} made {y[index]}{_at(index)} out of {'an infinity' if dirty else 'finite numbers'}."
-    rows = [*_where(place), ("formula", formula(fn, "Forward")), *_inputs(names, arrays, y.shape, index),
+    rows = [*_where(place), ("formula", formulas(type(fn))["Forward"]), *_inputs(names, arrays, y.shape, index),
             ("settings", _settings(settings)), ("result", _describe(y))]
     if not brought:
         rows += zip(("why", "fix"), why_forward(fn, arrays, settings, y, index))
@@ -251,7 +252,7 @@ def _backward_report(tool, fn, dys, dx, i, place, inf) -> str:
     arrays = [parent.data if parent is not None else saved.get(formal[j]) if j < len(formal) else None
               for j, parent in enumerate(fn.parents)]
     names = _names(fn, fn.parents, place)
-    rows = [*_where(place), ("backward", f"was called at {here().line}"), ("formula", formula(fn, "Backward")),
+    rows = [*_where(place), ("backward", f"was called at {here().line}"), ("formula", formulas(type(fn))["Backward"]),
             *_inputs(names, arrays, dx.shape, index)]
     rows += [(f"dy{j or ''}", _describe(dy, index if dy.shape == dx.shape else None))
              for j, dy in enumerate(dys) if dy is not None]

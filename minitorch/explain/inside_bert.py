@@ -306,7 +306,7 @@ class InsideBERT:
         every = max(1, layers // 12)
         shown = range(1, layers + 1, every)
         ax.set_xticks([each / 2, *(each * 2 * layer for layer in shown)],
-                      ["embed-\nding", *(f"layer {n}" if layers <= 6 else str(n) for n in shown)])
+                      ["embed-\nding" if layers <= 6 else "\nembedding", *(f"layer {n}" if layers <= 6 else str(n) for n in shown)])
         ax.tick_params(axis="x", length=0)
         ax.set_xlim(0, each * len(self.steps))
 
@@ -354,7 +354,8 @@ class InsideBERT:
         ax.set_yticks(range(len(shown)), [f"layer {n + 1}" for n in range(len(shown))])
         for label, i in zip(ax.get_xticklabels(), keep):
             label.set_fontweight("bold" if i == self.at else "normal")
-        ax.set_title(f"Whom {self.token!r} attends to, the mean of {self.attention.shape[1]} heads")
+        some = f" ({len(keep)} of {weights.shape[1]} tokens)" if len(keep) < weights.shape[1] else ""
+        ax.set_title(f"Whom {self.token!r} attends to, the mean of {self.attention.shape[1]} heads{some}")
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
 

@@ -6,7 +6,6 @@ Nothing is registered and no module is changed, so a model runs exactly as it do
 
 from __future__ import annotations
 
-import inspect
 import linecache
 import re
 import sys
@@ -18,7 +17,7 @@ from weakref import WeakKeyDictionary, ref
 
 from minitorch.nn.module import Module
 
-__all__ = ["Line", "Place", "formula", "here", "page"]
+__all__ = ["Line", "Place", "here", "page"]
 
 _WIDTH = 92  # of a report, in characters
 _paths: WeakKeyDictionary = WeakKeyDictionary()  # outermost module → {module below it: dotted path}
@@ -110,12 +109,6 @@ def _path(modules) -> str:
     if module not in _paths.get(root, ()):
         _paths[root] = WeakKeyDictionary({module: path for path, module in root.named_modules()})
     return _paths[root].get(module, "")
-
-
-def formula(fn, heading: str) -> str:
-    """What an op's docstring says under "Forward" or another heading; empty if it says nothing."""
-    found = re.search(rf"^{heading}\b *(.*?)(?=^\S|\Z)", inspect.getdoc(type(fn)) or "", re.M | re.S)
-    return inspect.cleandoc(found[1]) if found else ""
 
 
 def page(head: str, rows) -> str:

@@ -74,6 +74,30 @@ def _q8_0(raw):
     return _scaled(raw["q"].astype(np.float32), raw)
 
 
+def _q4_k(raw):
+    """256 numbers in eight groups of 32, each with a step and a smallest number of its own."""
+    nibbles = raw["q"].reshape(-1, 4, 1, 32) >> np.array([0, 4], np.uint8).reshape(2, 1) & 15          # (n, 4, 2, 32)
+    return _grouped(nibbles.reshape(-1, 8, 32).astype(np.float32), raw)
+
+
+def _q5_k(raw):
+    """The same with a fifth bit: bit g of byte l belongs to number l of group g."""
+    nibbles = raw["q"].reshape(-1, 4, 1, 32) >> np.array([0, 4], np.uint8).reshape(2, 1) & 15
+    fifth = raw["h"].reshape(-1, 1, 32) >> np.arange(8, dtype=np.uint8).reshape(8, 1) & 1               # (n, 8, 32)
+    return _grouped((nibbles.reshape(-1, 8, 32) | fifth << 4).astype(np.float32), raw)
+
+
+def _grouped(q, raw):
+    """q (n, 8, 32) · d · step − m · smallest. Eight steps and eight smallest of 6 bits lie in 12 bytes: the first four of
+    each in the low bits of bytes 0 to 7; of the others, 4 bits in bytes 8 to 11 and the upper 2 above the first ones."""
+    a, b, c = raw["s"][:, :4], raw["s"][:, 4:8], raw["s"][:, 8:]
+    step = np.concatenate([a & 63, c & 15 | a >> 6 << 4], 1).astype(np.float32)
+    smallest = np.concatenate([b & 63, c >> 4 | b >> 6 << 4], 1).astype(np.float32)
+    q *= (raw["d"].astype(np.float32)[:, None] * step)[:, :, None]
+    q -= (raw["m"].astype(np.float32)[:, None] * smallest)[:, :, None]
+    return q
+
+
 def _q6_k(raw):
     """256 numbers of 6 bits, in two halves: 4 low bits and 2 high bits apart, a scale for every 16."""
     low = raw["q"].reshape(-1, 2, 1, 2, 32) >> np.array([0, 4], np.uint8).reshape(2, 1, 1) & 15     # (n, half, 2, 2, 32)
@@ -102,16 +126,19 @@ _PACKINGS = {
     6: _packing("Q5_0", 32, _q5_0, d="<f2", h=("u1", 4), q=("u1", 16)),
     7: _packing("Q5_1", 32, _q5_1, d="<f2", m="<f2", h=("u1", 4), q=("u1", 16)),
     8: _packing("Q8_0", 32, _q8_0, d="<f2", q=("i1", 32)),
+    12: _packing("Q4_K", 256, _q4_k, d="<f2", m="<f2", s=("u1", 12), q=("u1", 128)),
+    13: _packing("Q5_K", 256, _q5_k, d="<f2", m="<f2", s=("u1", 12), h=("u1", 32), q=("u1", 128)),
     14: _packing("Q6_K", 256, _q6_k, q=("u1", 128), h=("u1", 64), s=("i1", 16), d="<f2"),
     30: _packing("BF16", 1, _bfloat16, x="<u2"),
 }
-_NOT_READ = {9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS",
+_NOT_READ = {9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS",
              18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16",
              26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0"}
 
 
 def dequantise(packed: np.ndarray, kind: str) -> np.ndarray:
-    """Unpack bytes (uint8) of one of the kinds F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q6_K to float32, in one axis.
+    """Unpack bytes (uint8) of one of the kinds F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K to
+    float32, in one axis.
 
     Q4_1 keeps 32 numbers in 20 bytes: a step d and a smallest number m, both float16, and 32 counts of steps from 0 to 15.
 

@@ -3,9 +3,11 @@
 from .bert import BERT, BERTConfig
 from .gpt import GPT, GPTConfig
 from .llama import Llama, LlamaConfig
+from .resnet import ResNet, ResNetConfig
 from .t5 import T5, T5Config
 from .transformer import Transformer, TransformerConfig
 
 __all__ = [
-    "BERT", "BERTConfig", "GPT", "GPTConfig", "Llama", "LlamaConfig", "T5", "T5Config", "Transformer", "TransformerConfig",
+    "BERT", "BERTConfig", "GPT", "GPTConfig", "Llama", "LlamaConfig", "ResNet", "ResNetConfig", "T5", "T5Config",
+    "Transformer", "TransformerConfig",
 ]

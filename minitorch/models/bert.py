@@ -161,7 +161,7 @@ class BERT(PretrainedModel):
         if config.pad_token_id is not None:
             self.embeddings.word_embeddings.weight.data[config.pad_token_id] = 0
 
-    def forward(self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+    def forward(self, ids: Tensor, *, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 position_ids: Tensor | None = None) -> Tensor:
         """A vector for each token (B, T, d).
 
@@ -185,53 +185,46 @@ class BERT(PretrainedModel):
     # -----------------------------------------------------------------------------------------------------------------
     # heads: they take what the model's call takes
 
-    def mlm_logits(self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-                   position_ids: Tensor | None = None) -> Tensor:
+    def mlm_logits(self, ids: Tensor, **inputs: Tensor | None) -> Tensor:
         """At each position, a score for every word that might stand there: (B, T, vocabulary)."""
         words = self._words("mlm_logits")
-        x = words.transformed(self(ids, token_type_ids, attention_mask, position_ids))
-        return F.linear(x, *words.projection(self.embeddings.word_embeddings.weight))
+        return F.linear(words.transformed(self(ids, **inputs)), *words.projection(self.embeddings.word_embeddings.weight))
 
-    def mlm_loss(self, ids: Tensor, labels: Tensor, token_type_ids: Tensor | None = None,
-                 attention_mask: Tensor | None = None) -> Tensor:
+    def mlm_loss(self, ids: Tensor, labels: Tensor, **inputs: Tensor | None) -> Tensor:
         """The mean of −log p(label) over the positions whose label (B, T) is not −100. Only those are projected."""
         words, labels = self._words("mlm_loss"), as_tensor(labels)
-        x = self(ids, token_type_ids, attention_mask)
+        x = self(ids, **inputs)
         if labels.shape != x.shape[:2]:
             raise ShapeError(f"BERT.mlm_loss: labels should have the shape of ids, {x.shape[:2]}, got {labels.shape}")
-        places = np.flatnonzero(labels.data.reshape(-1) != -100)
-        x = x.reshape(-1, x.shape[-1])[from_numpy(places)]
+        places = from_numpy(np.flatnonzero(labels.data.reshape(-1) != -100))
+        x = words.transformed(x.reshape(-1, x.shape[-1])[places])
         weight, bias = words.projection(self.embeddings.word_embeddings.weight)
-        return F.softmax_projection(words.transformed(x), weight, bias, labels.reshape(-1)[from_numpy(places)])
+        return F.softmax_projection(x, weight, bias, labels.reshape(-1)[places])
 
-    def next_sentence_logits(self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-                             position_ids: Tensor | None = None) -> Tensor:
+    def next_sentence_logits(self, ids: Tensor, **inputs: Tensor | None) -> Tensor:
         """Does the second sentence follow the first? (B, 2): the score of yes, then of no."""
         if "seq_relationship" not in self.cls:
             raise self._lacks("next_sentence_logits", "nsp")
-        return self.cls["seq_relationship"](self.pooled(ids, token_type_ids, attention_mask, position_ids))
+        return self.cls["seq_relationship"](self.pooled(ids, **inputs))
 
-    def classify(self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-                 position_ids: Tensor | None = None) -> Tensor:
+    def classify(self, ids: Tensor, **inputs: Tensor | None) -> Tensor:
         """The score of each class (B, num_labels). Of each token, (B, T, num_labels), in a model without pooler."""
         if self.classifier is None:
             raise self._lacks("classify", "classifier", "Give num_labels: BERT.from_pretrained(folder, num_labels=2), or in "
                               "its config.")
-        read = self if self.pooler is None else self.pooled
-        return self.classifier(self.dropout(read(ids, token_type_ids, attention_mask, position_ids)))
+        x = self(ids, **inputs) if self.pooler is None else self.pooled(ids, **inputs)
+        return self.classifier(self.dropout(x))
 
-    def pooled(self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-               position_ids: Tensor | None = None) -> Tensor:
+    def pooled(self, ids: Tensor, **inputs: Tensor | None) -> Tensor:
         """The first token's vector through one more layer (B, d): what BERT sorts whole texts by."""
         if self.pooler is None:
             raise self._lacks("pooled", "pooler")
-        return self.pooler["dense"](self(ids, token_type_ids, attention_mask, position_ids)[:, 0]).tanh()
+        return self.pooler["dense"](self(ids, **inputs)[:, 0]).tanh()
 
-    def embed(self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-              position_ids: Tensor | None = None, normalize: bool = False) -> Tensor:
+    def embed(self, ids: Tensor, normalize: bool = False, **inputs: Tensor | None) -> Tensor:
         """One vector for each text (B, d): the mean over its tokens, padding left out; of length 1 with ``normalize``."""
-        x = self(ids, token_type_ids, attention_mask, position_ids)
-        mask = self._mask("embed", attention_mask, x.shape[:2])
+        x = self(ids, **inputs)
+        mask = self._mask("embed", inputs.get("attention_mask"), x.shape[:2])
         if mask is None:
             mean = x.mean(1)
         else:

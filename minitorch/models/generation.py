@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minitorch import Generator, Tensor, from_numpy, no_grad
+from minitorch.kernels import quiet
 from minitorch.random import numpy_generator
 
 __all__ = ["Generation", "KVCache", "attend", "sample"]
@@ -92,15 +93,16 @@ def sample(logits: Tensor | np.ndarray, temperature: float = 1.0, top_k: int | N
     array([1])
     """
     z = np.asarray(logits.data if isinstance(logits, Tensor) else logits)
-    if np.isnan(z.max()):
-        raise ValueError("sample: the logits hold NaN: are the model's weights finite? minitorch.explain.nan_watch finds "
-                         "where NaN begins")
+    if not np.isfinite(z.max(-1)).all():
+        raise ValueError("sample: the logits hold NaN or infinity: are the model's weights finite? "
+                         "minitorch.explain.nan_watch finds where that begins")
     if temperature == 0:
         return z.argmax(-1)
-    z = z.astype(np.float64) / temperature
+    with quiet():
+        z = (z - z.max(-1, keepdims=True)).astype(np.float64) / temperature
     if top_k is not None and top_k < z.shape[-1]:
         z = np.where(z < np.partition(z, -top_k)[:, -top_k, None], -np.inf, z)
-    p = np.exp(z - z.max(-1, keepdims=True))
+    p = np.exp(z)
     p /= p.sum(-1, keepdims=True)
     if top_p is not None and top_p < 1:
         order = np.argsort(-p, -1, kind="stable")

@@ -43,6 +43,9 @@ from minitorch.nn.module import is_plain
 __all__ = ["GPT", "GPTConfig"]
 
 
+_NO_MARKS = {"bos_token_id": None, "eos_token_id": None}       # a new model's ids mean what its tokenizer says
+
+
 @dataclass
 class GPTConfig(Config):
     """The sizes and choices of a GPT, under the names of config.json, with GPT-2's own values as defaults.
@@ -57,9 +60,9 @@ class GPTConfig(Config):
                                             "num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
     only: ClassVar[Mapping[str, tuple]] = {"add_cross_attention": (False, None)}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tiny": {"vocab_size": 65, "n_positions": 64, "n_embd": 32, "n_head": 4, "n_layer": 2},
-        "base": {"n_embd": 512, "n_head": 8, "n_layer": 6},
-        "large": {"n_embd": 1024, "n_head": 16, "n_layer": 24},
+        "tiny": {"vocab_size": 65, "n_positions": 64, "n_embd": 32, "n_head": 4, "n_layer": 2, **_NO_MARKS},
+        "base": {"n_embd": 512, "n_head": 8, "n_layer": 6, **_NO_MARKS},
+        "large": {"n_embd": 1024, "n_head": 16, "n_layer": 24, **_NO_MARKS},
     }
 
     vocab_size: int = 50257
@@ -170,7 +173,7 @@ class GPT(Generation, PretrainedModel):
         """The mean of −log p(label) over all positions, without ever holding all logits.
 
         labels (B, T): the token that follows each position; −100 where it does not count. Without labels, each token of
-        ids is the label of the one before it.
+        ids is the label of the one before it, unless one of them is padding.
         """
         ids = self._ids("loss", ids)
         if labels is None:

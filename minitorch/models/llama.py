@@ -137,11 +137,16 @@ class LlamaConfig(Config):
         return RotaryEmbedding(self.head_dim, self.rope_theta, self._stretch())      # type: ignore[arg-type]
 
     def _stretch(self):
-        """rope_scaling; where llama3's original length is not given, it is the model's."""
+        """rope_scaling; the length learnt from is the model's, unless llama3 says otherwise."""
         scaling = dict(self.rope_scaling or {})
-        if scaling:
-            scaling.setdefault("original_max_position_embeddings", self.max_position_embeddings)
+        if scaling and (self._dynamic or "original_max_position_embeddings" not in scaling):
+            scaling["original_max_position_embeddings"] = self.max_position_embeddings
         return scaling
+
+    @property
+    def _dynamic(self) -> bool:
+        scaling = self.rope_scaling or {}
+        return scaling.get("rope_type", scaling.get("type")) == "dynamic"
 
 
 class Llama(Generation, PretrainedModel):
@@ -197,8 +202,9 @@ class Llama(Generation, PretrainedModel):
 
     @property
     def context_length(self) -> int:
-        """How many tokens it has learnt to read."""
-        return self.config.max_position_embeddings
+        """How many tokens it can read: as many as it has learnt to, times the factor of a dynamic rope_scaling."""
+        stretch = self.rotary.scaling["factor"] if self.rotary.dynamic else 1
+        return int(self.config.max_position_embeddings * stretch)
 
     def forward(self, ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None,
                 cache: KVCache | None = None) -> Tensor:
@@ -218,7 +224,7 @@ class Llama(Generation, PretrainedModel):
         if position_ids is None:
             positions = np.arange(past, past + length)
         else:
-            positions = as_tensor(position_ids).data[:, None, :]        # (B, 1, T): the same for every head
+            positions = np.atleast_2d(as_tensor(position_ids).data)[:, None, :]         # (B, 1, T): the same for every head
         turn = [table.astype(self.dtype) for table in self.rotary.tables(positions)]
         x = self.embed_tokens(ids)
         may = _may_attend(mask, length, past)

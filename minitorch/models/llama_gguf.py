@@ -40,7 +40,7 @@ WEIGHTS = {
 def file_in(path: Path) -> Path | None:
     """The GGUF file that a path means: itself, or the only one in a folder without config.json; None: it means none."""
     path = Path(path)
-    if path.suffix.lower() == ".gguf":
+    if path.suffix.lower() == ".gguf" or path.is_file() and _begins(path) == b"GGUF":
         return path
     if not path.is_dir() or (path / "config.json").exists():
         return None
@@ -49,6 +49,11 @@ def file_in(path: Path) -> Path | None:
         names = ", ".join(p.name for p in files[:5])
         raise CheckpointError(path, None, f"it holds {len(files)} GGUF files: {names}. Give the path of one.")
     return files[0] if files else None
+
+
+def _begins(path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(4)
 
 
 def read(path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:

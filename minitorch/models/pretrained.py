@@ -181,7 +181,7 @@ class PretrainedModel(Module):
         try:
             config = cls.config_class.from_dict(content)
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise CheckpointError(path / "config.json", None, str(error)) from error
+            raise CheckpointError(path if path.is_file() else path / "config.json", None, str(error)) from error
         model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()}, changes)
         model._load(path, weights, named)
         model.eval()

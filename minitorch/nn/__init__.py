@@ -16,7 +16,9 @@ from minitorch.nn.activation import (
     Tanh,
 )
 from minitorch.nn.attention import MultiheadAttention
+from minitorch.nn.batchnorm import BatchNorm1d, BatchNorm2d
 from minitorch.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from minitorch.nn.conv import Conv1d, Conv2d
 from minitorch.nn.dropout import Dropout
 from minitorch.nn.embedding import Embedding
 from minitorch.nn.ffn import FFN
@@ -35,6 +37,7 @@ from minitorch.nn.loss import (
 )
 from minitorch.nn.module import Module
 from minitorch.nn.parameter import Parameter
+from minitorch.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from minitorch.nn.position import LearnedPositionalEncoding, PositionalEncoding, SinusoidalEncoding
 from minitorch.nn.projection import SoftmaxProjection
 from minitorch.nn.residual import Residual
@@ -49,11 +52,12 @@ from minitorch.nn.transformer import (
 )
 
 __all__ = [
-    "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "FFN", "Flatten", "GELU", "GLU",
-    "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "LearnedPositionalEncoding", "Linear",
-    "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter",
-    "ParameterDict", "ParameterList", "PositionalEncoding", "RMSNorm", "ReLU", "ReLU6", "Residual", "RotaryEmbedding",
-    "Sequential", "SiLU", "Sigmoid", "SinusoidalEncoding", "SmoothL1Loss", "Softmax", "SoftmaxProjection", "Softplus",
-    "Tanh", "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder",
-    "TransformerEncoderLayer", "Unflatten", "functional", "init", "utils",
+    "AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d",
+    "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "FFN", "Flatten", "GELU", "GLU", "HuberLoss", "Identity",
+    "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "LearnedPositionalEncoding", "Linear", "LogSoftmax", "MSELoss",
+    "MaxPool2d", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterDict",
+    "ParameterList", "PositionalEncoding", "RMSNorm", "ReLU", "ReLU6", "Residual", "RotaryEmbedding", "Sequential",
+    "SiLU", "Sigmoid", "SinusoidalEncoding", "SmoothL1Loss", "Softmax", "SoftmaxProjection", "Softplus", "Tanh",
+    "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
+    "Unflatten", "functional", "init", "utils",
 ]

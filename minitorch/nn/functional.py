@@ -1,9 +1,14 @@
 """The ops under the names of ``torch.nn.functional``."""
 
 from minitorch.ops import (
+    adaptive_avg_pool2d,
     attention_weights,
+    avg_pool2d,
+    batch_norm,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    conv1d,
+    conv2d,
     cosine_similarity,
     cross_entropy,
     dropout,
@@ -21,6 +26,7 @@ from minitorch.ops import (
     linear,
     log_softmax,
     logsigmoid,
+    max_pool2d,
     mish,
     mse_loss,
     nll_loss,
@@ -48,10 +54,11 @@ from minitorch.ops import (
 )
 
 __all__ = [
-    "attention_weights", "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity",
-    "cross_entropy", "dropout", "elu", "embedding", "feed_forward", "gelu", "glu", "hardtanh", "huber_loss", "kl_div",
-    "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss",
-    "normalize", "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6", "residual_add", "rms_norm", "rotary",
+    "adaptive_avg_pool2d", "attention_weights", "avg_pool2d", "batch_norm", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "conv1d", "conv2d", "cosine_similarity", "cross_entropy", "dropout", "elu",
+    "embedding", "feed_forward", "gelu", "glu", "hardtanh", "huber_loss", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss", "nll_loss", "normalize",
+    "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6", "residual_add", "rms_norm", "rotary",
     "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmax_projection",
     "softmin", "softplus", "softsign", "tanh",
 ]

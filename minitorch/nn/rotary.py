@@ -24,7 +24,8 @@ class RotaryEmbedding(Module):
 
     ``scaling`` stretches positions, for texts longer than those learnt from. It has Hugging Face's names:
     ``{"rope_type": "linear", "factor": 2.0}`` turns half as fast; ``"llama3"`` (with ``factor``, ``low_freq_factor``,
-    ``high_freq_factor`` and ``original_max_position_embeddings``) slows down only what turns slowly.
+    ``high_freq_factor`` and ``original_max_position_embeddings``) slows down only what turns slowly; ``"dynamic"`` (with
+    ``factor`` and ``original_max_position_embeddings``) does so only when a text is longer than that.
 
     Shapes: x, y (…, T, dim).
 
@@ -42,11 +43,22 @@ class RotaryEmbedding(Module):
         if not (theta > 0 and math.isfinite(theta)):
             raise ValueError(f"RotaryEmbedding: theta must be a positive number, got {theta}")
         self.dim, self.theta, self.scaling = dim, theta, dict(scaling or {})
-        self.speeds = _scaled(theta ** (-np.arange(0, dim, 2) / dim), self.scaling)      # radians a position, (dim/2,)
+        self.speeds = _scaled(self._speeds(theta), self.scaling)      # radians a position, (dim/2,)
+        self.dynamic = _kind(self.scaling) == "dynamic"
+        if self.dynamic and dim == 2:
+            raise ValueError("RotaryEmbedding: 'dynamic' scaling needs a dim of 4 or more")
+
+    def _speeds(self, theta):
+        return theta ** (-np.arange(0, self.dim, 2) / self.dim)
 
     def tables(self, positions) -> tuple[np.ndarray, np.ndarray]:
         """cos and sin of the angles, (…, T, dim/2), for positions (…, T): what ``F.rotary`` takes."""
-        angles = np.asarray(positions)[..., None] * self.speeds
+        positions, speeds = np.asarray(positions), self.speeds
+        if self.dynamic and positions.size:
+            factor, learnt = self.scaling["factor"], self.scaling["original_max_position_embeddings"]
+            longer = factor * max(int(positions.max()) + 1, learnt) / learnt - (factor - 1)         # 1 up to what was learnt
+            speeds = self._speeds(self.theta * longer ** (self.dim / (self.dim - 2)))
+        angles = positions[..., None] * speeds
         return np.cos(angles), np.sin(angles)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
@@ -59,20 +71,27 @@ class RotaryEmbedding(Module):
         return f"{self.dim}, theta={self.theta:g}" + (f", scaling={self.scaling}" if self.scaling else "")
 
 
+def _kind(scaling) -> str:
+    return scaling.get("rope_type", scaling.get("type", "default"))
+
+
 def _scaled(speeds, scaling):
-    """The speeds after stretching positions."""
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    """The speeds after stretching positions, as far as that does not depend on the text."""
+    kind = _kind(scaling)
     if kind == "default":
         return speeds
-    needed = {"linear": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor",
-                                                "original_max_position_embeddings")}
+    length = "original_max_position_embeddings"
+    needed = {"linear": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor", length),
+              "dynamic": ("factor", length)}
     if kind not in needed:
-        raise ValueError(f"RotaryEmbedding: scaling of type {kind!r} is not supported; there are 'default', 'linear' and "
-                         "'llama3'")
+        raise ValueError(f"RotaryEmbedding: scaling of type {kind!r} is not supported; there are 'default', 'linear', "
+                         "'dynamic' and 'llama3'")
     values = [scaling.get(name) for name in needed[kind]]
     for name, value in zip(needed[kind], values):
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not (0 < value < math.inf):
             raise ValueError(f"RotaryEmbedding: scaling {kind!r} needs a positive number {name!r}, got {value!r}")
+    if kind == "dynamic":
+        return speeds
     if kind == "linear":
         return speeds / values[0]
     factor, low, high, length = values

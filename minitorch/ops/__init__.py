@@ -3,7 +3,9 @@
 from .activation import *
 from .arithmetic import *
 from .attention import *
+from .batchnorm import *
 from .compare import *
+from .conv import *
 from .cross_entropy import *
 from .dropout import *
 from .dtype import *
@@ -16,6 +18,7 @@ from .layernorm import *
 from .losses import *
 from .matmul import *
 from .pad import *
+from .pool import *
 from .projection import *
 from .reduce import *
 from .residual import *

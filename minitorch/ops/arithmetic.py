@@ -175,7 +175,8 @@ def pow(input: Tensor, exponent) -> Tensor:
     >>> minitorch.pow(minitorch.tensor([2.0, 3.0]), 2)
     tensor([4., 9.])
     """
-    if result_type(*as_numbers(input, exponent)).kind != "f" and np.any(np.less(array_of(exponent), 0)):
+    whole = kind_of(input) != "f" and result_type(*as_numbers(input, exponent)).kind != "f"
+    if whole and np.any(np.less(array_of(exponent), 0)):
         raise RuntimeError("pow: integers to negative integer powers are not allowed. Use x.float() ** exponent.")
     return binary("pow", Pow, input, exponent)
 

@@ -98,16 +98,10 @@ def result_type(*inputs) -> np.dtype:
 
 def promote(*inputs, op: str = "promote"):
     """Tensors brought to the dtype they meet in; numbers as Python numbers, which NumPy lets keep to themselves."""
-    dtypes = set()
-    plain = True
-    for x in inputs:
-        if isinstance(x, Variable):
-            dtypes.add(x.data.dtype)
-        elif type(x) is not builtins.float:
-            plain = False
-    if len(dtypes) == 1 and plain and (len(inputs) == 1 or dtypes <= {float32, float64} or
-                                       all(isinstance(x, Variable) for x in inputs)):
-        return inputs
+    first = next((x._data.dtype for x in inputs if isinstance(x, Variable)), None)
+    if first is not None and all([x._data.dtype == first if isinstance(x, Variable) else
+                                  type(x) in (builtins.float, builtins.int) and first.char in "fd" for x in inputs]):
+        return tuple([builtins.float(x) if type(x) is builtins.int else x for x in inputs])
     some = next((x for x in inputs if isinstance(x, Variable)), None)
     if some is None:
         raise TypeError(f"{op}: expected at least one Tensor, {got(inputs[0])}")

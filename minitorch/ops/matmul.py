@@ -172,6 +172,17 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> minitorch.nn.functional.linear(minitorch.tensor([3.0, 2.0]), w)
     tensor([5., 1.])
     """
+    try:
+        x, w, b = input._data, weight._data, None if bias is None else bias._data
+        usual = w.ndim == 2 and x.shape[-1] == w.shape[1] and x.dtype == w.dtype and \
+            (b is None or b.shape == w.shape[:1] and b.dtype == x.dtype)
+    except (AttributeError, IndexError):
+        usual = False
+    return Linear.apply(input, weight, bias) if usual else _unusual_linear(input, weight, bias)
+
+
+def _unusual_linear(input, weight, bias):
+    """PyTorch takes a weight with one axis, too, and a bias that broadcasts; everything else is a mistake to explain."""
     for name, t in (("input", input), ("weight", weight), ("bias", bias)):
         if not (isinstance(t, Variable) or name == "bias" and t is None):
             raise TypeError(f"linear: {name} must be a Tensor, {got(t)}")
@@ -185,12 +196,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if input.shape[-1] != weight.shape[1]:
         raise ShapeError(f"linear: input {input.shape} has {input.shape[-1]} features, weight {weight.shape} expects "
                          f"{weight.shape[1]}. The layer was built as Linear({weight.shape[1]}, {weight.shape[0]}).")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        if bias.ndim > 1 or bias.shape not in ((), (1,)):
-            raise ShapeError(f"linear: bias has shape {bias.shape}, expected ({weight.shape[0]},): weight is "
-                             f"{weight.shape}")
-        return add(Linear.apply(input, weight, None), bias)
-    return Linear.apply(input, weight, bias)
+    if bias.ndim > 1 or bias.shape not in ((), (1,)):
+        raise ShapeError(f"linear: bias has shape {bias.shape}, expected ({weight.shape[0]},): weight is {weight.shape}")
+    return add(Linear.apply(input, weight, None), bias)
 
 
 class Einsum(Function):

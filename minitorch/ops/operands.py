@@ -35,7 +35,7 @@ class Plain(Function):
 
 def binary(op, function, x, y):
     """Bring two operands to one dtype and run an op on them; say which sizes do not fit."""
-    if not (isinstance(x, Variable) and isinstance(y, Variable) and x.data.dtype == y.data.dtype):
+    if not (isinstance(x, Variable) and isinstance(y, Variable) and x._data.dtype == y._data.dtype):
         x, y = promote(x, y, op=op)
     try:
         return function.apply(x, y)

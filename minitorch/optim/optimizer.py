@@ -99,12 +99,16 @@ class Optimizer:
         if closure is not None:
             with autograd.enable_grad():
                 loss = closure()
-        with autograd.no_grad():
-            for group in self.param_groups:
-                for param in group["params"]:
-                    if param.grad is not None:
-                        self._update(param, param.grad, self.state[param], group)
-                        autograd.note_write(param.data)
+        changed = []
+        try:
+            with autograd.no_grad():
+                for group in self.param_groups:
+                    for param in group["params"]:
+                        if param.grad is not None:
+                            changed.append(param.data)
+                            self._update(param, param.grad, self.state[param], group)
+        finally:
+            autograd.note_write(*changed)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:

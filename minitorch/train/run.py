@@ -22,7 +22,8 @@ from minitorch.io.atomic import replacing
 from minitorch.random import manual_seed
 from minitorch.train.config import ConfigError, dump, unknown_key
 from minitorch.train.log import plot_losses, read_log
-from minitorch.train.tasks import TASKS, Task, data_keys
+from minitorch.train.task import Task, data_keys
+from minitorch.train.tasks import TASKS
 from minitorch.train.trainer import Settings, Trainer
 
 __all__ = ["Run", "known_keys"]
@@ -46,9 +47,11 @@ class Run:
     def __init__(self, config: Mapping[str, Any], folder: str | PathLike):
         make = _task(config)
         known = data_keys(make)
-        for key in config["data"]:
+        for key, value in config["data"].items():
             if key not in known:
                 raise ConfigError("[data] " + unknown_key("key", key, known))
+            if isinstance(known[key], str) and not isinstance(value, str):
+                raise ConfigError(f"[data] {key} should be a text, got {value!r}")
         for key in config["train"]:
             if key not in [f.name for f in fields(Settings)]:
                 raise ConfigError("[train] " + unknown_key("key", key, [f.name for f in fields(Settings)]))
@@ -74,14 +77,18 @@ class Run:
     def resume(self) -> int:
         """Go on from the checkpoint in the folder; return the number of steps done."""
         saved = checkpoint.peek(self.trainer.checkpoint_path)
-        for section in ("task", "model", "data", "train"):
-            if saved.config.get(section) != self.config[section]:
+        defaults = {"data": data_keys(_task(self.config)), "train": asdict(Settings(warmup=0))}  # for keys that are newer
+        for section, now in self.config.items():
+            then = saved.config.get(section)
+            if section in defaults and isinstance(then, Mapping):
+                then = {**defaults[section], **then}
+            if then != now:
                 raise ConfigError(f"the run in {self.folder} was started with another [{section}]: "
-                                  f"{_difference(saved.config.get(section), self.config[section])}. Choose another folder.")
+                                  f"{_difference(then, now)}. Choose another folder.")
         return self.trainer.resume()
 
     def train(self, progress: bool = True) -> None:
-        """Train to the end; then save the model and draw the pictures."""
+        """Train to the end; then save the model, draw the pictures, and leave the model in eval mode."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self.folder / "config.toml") as file:
             file.write(dump(self.config).encode())
@@ -89,6 +96,7 @@ class Run:
             self.trainer.run(progress=progress)
         self.save_model()
         self.draw()
+        self.trainer.trained.eval()
 
     def save_model(self) -> Path:
         """Write the trained model (of the moving average of the weights, if there is one) and its tokenizer."""

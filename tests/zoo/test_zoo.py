@@ -564,6 +564,123 @@ def projection_bias_gradient_missing(dy, x, weight, bias, labels, lse, ignore_in
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# rotary positions
+
+@wrong("rotary_backward", "rotary")
+def turned_on_instead_of_back(dy, cos, sin, needs=None):
+    return (k.rotary_forward(dy, cos, sin),)
+
+
+@wrong("rotary_backward", "rotary")
+def neighbours_turned_back(dy, cos, sin, needs=None):
+    a, b = dy[..., 0::2], dy[..., 1::2]
+    return (np.stack([a * cos + b * sin, b * cos - a * sin], -1).reshape(dy.shape),)
+
+
+@wrong("rotary_backward", "rotary")
+def second_half_forgotten(dy, cos, sin, needs=None):
+    dx = k.rotary_forward(dy, cos, -sin)
+    dx[..., dy.shape[-1] // 2:] = dy[..., dy.shape[-1] // 2:]
+    return (dx,)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# convolution, pooling, batch_norm
+
+@wrong("conv2d_backward", "conv2d, stride")
+def stride_forgotten(dy, x, weight, stride, padding, dilation, groups, needs=None):
+    spread = np.zeros_like(dy)
+    spread[:, :, :1] = dy[:, :, :1]
+    dx, dweight, db = k.conv2d_backward(dy, x, weight, stride, padding, dilation, groups)
+    return k.conv2d_backward(spread, x, weight, stride, padding, dilation, groups)[0], dweight, db
+
+
+@wrong("conv2d_backward", "conv2d")
+def kernel_turned_round(dy, x, weight, stride, padding, dilation, groups, needs=None):
+    dx, dweight, db = k.conv2d_backward(dy, x, weight, stride, padding, dilation, groups)
+    return k.conv2d_backward(dy, x, weight[..., ::-1, ::-1], stride, padding, dilation, groups)[0], dweight, db
+
+
+@wrong("conv2d_backward", "conv2d, square")
+def outputs_and_channels_swapped(dy, x, weight, stride, padding, dilation, groups, needs=None):
+    dx, dweight, db = k.conv2d_backward(dy, x, weight, stride, padding, dilation, groups)
+    return k.conv2d_backward(dy, x, weight.swapaxes(0, 1), stride, padding, dilation, groups)[0], dweight, db
+
+
+@wrong("conv2d_backward", "conv2d, stride")
+def padding_on_the_wrong_side(dy, x, weight, stride, padding, dilation, groups, needs=None):
+    return k.conv2d_backward(dy, x, weight, stride, tuple((b, a) for a, b in padding), dilation, groups)
+
+
+@wrong("conv2d_backward", "conv2d")
+def frame_not_cut_off(dy, x, weight, stride, padding, dilation, groups, needs=None):
+    dx, dweight, db = k.conv2d_backward(dy, x, weight, stride, padding, dilation, groups)
+    return np.roll(dx, padding[0][0], 2), dweight, db
+
+
+@wrong("conv2d_backward", "conv2d")
+def overlapping_windows_do_not_add_up(dy, x, weight, stride, padding, dilation, groups, needs=None):
+    dx, dweight, db = k.conv2d_backward(dy, x, weight, stride, padding, dilation, groups)
+    return dx / max(1, weight.shape[2] * weight.shape[3]), dweight, db
+
+
+@wrong("conv2d_backward", "conv2d, stride")
+def groups_exchanged(dy, x, weight, stride, padding, dilation, groups, needs=None):
+    dx, dweight, db = k.conv2d_backward(dy, x, weight, stride, padding, dilation, groups)
+    return dx, np.roll(dweight, len(weight) // groups, 0) if groups > 1 else dweight, db
+
+
+@wrong("conv2d_backward", "conv2d")
+def bias_gradient_of_one_picture(dy, x, weight, stride, padding, dilation, groups, needs=None):
+    return *k.conv2d_backward(dy, x, weight, stride, padding, dilation, groups)[:2], dy[0].sum((1, 2))
+
+
+@wrong("max_pool2d_backward", "max_pool2d, overlapping")
+def winner_of_two_windows_paid_once(dy, at, shape):
+    dx = np.zeros((shape[0] * shape[1], shape[2] * shape[3]))
+    np.put_along_axis(dx, at.reshape(len(dx), -1), dy.reshape(len(dx), -1), 1)
+    return dx.reshape(shape)
+
+
+@wrong("max_pool2d_backward", "max_pool2d")
+def every_channel_uses_the_first_ones_places(dy, at, shape):
+    return k.max_pool2d_backward(dy, np.broadcast_to(at[:, :1], at.shape), shape)
+
+
+@wrong("avg_pool2d_backward", "avg_pool2d")
+def padding_not_counted(dy, rows, columns, shape):
+    rows, columns = (np.stack([a, b, b - a]) for a, b, _ in (rows, columns))
+    return k.avg_pool2d_backward(dy, rows, columns, shape)
+
+
+@wrong("avg_pool2d_backward", "avg_pool2d")
+def sum_instead_of_mean(dy, rows, columns, shape):
+    rows, columns = (np.stack([a, b, np.ones_like(n)]) for a, b, n in (rows, columns))
+    return k.avg_pool2d_backward(dy, rows, columns, shape)
+
+
+@wrong("batchnorm_backward", "batch_norm")
+def statistics_taken_for_constants(dy, x, gamma, mean, var, eps, training, needs=None):
+    return k.batchnorm_backward(dy, x, gamma, mean, var, eps, False)
+
+
+@wrong("batchnorm_backward", "batch_norm, evaluation")
+def constants_taken_for_statistics(dy, x, gamma, mean, var, eps, training, needs=None):
+    return k.batchnorm_backward(dy, x, gamma, mean, var, eps, True)
+
+
+@wrong("batchnorm_backward", "batch_norm")
+def unbiased_variance_in_backward(dy, x, gamma, mean, var, eps, training, needs=None):
+    n = x.size // x.shape[1]
+    return k.batchnorm_backward(dy, x, gamma, mean, var * n / (n - 1), eps, training)
+
+
+@wrong("batchnorm_backward", "batch_norm")
+def batch_norm_without_eps(dy, x, gamma, mean, var, eps, training, needs=None):
+    return k.batchnorm_backward(dy, x, gamma, mean, var, 0.0, training)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # PyTorch's default tolerance, for comparison
 
 def test_a_tolerance_of_a_thousandth_would_let_one_pass():

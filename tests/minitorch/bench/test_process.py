@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from minitorch.bench.process import Worker, WorkerDied, environment, whole_process
+from minitorch.bench import process
+from minitorch.bench.process import Worker, WorkerDied, environment, left_out, whole_process
 
 COPY = {"do": "prepare", "module": "floor", "case": {"copy": 4096}}
 
@@ -72,3 +73,12 @@ def test_an_idle_worker_does_not_spin():
 def test_a_whole_process_that_fails_is_reported():
     with pytest.raises(WorkerDied, match="exit code 3(.|\n)*so it goes"):
         whole_process([sys.executable, "-c", "import sys; print('so it goes', file=sys.stderr); sys.exit(3)"])
+
+
+def test_no_library_is_held_back(monkeypatch):
+    for name in process.INSTRUCTION_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "SSE41")
+    assert not {"OPENBLAS_CORETYPE", "DNNL_MAX_CPU_ISA"} & set(environment(1))
+    assert left_out() == ["OPENBLAS_CORETYPE=Haswell", "DNNL_MAX_CPU_ISA=SSE41"]

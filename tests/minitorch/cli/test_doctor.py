@@ -59,7 +59,8 @@ def test_old_kernels_are_listed_and_cleaned(tmp_path):
 
 
 @pytest.mark.parametrize("env, text", [({"NUMBA_DISABLE_JIT": "1"}, "runs as plain Python"),
-                                       ({"NUMBA_THREADING_LAYER": "workqueue"}, "pip install tbb")])
+                                       ({"NUMBA_THREADING_LAYER": "workqueue"}, "pip install tbb"),
+                                       ({"OPENBLAS_CORETYPE": "Haswell"}, "made for that CPU")])
 def test_settings_that_slow_down_or_endanger(env, text):
     code, out = doctor(**env)
     assert code == 0 and text in out

@@ -33,6 +33,23 @@ def q5(block, j, at):
     return q4(block, j, at + 4) + 16 * (bits >> j & 1)
 
 
+def scale_and_smallest(s, group):
+    """Of one group of eight: 6 bits each, in 12 bytes."""
+    if group < 4:
+        return s[group] % 64, s[group + 4] % 64
+    return s[group + 4] % 16 + 16 * (s[group - 4] // 64), s[group + 4] // 16 + 16 * (s[group] // 64)
+
+
+def q4_k(block, j, qs=16):
+    group, l = divmod(j, 32)
+    byte = block[qs + 32 * (group // 2) + l]
+    q = byte // 16 if group % 2 else byte % 16
+    if qs == 48:                                 # Q5_K: 32 bytes of fifth bits before
+        q += 16 * (block[16 + l] >> group & 1)
+    step, smallest = scale_and_smallest(block[4:16], group)
+    return half(block[:2]) * np.float32(step) * np.float32(q) - half(block[2:4]) * np.float32(smallest)
+
+
 def q6_k(block, j):
     ql, qh, scales, d = block[:128], block[128:192], block[192:208], half(block[208:210])
     part, inside = divmod(j, 128)                # two halves of 128
@@ -53,6 +70,8 @@ SCALAR = {  # kind: numbers a block, bytes a block, the j-th number of a block
     "Q5_0": (32, 22, lambda b, j: half(b[:2]) * np.float32(q5(b, j, 2) - 16)),
     "Q5_1": (32, 24, lambda b, j: half(b[:2]) * np.float32(q5(b, j, 4)) + half(b[2:4])),
     "Q8_0": (32, 34, lambda b, j: half(b[:2]) * np.float32(signed(b[2 + j]))),
+    "Q4_K": (256, 144, q4_k),
+    "Q5_K": (256, 176, lambda b, j: q4_k(b, j, 48)),
     "Q6_K": (256, 210, q6_k),
 }
 
@@ -60,7 +79,8 @@ SCALAR = {  # kind: numbers a block, bytes a block, the j-th number of a block
 def random_blocks(rng, kind, count):
     """Random bytes, but finite scales: a float16 whose exponent is not the largest."""
     raw = rng.integers(0, 256, (count, SCALAR[kind][1]), dtype=np.uint8)
-    for at in {"F16": (0,), "BF16": (), "F32": (), "Q6_K": (208,), "Q4_1": (0, 2), "Q5_1": (0, 2)}.get(kind, (0,)):
+    for at in {"F16": (0,), "BF16": (), "F32": (), "Q6_K": (208,), "Q4_1": (0, 2), "Q5_1": (0, 2),
+               "Q4_K": (0, 2), "Q5_K": (0, 2)}.get(kind, (0,)):
         raw[:, at + 1] &= 0b10111111
     if kind in ("F32", "BF16"):
         raw[:, -1] &= 0b10111111
@@ -174,7 +194,7 @@ MALFORMED = {  # what is wrong: (the file, what is said, the tensor)
     "an axis of 0": (one + make.entry("w", (3, 0), "F32", 0) + zeros, "does not fit F32", "w"),
     "half a block": (one + make.entry("w", (2, 48), "Q4_1", 0) + zeros, "rows are blocks of 32", "w"),
     "unknown type": (one + make.entry("w", (32,), 4242, 0) + zeros, "its type 4242 is not read", "w"),
-    "a type not read": (one + make.entry("w", (256,), 12, 0) + zeros, "its type Q4_K is", "w"),
+    "a type not read": (one + make.entry("w", (256,), 10, 0) + zeros, "its type Q2_K is", "w"),
     "a retired type": (one + make.entry("w", (32,), 4, 0) + zeros, "its type 4 is not read", "w"),
     "beyond the end": (one + make.entry("w", (1024, 1024), "F32", 0) + zeros, "is it cut off", "w"),
     "far offset": (one + make.entry("w", (2,), "F32", 2**62) + zeros, "is it cut off", "w"),

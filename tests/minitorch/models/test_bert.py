@@ -165,7 +165,7 @@ def test_padding_is_never_looked_at():
 
 def test_the_mean_is_taken_over_tokens_alone():
     bert, (ids, settings) = tiny().double().eval(), batch(12, 100, 2)
-    alone = [bert.embed(ids[i:i + 1, :n], settings["token_type_ids"][i:i + 1, :n]).detach().numpy()[0]
+    alone = [bert.embed(ids[i:i + 1, :n], token_type_ids=settings["token_type_ids"][i:i + 1, :n]).detach().numpy()[0]
              for i, n in enumerate(settings["attention_mask"].sum(1))]
     assert np.abs(bert.embed(ids, **settings).detach().numpy() - alone).max() < 1e-12
     nothing = bert.embed(ids, attention_mask=np.zeros_like(ids)).detach().numpy()

@@ -223,6 +223,7 @@ def shares(logits, count=40_000, **settings):
     ({"temperature": 0}, [1, 0, 0, 0]),
     ({"temperature": 0.5}, np.array([25, 9, 2.25, 0.25]) / 36.5),
     ({"temperature": 1e-6}, [1, 0, 0, 0]),
+    ({"temperature": 1e-308}, [1, 0, 0, 0]),
     ({"top_k": 2}, [5 / 8, 3 / 8, 0, 0]),
     ({"top_k": 9}, [0.5, 0.3, 0.15, 0.05]),
     ({"top_p": 0.81}, np.array([50, 30, 15, 0]) / 95),

@@ -1,0 +1,123 @@
+"""BatchNorm, compiled: the reference's numbered passes, channel by channel. A channel has one writer, and its sums are taken
+in float64, in order: same bits for any thread count.
+"""
+
+import math
+
+import numpy as np
+
+from ._jit import CHUNKS, parallel, prange, ready
+
+__all__ = ["batchnorm_backward", "batchnorm_forward"]
+
+SHORT = 8  # positions: where there are fewer, a channel's numbers are first brought side by side
+
+
+def batchnorm_forward(x, gamma, beta, mean, var, eps):
+    c = x.shape[1]
+    given = mean is not None
+    mean = ready(mean, x.dtype) if given else np.empty(c, x.dtype)
+    var = ready(var, x.dtype) if given else np.empty(c, x.dtype)
+    rows = _channels(x)
+    y = np.empty_like(rows)
+    gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
+    beta = np.zeros(c, x.dtype) if beta is None else ready(beta, x.dtype)
+    _forward(rows, gamma, beta, float(eps), given, y, mean, var)
+    return _back(y, x.shape), mean, var
+
+
+def batchnorm_backward(dy, x, gamma, mean, var, eps, training, needs=(True, True, True)):
+    c = x.shape[1]
+    dy, rows = _channels(dy), _channels(x)
+    dx = np.empty_like(rows) if needs[0] else np.empty((0, c, 0), x.dtype)
+    dgamma, dbeta = np.empty(c, x.dtype), np.empty(c, x.dtype)
+    gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
+    _backward(dy, rows, gamma, ready(mean, x.dtype), ready(var, x.dtype), float(eps), training, dx, dgamma, dbeta)
+    return _back(dx, x.shape) if needs[0] else None, dgamma if needs[1] else None, dbeta if needs[2] else None
+
+
+def _channels(x):
+    """(n, c, …) → (n, c, positions), or (1, c, n · positions) where positions are few; ready."""
+    n, c = x.shape[:2]
+    x = x.reshape(n, c, math.prod(x.shape[2:]))
+    return ready(x) if x.shape[2] >= SHORT else ready(x.swapaxes(0, 1)).reshape(1, c, n * x.shape[2])
+
+
+def _back(rows, shape):
+    if len(rows) == shape[0]:
+        return rows.reshape(shape)
+    return np.ascontiguousarray(rows.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1))
+
+
+@parallel
+def _forward(x, gamma, beta, eps, given, y, mean, var):
+    n, c, positions = x.shape
+    count = max(n * positions, 1)
+    pieces = min(c, CHUNKS)
+    for piece in prange(pieces):
+        for k in range(piece * c // pieces, (piece + 1) * c // pieces):
+            m, v = np.float64(mean[k]), np.float64(var[k])
+            if not given:
+                # pass 1: the mean
+                total = 0.0
+                for i in range(n):
+                    row = x[i, k]
+                    for j in range(len(row)):
+                        total += np.float64(row[j])
+                m = total / count
+                # pass 2: the variance, and what the mean left over
+                total, rest = 0.0, 0.0
+                for i in range(n):
+                    row = x[i, k]
+                    for j in range(len(row)):
+                        d = np.float64(row[j]) - m
+                        total += d * d
+                        rest += d
+                rest /= count
+                m += rest
+                v = total / count - rest * rest
+                if v < 0:
+                    v = 0.0
+                mean[k] = m
+                var[k] = v
+            # pass 3: normalise, scale, shift
+            g, b = gamma[k] / np.sqrt(v + eps), np.float64(beta[k])
+            for i in range(n):
+                row, out = x[i, k], y[i, k]
+                for j in range(len(row)):
+                    out[j] = (np.float64(row[j]) - m) * g + b
+
+
+@parallel
+def _backward(dy, x, gamma, mean, var, eps, training, dx, dgamma, dbeta):
+    n, c, positions = x.shape
+    count = max(n * positions, 1)
+    pieces = min(c, CHUNKS)
+    for piece in prange(pieces):
+        for k in range(piece * c // pieces, (piece + 1) * c // pieces):
+            m, r = np.float64(mean[k]), 1.0 / np.sqrt(np.float64(var[k]) + eps)
+            # pass 3 backward, and what the saved mean, which was rounded, left over
+            a, b, rest = 0.0, 0.0, 0.0
+            for i in range(n):
+                drow, row = dy[i, k], x[i, k]
+                for j in range(len(row)):
+                    d = np.float64(row[j]) - m
+                    rest += d
+                    a += np.float64(drow[j])
+                    b += np.float64(drow[j]) * d
+            if training:
+                rest /= count
+                m += rest
+                b -= rest * a
+            b *= r
+            dgamma[k] = b
+            dbeta[k] = a
+            # passes 2 and 1 backward: every element also moved its channel's variance and mean
+            if dx.shape[0]:
+                g = gamma[k] * r
+                a = a / count if training else 0.0
+                b = b / count * r if training else 0.0
+                for i in range(n):
+                    drow, row, out = dy[i, k], x[i, k], dx[i, k]
+                    for j in range(len(row)):
+                        out[j] = ((np.float64(drow[j]) - a) - (np.float64(row[j]) - m) * b) * g

@@ -1,0 +1,107 @@
+"""Pooling, compiled: plane by plane. A plane has one writer, so the same bits come out for any thread count."""
+
+import numpy as np
+
+from ._jit import CHUNKS, parallel, prange, ready
+
+__all__ = ["avg_pool2d_backward", "avg_pool2d_forward", "max_pool2d_backward", "max_pool2d_forward"]
+
+
+def max_pool2d_forward(x, kernel, stride, padding, dilation, size):
+    y = np.empty((*x.shape[:2], *size), x.dtype)
+    at = np.empty(y.shape, np.int64)
+    _max_forward(_planes(x), (*kernel, *stride, *padding, *dilation), _planes(y), _planes(at))
+    return y, at
+
+
+def max_pool2d_backward(dy, at, shape):
+    dx = np.zeros(shape, dy.dtype)
+    _max_backward(_planes(dy), _planes(at), dx.reshape(shape[0] * shape[1], shape[2] * shape[3]))
+    return dx
+
+
+def avg_pool2d_forward(x, rows, columns):
+    y = np.empty((*x.shape[:2], rows.shape[1], columns.shape[1]), x.dtype)
+    _avg_forward(_planes(x), ready(rows, np.int64), ready(columns, np.int64), _planes(y))
+    return y
+
+
+def avg_pool2d_backward(dy, rows, columns, shape):
+    dx = np.zeros(shape, dy.dtype)
+    _avg_backward(_planes(dy), ready(rows, np.int64), ready(columns, np.int64), _planes(dx))
+    return dx
+
+
+def _planes(x):
+    """(n, c, h, w) → (n · c, h, w), ready."""
+    return ready(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+
+@parallel
+def _max_forward(x, settings, y, at):
+    planes, h, w = x.shape
+    kh, kw, sh, sw, ph, pw, dh, dw = settings
+    pieces = min(planes, CHUNKS)
+    for piece in prange(pieces):
+        for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
+            for r in range(y.shape[1]):
+                for s in range(y.shape[2]):
+                    best, place = x.dtype.type(-np.inf), np.int64(-1)
+                    for i in range(kh):
+                        row = r * sh - ph + i * dh
+                        if row < 0 or row >= h:
+                            continue
+                        line = x[plane, row]
+                        for j in range(kw):
+                            column = s * sw - pw + j * dw
+                            if 0 <= column < w:
+                                v = line[column]
+                                if place < 0 or v > best or v != v:
+                                    best, place = v, row * w + column
+                    y[plane, r, s] = best
+                    at[plane, r, s] = place
+
+
+@parallel
+def _max_backward(dy, at, dx):
+    planes = len(dx)
+    pieces = min(planes, CHUNKS)
+    for piece in prange(pieces):
+        for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
+            out = dx[plane]
+            for r in range(dy.shape[1]):
+                drow, places = dy[plane, r], at[plane, r]
+                for s in range(len(drow)):
+                    if places[s] >= 0:
+                        out[places[s]] += drow[s]
+
+
+@parallel
+def _avg_forward(x, rows, columns, y):
+    planes = len(x)
+    pieces = min(planes, CHUNKS)
+    for piece in prange(pieces):
+        for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
+            for r in range(y.shape[1]):
+                for s in range(y.shape[2]):
+                    total = 0.0
+                    for i in range(rows[0, r], rows[1, r]):
+                        line = x[plane, i, columns[0, s]:columns[1, s]]
+                        for j in range(len(line)):
+                            total += np.float64(line[j])
+                    y[plane, r, s] = total / (rows[2, r] * columns[2, s])
+
+
+@parallel
+def _avg_backward(dy, rows, columns, dx):
+    planes = len(dx)
+    pieces = min(planes, CHUNKS)
+    for piece in prange(pieces):
+        for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
+            for r in range(dy.shape[1]):
+                for s in range(dy.shape[2]):
+                    share = dx.dtype.type(dy[plane, r, s] / (rows[2, r] * columns[2, s]))
+                    for i in range(rows[0, r], rows[1, r]):
+                        line = dx[plane, i, columns[0, s]:columns[1, s]]
+                        for j in range(len(line)):
+                            line[j] += share

@@ -1,0 +1,163 @@
+"""What goes wrong around compiled, parallel code: forks, threads, changed files, lost updates. Each is provoked here."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+from minitorch import kernels
+from minitorch.kernels.cpu import _jit
+
+
+def run(program, **environment):
+    """What a program of its own process prints; it must end well, and in time."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "program.py")
+        path.write_text(dedent(program))
+        done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=240,
+                              env={**os.environ, **environment})
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr}"
+    return done.stdout
+
+
+BIG = """
+    import os, threading
+    import numpy as np
+    from minitorch.kernels import cpu
+    x = np.linspace(-3, 3, 40000).reshape(200, 200).astype(np.float32)
+    w = np.cos(np.arange(40000, dtype=np.float32)).reshape(200, 200)
+    def work():
+        return cpu.softmax_forward(x, -1).tobytes() + cpu.linear_forward(x, w, None).tobytes()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_computes_on_and_gets_the_same_bits():
+    assert run(BIG + """
+    before = work()
+    child = os.fork()
+    if child == 0:
+        same = work() == before
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0 if work() == before else 3)
+        code = os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1])
+        os._exit(code if same else 4)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(code, work() == before)
+    """) == "0 True\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_while_another_thread_computes_does_not_hang():
+    assert run(BIG + """
+    before, on = work(), [True]
+    def go_on():
+        while on[0]:
+            work()
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    codes = []
+    for _ in range(5):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if work() == before else 3)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    on[0] = False
+    thread.join()
+    print(codes)
+    """) == "[0, 0, 0, 0, 0]\n"
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_python_threads_may_compute_at_once(layer):
+    assert run(BIG + """
+    expected = []
+    def go_on():
+        for _ in range(20):
+            expected.append(work())
+    threads = [threading.Thread(target=go_on) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(len(expected), len(set(expected)))
+    """, NUMBA_THREADING_LAYER=layer) == "80 1\n"
+
+
+def test_a_changed_helper_is_never_met_by_an_old_compilation(tmp_path, monkeypatch):
+    """Numba's own cache looks at the file of the loop alone; ours is named after all files."""
+    here = Path(_jit.__file__).parent.parent
+    shutil.copytree(here, tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    before = _jit._fingerprint()
+    monkeypatch.setattr(_jit, "__file__", str(tmp_path / "kernels" / "cpu" / "_jit.py"))
+    assert _jit._fingerprint() == before
+    with open(tmp_path / "kernels" / "cpu" / "_exp.py", "a") as helper:
+        helper.write("# changed\n")
+    assert _jit._fingerprint() != before
+
+
+@pytest.mark.parametrize("words", [1, 3, 17])
+def test_under_contention_no_update_is_lost(words):
+    """Whole numbers add up exactly in float32, so one lost or doubled addition is seen."""
+    random = np.random.default_rng(words)
+    ids = random.integers(0, words, 20_000)
+    dy = random.integers(-3, 4, (20_000, 8)).astype(np.float32)
+    expected = np.zeros((words, 8), np.int64)
+    np.add.at(expected, ids, dy.astype(np.int64))
+    for _ in range(5):
+        assert np.array_equal(kernels.cpu.embedding_backward(dy, ids, words, None), expected)
+
+
+def test_sums_over_rows_under_contention():
+    """β's gradient and a bias's: every row adds to the same few numbers."""
+    random = np.random.default_rng(0)
+    dy = random.integers(-3, 4, (30_000, 8)).astype(np.float32)
+    expected = dy.astype(np.int64).sum(0)
+    x, ones = random.normal(size=(30_000, 8)).astype(np.float32), np.ones(8, np.float32)
+    _, mean, rstd = kernels.cpu.layernorm_forward(x, ones, ones, 1e-5)
+    weight = np.eye(8, dtype=np.float32)
+    for _ in range(5):
+        assert np.array_equal(kernels.cpu.layernorm_backward(dy, x, ones, mean, rstd)[2], expected)
+        assert np.array_equal(kernels.cpu.linear_backward(dy, x, weight)[2], expected)
+
+
+EVERY_LAYER = """
+    from minitorch.layer_checks import LAYERS, against_reference
+    for layer in LAYERS:
+        report = against_reference(layer)
+        assert report.ok, report
+    print(len(LAYERS))
+"""
+
+
+def test_every_layer_without_a_compiler():
+    """As plain Python, where an index out of bounds raises and nothing is vectorised."""
+    assert int(run(EVERY_LAYER, NUMBA_DISABLE_JIT="1")) > 40
+
+
+def test_every_layer_with_bounds_checked(tmp_path):
+    assert int(run(EVERY_LAYER, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))) > 40
+
+
+def test_the_bounds_check_sees_what_it_should():
+    assert run("""
+    import numpy as np
+    from minitorch.kernels.cpu._jit import parallel, prange
+
+    @parallel
+    def beyond(x):
+        for i in prange(len(x) + 1):
+            x[i] = i
+
+    try:
+        beyond(np.zeros(3))
+    except IndexError:
+        print("seen")
+    """, NUMBA_BOUNDSCHECK="1") == "seen\n"
