@@ -11,16 +11,16 @@ From the ids at the bottom to the logits at the top, as in the paper's figure::
 
                                             logits (B, T, V)
                                                │  the table of tgt_embedding again (tied), or projection
-    memory (B, S, d)                           │
-       │                                    norm3 ┐
-       │                                       + ◄┴ linear2 ◄─ relu ◄─ linear1 ┐
-    norm2 ┐                                    ├───────────────────────────────┘
-       + ◄┴ linear2 ◄─ relu ◄─ linear1 ┐    norm2 ┐                              decoder.layers, × num_decoder_layers
-       ├───────────────────────────────┘       + ◄┴ multihead_attn ◄─┬─ memory
-    norm1 ┐                                    ├─────────────────────┘
-       + ◄┴ self_attn ◄┐                    norm1 ┐
-       ├───────────────┘                       + ◄┴ self_attn, causal ◄┐
-       │  encoder.layers, × num_encoder_layers ├───────────────────────┘
+                                             norm3                                  ┐
+    memory (B, S, d)                           + ◄─ linear2 ◄─ relu ◄─ linear1 ◄┐   │
+       │                                       ├────────────────────────────────┘   │
+     norm2                                ┐  norm2                                  │ decoder.layers,
+       + ◄─ linear2 ◄─ relu ◄─ linear1 ◄┐ │    + ◄─ multihead_attn ◄─┬◄─ memory     │ × num_decoder_layers
+       ├────────────────────────────────┘ │    ├─────────────────────┘              │
+     norm1                                │  norm1                                  │
+       + ◄─ self_attn ◄┐                  │    + ◄─ self_attn, causal ◄┐            │
+       ├───────────────┘                  ┘    ├───────────────────────┘            ┘
+       │  encoder.layers, × num_encoder_layers │
        + ◄─ sines and cosines of the place     + ◄─ sines and cosines of the place
      × √d                                    × √d
        │  src_embedding                        │  tgt_embedding
