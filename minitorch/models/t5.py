@@ -275,14 +275,12 @@ class T5(PretrainedModel):
         """What the decoder writes to each text: the start token, then at most max_new_tokens (B, 1 + tokens).
 
         Greedily, or with several ``beams``, whose settings are those of ``search.beam_search``. A text ends with the token
-        ``eos`` (the config's, unless given; None: never) and is filled with pad_token_id. Where attention_mask is not
-        given, pad_token_id counts as padding. With ``return_scores`` the result is (ids, scores).
+        ``eos`` (the config's, unless given; None: never) and is filled with pad_token_id. Texts of unequal length need an
+        attention_mask, ``input_ids != pad``; without one, padding is read. With ``return_scores``: (ids, scores).
         """
         check_search("T5.generate", max_new_tokens, beams, length_penalty, early_stopping)
         ids, config = self._ids("generate", input_ids, "input_ids"), self.config
         ends = end_ids("T5.generate", config.eos_token_id if isinstance(eos, str) and eos == "config" else eos)
-        if attention_mask is None and config.pad_token_id is not None and config.pad_token_id not in ends:
-            attention_mask = ids.data != config.pad_token_id
         with evaluating(self):
             memory, source_mask = self.encode(ids, attention_mask), self._mask("generate", attention_mask, ids.shape)
 

@@ -11,16 +11,16 @@ From the ids at the bottom to the logits at the top, as in the paper's figure::
 
                                             logits (B, T, V)
                                                │  the table of tgt_embedding again (tied), or projection
-    memory (B, S, d)                           │
-       │                                    norm3 ┐
-       │                                       + ◄┴ linear2 ◄─ relu ◄─ linear1 ┐
-    norm2 ┐                                    ├───────────────────────────────┘
-       + ◄┴ linear2 ◄─ relu ◄─ linear1 ┐    norm2 ┐                              decoder.layers, × num_decoder_layers
-       ├───────────────────────────────┘       + ◄┴ multihead_attn ◄─┬─ memory
-    norm1 ┐                                    ├─────────────────────┘
-       + ◄┴ self_attn ◄┐                    norm1 ┐
-       ├───────────────┘                       + ◄┴ self_attn, causal ◄┐
-       │  encoder.layers, × num_encoder_layers ├───────────────────────┘
+                                             norm3                                  ┐
+    memory (B, S, d)                           + ◄─ linear2 ◄─ relu ◄─ linear1 ◄┐   │
+       │                                       ├────────────────────────────────┘   │
+     norm2                                ┐  norm2                                  │ decoder.layers,
+       + ◄─ linear2 ◄─ relu ◄─ linear1 ◄┐ │    + ◄─ multihead_attn ◄─┬◄─ memory     │ × num_decoder_layers
+       ├────────────────────────────────┘ │    ├─────────────────────┘              │
+     norm1                                │  norm1                                  │
+       + ◄─ self_attn ◄┐                  │    + ◄─ self_attn, causal ◄┐            │
+       ├───────────────┘                  ┘    ├───────────────────────┘            ┘
+       │  encoder.layers, × num_encoder_layers │
        + ◄─ sines and cosines of the place     + ◄─ sines and cosines of the place
      × √d                                    × √d
        │  src_embedding                        │  tgt_embedding
@@ -264,14 +264,12 @@ class Transformer(PretrainedModel):
         """The target text of each source: the start token, then at most max_new_tokens (B, 1 + tokens).
 
         Greedily, or with several ``beams``, whose settings are those of ``search.beam_search``. A text ends with the token
-        ``eos`` (the config's, unless given; None: never) and is filled with pad_token_id. Where src_mask is not given,
-        pad_token_id in src counts as padding. With ``return_scores`` the result is (ids, scores).
+        ``eos`` (the config's, unless given; None: never) and is filled with pad_token_id. Texts of unequal length need a
+        src_mask, ``src != pad``; without one, padding is read. With ``return_scores`` the result is (ids, scores).
         """
         check_search("Transformer.translate", max_new_tokens, beams, length_penalty, early_stopping)
         ids, config = self._ids("translate", src, "src"), self.config
         ends = end_ids("Transformer.translate", config.eos_token_id if isinstance(eos, str) and eos == "config" else eos)
-        if src_mask is None and config.pad_token_id is not None and config.pad_token_id not in ends:
-            src_mask = ids.data != config.pad_token_id
         with evaluating(self):
             memory, source_mask = self.encode(ids, src_mask), self._mask("translate", src_mask, ids.shape, "src_mask")
 

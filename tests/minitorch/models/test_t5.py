@@ -260,11 +260,15 @@ def test_generate_ends_pads_and_leaves_the_mode_alone():
     assert t5.generate(ids, max_new_tokens=0, beams=2).tolist() == [[0]] * 3
 
 
-def test_generate_takes_pad_tokens_for_padding():
+def test_generate_does_not_read_padding():
     t5 = tiny()
-    ids = np.array([[3, 4, 5, 0, 0]])
-    padded, alone = (t5.generate(x, eos=None, max_new_tokens=9).tolist() for x in (ids, ids[:, :3]))
-    assert padded == alone
+    ids = np.array([[3, 4, 5, 0, 0], [0, 0, 3, 4, 5]])
+    alone = t5.generate(ids[:1, :3], eos=None, max_new_tokens=9).tolist()
+    for beams in (1, 3):
+        found, scores = t5.generate(ids, ids != 0, 9, beams=beams, eos=None, return_scores=True)
+        assert found.tolist() == 2 * t5.generate(ids[:1, :3], None, 9, beams=beams, eos=None).tolist()
+        assert scores[0].item() == pytest.approx(scores[1].item(), rel=1e-5)
+    assert t5.generate(ids[:1], ids[:1] != 0, 9, eos=None).tolist() == alone
 
 
 def test_scores_are_log_probabilities():

@@ -143,7 +143,7 @@ def test_translate_leaves_the_mode_alone_and_stops_where_positions_end():
     ids = model.translate([[3, 4, 5]], eos=None)
     assert ids.shape == (1, 6) and ids.data[0, 0] == 1 and model.training and model.decoder.layers[0].dropout.training
     assert ids.tolist() == model.translate([[3, 4, 5]], eos=None).tolist()
-    assert model.translate([[3, 4, 5, 0, 0]], eos=None).tolist() == ids.tolist()
+    assert model.translate([[3, 4, 5, 0, 0]], [[1, 1, 1, 0, 0]], eos=None).tolist() == ids.tolist()
 
 
 def test_cross_attention_rows_sum_to_one():
