@@ -10,7 +10,7 @@ from ._jit import CHUNKS, parallel, prange, ready
 
 __all__ = ["batchnorm_backward", "batchnorm_forward"]
 
-SHORT = 8  # positions: where there are fewer, a channel's numbers are first brought side by side
+SHORT = 8  # positions: where there are fewer, but more than one, a channel's numbers are first brought side by side
 
 
 def batchnorm_forward(x, gamma, beta, mean, var, eps):
@@ -22,17 +22,24 @@ def batchnorm_forward(x, gamma, beta, mean, var, eps):
     y = np.empty_like(rows)
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
     beta = np.zeros(c, x.dtype) if beta is None else ready(beta, x.dtype)
-    _forward(rows, gamma, beta, float(eps), given, y, mean, var)
+    if rows.shape[2] == 1:
+        _forward_rows(rows[:, :, 0], gamma, beta, float(eps), given, y[:, :, 0], mean, var)
+    else:
+        _forward(rows, gamma, beta, float(eps), given, y, mean, var)
     return _back(y, x.shape), mean, var
 
 
 def batchnorm_backward(dy, x, gamma, mean, var, eps, training, needs=(True, True, True)):
     c = x.shape[1]
     dy, rows = _channels(dy), _channels(x)
-    dx = np.empty_like(rows) if needs[0] else np.empty((0, c, 0), x.dtype)
+    dx = np.empty_like(rows) if needs[0] else np.empty((0, c, 1), x.dtype)
     dgamma, dbeta = np.empty(c, x.dtype), np.empty(c, x.dtype)
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
-    _backward(dy, rows, gamma, ready(mean, x.dtype), ready(var, x.dtype), float(eps), training, dx, dgamma, dbeta)
+    mean, var = ready(mean, x.dtype), ready(var, x.dtype)
+    if rows.shape[2] == 1:
+        _backward_rows(dy[:, :, 0], rows[:, :, 0], gamma, mean, var, float(eps), training, dx[:, :, 0], dgamma, dbeta)
+    else:
+        _backward(dy, rows, gamma, mean, var, float(eps), training, dx, dgamma, dbeta)
     return _back(dx, x.shape) if needs[0] else None, dgamma if needs[1] else None, dbeta if needs[2] else None
 
 
@@ -40,7 +47,7 @@ def _channels(x):
     """(n, c, …) → (n, c, positions), or (1, c, n · positions) where positions are few; ready."""
     n, c = x.shape[:2]
     x = x.reshape(n, c, math.prod(x.shape[2:]))
-    return ready(x) if x.shape[2] >= SHORT else ready(x.swapaxes(0, 1)).reshape(1, c, n * x.shape[2])
+    return ready(x) if x.shape[2] == 1 or x.shape[2] >= SHORT else ready(x.swapaxes(0, 1)).reshape(1, c, n * x.shape[2])
 
 
 def _back(rows, shape):
@@ -121,3 +128,85 @@ def _backward(dy, x, gamma, mean, var, eps, training, dx, dgamma, dbeta):
                     drow, row, out = dy[i, k], x[i, k], dx[i, k]
                     for j in range(len(row)):
                         out[j] = ((np.float64(drow[j]) - a) - (np.float64(row[j]) - m) * b) * g
+
+
+@parallel
+def _forward_rows(x, gamma, beta, eps, given, y, mean, var):
+    """The same for (n, c): the rows are read in order, a piece of the channels at a time."""
+    n, c = x.shape
+    pieces = max(1, min(c // 16, CHUNKS))
+    for piece in prange(pieces):
+        k0, k1 = piece * c // pieces, (piece + 1) * c // pieces
+        m, v, rest = np.zeros(k1 - k0), np.zeros(k1 - k0), np.zeros(k1 - k0)
+        if given:
+            m[:] = mean[k0:k1]
+            v[:] = var[k0:k1]
+        else:
+            # pass 1: the mean
+            for i in range(n):
+                row = x[i, k0:k1]
+                for k in range(len(row)):
+                    m[k] += np.float64(row[k])
+            m /= max(n, 1)
+            # pass 2: the variance, and what the mean left over
+            for i in range(n):
+                row = x[i, k0:k1]
+                for k in range(len(row)):
+                    d = np.float64(row[k]) - m[k]
+                    v[k] += d * d
+                    rest[k] += d
+            for k in range(k1 - k0):
+                rest[k] /= max(n, 1)
+                m[k] += rest[k]
+                v[k] = v[k] / max(n, 1) - rest[k] * rest[k]
+                if v[k] < 0:
+                    v[k] = 0.0
+                mean[k0 + k] = m[k]
+                var[k0 + k] = v[k]
+        # pass 3: normalise, scale, shift
+        g, b = gamma[k0:k1] / np.sqrt(v + eps), beta[k0:k1]
+        for i in range(n):
+            row, out = x[i, k0:k1], y[i, k0:k1]
+            for k in range(len(row)):
+                out[k] = (np.float64(row[k]) - m[k]) * g[k] + b[k]
+
+
+@parallel
+def _backward_rows(dy, x, gamma, mean, var, eps, training, dx, dgamma, dbeta):
+    n, c = x.shape
+    pieces = max(1, min(c // 16, CHUNKS))
+    for piece in prange(pieces):
+        k0, k1 = piece * c // pieces, (piece + 1) * c // pieces
+        m, r = np.zeros(k1 - k0), np.zeros(k1 - k0)
+        m[:] = mean[k0:k1]
+        r[:] = var[k0:k1]
+        r = 1.0 / np.sqrt(r + eps)
+        # pass 3 backward, and what the saved mean, which was rounded, left over
+        a, b, rest = np.zeros(k1 - k0), np.zeros(k1 - k0), np.zeros(k1 - k0)
+        for i in range(n):
+            drow, row = dy[i, k0:k1], x[i, k0:k1]
+            for k in range(len(row)):
+                d = np.float64(row[k]) - m[k]
+                rest[k] += d
+                a[k] += np.float64(drow[k])
+                b[k] += np.float64(drow[k]) * d
+        if training:
+            rest /= max(n, 1)
+            m += rest
+            b -= rest * a
+        b *= r
+        for k in range(k1 - k0):
+            dgamma[k0 + k] = b[k]
+            dbeta[k0 + k] = a[k]
+        # passes 2 and 1 backward: every element also moved its channel's variance and mean
+        if dx.shape[0]:
+            g = gamma[k0:k1] * r
+            a /= max(n, 1)
+            b *= r / max(n, 1)
+            if not training:
+                a[:] = 0.0
+                b[:] = 0.0
+            for i in range(n):
+                drow, row, out = dy[i, k0:k1], x[i, k0:k1], dx[i, k0:k1]
+                for k in range(len(row)):
+                    out[k] = ((np.float64(drow[k]) - a[k]) - (np.float64(row[k]) - m[k]) * b[k]) * g[k]

@@ -128,25 +128,27 @@ def _forward(pictures, kernels, bias, geometry, blocks, y):
     pieces = min(tasks, CHUNKS)
     for piece in prange(pieces):
         longest = n * positions // blocks + 1
-        windows, product = np.empty((longest, kernels.shape[2]), y.dtype), np.empty((o, longest), y.dtype)
+        windows, product = np.empty((longest, kernels.shape[2]), y.dtype), np.empty((longest, o), y.dtype)
         for task in range(piece * tasks // pieces, (piece + 1) * tasks // pieces):
             g, block = task // blocks, task % blocks
             q0, q1 = block * n * positions // blocks, (block + 1) * n * positions // blocks
-            # pass 1: the windows
-            _gather(pictures[g], q0, q1, geometry, windows)
-            # pass 2: each kernel times each window
-            found = product[:, :q1 - q0]
-            gemm(one, kernels[g], False, windows[:q1 - q0], True, one - one, found)
+            # passes 1 and 2: the windows; each times each kernel
+            if _pixels(geometry):
+                pixels = pictures[g, q0 * geometry[2]:q1 * geometry[2]].reshape(q1 - q0, geometry[2])
+                gemm(one, pixels, False, kernels[g], True, one - one, product[:q1 - q0])
+            else:
+                _gather(pictures[g], q0, q1, geometry, windows)
+                gemm(one, windows[:q1 - q0], False, kernels[g], True, one - one, product[:q1 - q0])
             # pass 3: the bias
-            for i in range(o):
-                b, q = bias[g * o + i], q0
-                while q < q1:
-                    picture, p = q // positions, q % positions
-                    count = min(positions - p, q1 - q)
-                    out, row = y[picture, g, i, p:p + count], found[i, q - q0:q - q0 + count]
+            q = q0
+            while q < q1:
+                picture, p = q // positions, q % positions
+                count = min(positions - p, q1 - q)
+                for i in range(o):
+                    out, b = y[picture, g, i, p:p + count], bias[g * o + i]
                     for j in range(len(out)):
-                        out[j] = row[j] + b
-                    q += count
+                        out[j] = product[q - q0 + j, i] + b
+                q += count
 
 
 @parallel
@@ -170,9 +172,13 @@ def _weights(pictures, dy, geometry, blocks, slices, parts, bias_parts):
                 bias_parts[chunk, g * o + o0 + i] += total
             # pass 2 backward: a weight met every window
             if parts.shape[3] > 0:
-                _gather(pictures[g], q0, q1, geometry, windows)
-                gemm(one, held[:, :q1 - q0], False, windows[:q1 - q0], False, one - one if block == first else one,
-                     parts[chunk, g, o0:o1])
+                beta = one - one if block == first else one
+                if _pixels(geometry):
+                    pixels = pictures[g, q0 * geometry[2]:q1 * geometry[2]].reshape(q1 - q0, geometry[2])
+                    gemm(one, held[:, :q1 - q0], False, pixels, False, beta, parts[chunk, g, o0:o1])
+                else:
+                    _gather(pictures[g], q0, q1, geometry, windows)
+                    gemm(one, held[:, :q1 - q0], False, windows[:q1 - q0], False, beta, parts[chunk, g, o0:o1])
 
 
 @parallel
@@ -191,6 +197,13 @@ def _pictures(dy, kernels, geometry, chunks, turned):
             gemm(one, held[:, :q1 - q0], True, kernels[piece], False, one - one, windows[:q1 - q0])
             # pass 1 backward: where windows overlap, what comes to them adds up
             _scatter(windows, q0, q1, geometry, turned[piece])
+
+
+@jit
+def _pixels(geometry):
+    """Is a window a single pixel, and does every pixel have its window? Then nothing needs to be gathered."""
+    height, width, c, kh, kw, sh, sw, dh, dw, rows, columns = geometry
+    return kh * kw == 1 and height == rows and width == columns
 
 
 @jit
