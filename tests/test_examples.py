@@ -217,6 +217,67 @@ PRINTED = {
         "1437 pictures to learn from, 360 to be tested on",
         (r"^seed \d: .* test accuracy (\S+)%$", lambda *each: len(each) == 2 and min(each) > 90),
         (r"^6 layers, (\d+) parameters: test accuracy (\S+)%", lambda found: found[0] == 19706 and found[1] > 90),
+    "20_character_gpt": [
+        "read: 'ORLANDO:\\nAs I remember, '",
+        "guess: 'RLANDO:\\nAs I remember, A'",
+        "106,560 parameters",                                       # (69 + 32) · 64, twice 12 · 64² + 13 · 64, and 2 · 64
+        (r"^knowing nothing: loss (\S+)", lambda loss: loss == round(np.log(69), 2)),
+        (r"^counting pairs of letters: loss (\S+)|^step 300 loss on new text (\S+)",
+         lambda counting, gpt: gpt[1] < counting[0] - 0.05),
+        (r"^(KING[\s\S]{200,})", lambda text: text.count(" ") > 20),
+    ],
+    "21_masked_language_model": [
+        "words [CLS] the cat drinks milk . [SEP]",
+        "masked [CLS] the cat [MASK] milk . [SEP]",
+        "labels [-100, -100, -100, 8, -100, -100, -100]",
+        "p(drinks) = e² / (2 e² + 12) = 0.2759",
+        "loss by hand 1.2876",
+        "F.cross_entropy 1.2876",
+        "gradient at each position: [0.0, 0.0, 0.0, 1.4481, 0.0, 0.0, 0.0]",            # 2 · (1 − 0.2759)
+        (r"^chosen: (\S+) of the words, (\d+) special tokens", lambda each: abs(each[0] - 0.15) < 0.005 and each[1] == 0),
+        (r"^of those: \[MASK\] (\S+) another word (\S+) as it was (\S+)",                # 0.1 · 8/9 and 0.1 + 0.1 · 1/9
+         lambda each: np.allclose(each, (0.8, 0.1 * 8 / 9, 0.1 * 10 / 9), atol=0.006)),
+        (r"^the (?:\[MASK\] drinks milk|cat \[MASK\] milk|cat \[MASK\] fish) \. (\S+)",
+         lambda *found: found == ("cat", "drinks", "eats")),
+    ],
+    "22_fine_tune_bert": [
+        "1 I laughed until my stomach hurt, and so did the whole row behind us.",
+        (r"^(MiniLM|small): (?:random weights, linear layer|pre-trained, linear layer|fine-tuned) (\S+)%",
+         lambda *rows: len(rows) == 3 and (rows[0][0] == "small" or rows[0][1] < 65 and min(rows[1][1], rows[2][1]) > 72)),
+    ],
+    "23_modern_spelling": [
+        "3,000 pairs to learn from, 300 held out, such as:",
+        "read ile</s><pad>",
+        "given <s>i'll",
+        "labels i'll</s>",
+        "copying the input would be right for 65.0% of the held-out words",
+        (r"^exact match on held-out words: (\S+)% copying the input: 65.0%", lambda right: right > 76),
+        (r"^attention within .* of the diagonal: (\S+)%", lambda near: near > 75),
+    ],
+    "24_weight_tying": [
+        "tied 125,520 parameters, 76% of them in tables of words",
+        "two tables 221,520 parameters, 87% of them in tables of words",                # 2000 · 48 more
+        "rows with a gradient: reading 3, writing 2000",
+        (r"^tied gradient − \(reading \+ writing\): (\S+)", lambda off: off < 1e-6),
+        (r"^(?:tied|two tables) loss on new text after 120 steps: (\S+)", lambda *two: len(two) == 2 and max(two) < 6),
+    ],
+    "25_label_smoothing": [
+        "smoothed 0.9333 0.0333 0.0333",
+        "loss by hand 0.5076",                                                          # 0.4076 + 0.1/3 · (0 + 1 + 2)
+        "F.cross_entropy 0.5076",
+        "gradient p − y -0.2681 0.2114 0.0567",
+        "scores apart 3.33 plain 0.0690 smoothed 0.2911",                               # −ln 0.9333
+        "scores apart 12.00 plain 0.0000 smoothed 0.8000",                              # 12 · 0.2/3
+        (r"^(?:plain|smoothed) right (\S+)% says it is sure by (\S+)% loss on new points (\S+)",
+         lambda plain, smoothed: abs(plain[0] - smoothed[0]) < 6 and plain[1] > smoothed[1] + 5
+         and plain[2] > 2 * smoothed[2]),
+    ],
+    "26_learning_rate_warmup": [
+        "gradients 100 1 0.001 1e-06",
+        "first step -0.0100 -0.0100 -0.0100 -0.0100",
+        "rates step 1: 0.0003 step 20: 0.0050 step 40: 0.0100 step 160: 0.0050",        # 0.01 / 40, and 0.01 · √(40 / 160)
+        (r"^(?:knowing only .* is: loss|.*warm-up loss after 80 steps) (\S+)",
+         lambda frequencies, without, with_it: abs(without - frequencies) < 0.1 and with_it < frequencies - 0.25),
     ],
 }
 

@@ -73,7 +73,8 @@ def _speeches(text: str) -> Iterator[tuple[str, list[str]]]:
     """(speaker, lines), without the list of persons, headings and stage directions."""
     start = _START.search(text)
     text = re.sub(r"[\[{][^\]}]*[\]}]|[\[\]{}_]", "", text[start.end():] if start else text)
-    speaker, said = "", []
+    speaker = ""
+    said: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines = [" ".join(line.split()) for line in paragraph.split("\n") if line.strip()]
         if not lines or _HEADING.match(lines[0]) or _DIRECTION.match(lines[0]):

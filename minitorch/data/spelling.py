@@ -47,7 +47,7 @@ def spelling_pairs(which: str = "shipped", split: str | None = None) -> list[tup
     if split not in (None, "train", "held-out"):
         raise ValueError(f"spelling_pairs: split must be 'train', 'held-out' or None, got {split!r}")
     if which == "shipped":
-        pairs = [tuple(line.split("\t")) for line in shipped("spelling.tsv").splitlines()]
+        pairs = [(old, modern) for old, modern in (line.split("\t") for line in shipped("spelling.tsv").splitlines())]
     else:
         pairs = [pair for pair, _ in count_pairs()]
     return [pair for pair in pairs if split is None or (_held_out(pair[1]) == (split == "held-out"))]

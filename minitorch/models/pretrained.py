@@ -260,9 +260,10 @@ class PretrainedModel(Module):
         where = f"{type(self).__name__}.{method}" if method != "forward" else type(self).__name__
         try:
             ids = ids if isinstance(ids, Tensor) else as_tensor(np.asarray(ids))
-        except (ValueError, TypeError) as error:
-            raise ShapeError(f"{where}: {name} should be (batch, length) numbers: {error}. Texts of unequal length are "
-                             "padded first, and told apart by attention_mask.") from None
+        except (ValueError, TypeError):
+            raise ShapeError(f"{where}: {name} should be (batch, length) numbers; these rows differ in length, or hold "
+                             "something else. Texts of unequal length are padded first, and told apart by "
+                             "attention_mask.") from None
         if ids.ndim != 2:
             fix = f" For a batch of one write [{name}], or {name}[None] of an array." if ids.ndim == 1 else ""
             raise ShapeError(f"{where}: {name} should be (batch, length), got shape {ids.shape}.{fix}")

@@ -150,9 +150,7 @@ def _base(base: str, model: Mapping[str, Any], classes: int):
     try:
         return BERT.from_pretrained(folder, num_labels=classes, **model), data.WordPieceTokenizer.load(
             folder if (folder / "vocab.txt").exists() else folder / "tokenizer.json")
-    except FileNotFoundError as error:
-        raise ConfigError(f"[data] base: {base!r} is no folder of a BERT: {error}. Train one: minitorch train mlm") from None
-    except (CheckpointError, ValueError, TypeError) as error:
+    except (CheckpointError, OSError, ValueError, TypeError) as error:
         raise ConfigError(f"[data] base: {error}") from None
 
 
