@@ -38,7 +38,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minitorch import Tensor, autograd, from_numpy, no_grad, stack
-from minitorch.errors import CheckpointError, ShapeError
+from minitorch.errors import CheckpointError, RangeError, ShapeError
 from minitorch.kernels import backend
 from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
 from minitorch.models.search import (
@@ -195,21 +195,22 @@ class T5(PretrainedModel):
 
         With a cache, decoder_input_ids are the new ids. Cross-attention weights are appended to ``seen``.
         """
-        if self.decoder is None:
-            raise RuntimeError("T5: this model is an encoder alone (is_encoder_decoder is false): it has no decoder to "
-                               "write with. encode(input_ids) gives its vectors.")
+        decoder = self._decoder()
         if decoder_input_ids is None:
             raise TypeError("T5: decoder_input_ids is missing: the decoder needs what is written so far, and be it the "
                             f"start token alone, {self.config.decoder_start_token_id}. To train, call loss(input_ids, "
                             "labels); to write, generate(input_ids).")
         ids = self._ids("decode", decoder_input_ids, "decoder_input_ids")
+        if memory.ndim != 3 or memory.shape[2] != self.config.d_model:
+            raise ShapeError(f"T5.decode: memory should be (batch, length, {self.config.d_model}), what encode returned; got "
+                             f"{tuple(memory.shape)}")
         if ids.shape[0] != memory.shape[0]:
             raise ShapeError(f"T5.decode: decoder_input_ids {ids.shape} and the source {memory.shape[:2]} are (batch, "
                              f"length), and their batches differ: {ids.shape[0]} and {memory.shape[0]}")
         past = cache.length if cache is not None else 0
         mask = self._mask("decode", decoder_attention_mask, (ids.shape[0], past + ids.shape[1]), "decoder_attention_mask")
         source_mask = self._mask("decode", attention_mask, memory.shape[:2])
-        return self.decoder(self.shared(ids), mask, memory, source_mask, cache, seen)
+        return decoder(self.shared(ids), mask, memory, source_mask, cache, seen)
 
     def logits(self, features: Tensor) -> Tensor:
         """A score for every token of the vocabulary."""
@@ -223,6 +224,10 @@ class T5(PretrainedModel):
         moved by one, behind the start token (teacher forcing).
         """
         labels = self._ids("loss", labels, "labels")
+        wrong = labels.data[(labels.data != -100) & ((labels.data < 0) | (labels.data >= self.config.vocab_size))]
+        if wrong.size:
+            raise RangeError(f"T5.loss: label {wrong[0]} is outside [0, {self.config.vocab_size}); −100 marks labels that do "
+                             "not count")
         memory = self.encode(input_ids, attention_mask)
         features = self.decode(self.shift_right(labels), memory, attention_mask, decoder_attention_mask)
         return F.softmax_projection(self._scaled(features), self._table, None, labels, label_smoothing=label_smoothing)
@@ -259,6 +264,12 @@ class T5(PretrainedModel):
     def _table(self) -> Tensor:
         return self.shared.weight if self.lm_head is None else self.lm_head.weight
 
+    def _decoder(self) -> Stack:
+        if self.decoder is None:
+            raise RuntimeError("T5: this model is an encoder alone (is_encoder_decoder is false): it has no decoder to "
+                               "write with. encode(input_ids) gives its vectors.")
+        return self.decoder
+
     def _start(self) -> int:
         if self.config.decoder_start_token_id is None:
             raise ValueError("T5: decoder_start_token_id and pad_token_id are None: with which token does the decoder "
@@ -279,13 +290,13 @@ class T5(PretrainedModel):
         attention_mask, ``input_ids != pad``; without one, padding is read. With ``return_scores``: (ids, scores).
         """
         check_search("T5.generate", max_new_tokens, beams, length_penalty, early_stopping)
-        ids, config = self._ids("generate", input_ids, "input_ids"), self.config
+        ids, config, decoder = self._ids("generate", input_ids, "input_ids"), self.config, self._decoder()
         ends = end_ids("T5.generate", config.eos_token_id if isinstance(eos, str) and eos == "config" else eos)
         with evaluating(self):
             memory, source_mask = self.encode(ids, attention_mask), self._mask("generate", attention_mask, ids.shape)
 
             def decode(new, cache):
-                return self.logits(self.decoder(self.shared(new), None, memory, source_mask, cache)[:, -1:])
+                return self.logits(decoder(self.shared(new), None, memory, source_mask, cache)[:, -1:])
 
             return search(decode, len(ids), self._start(), max_new_tokens=max_new_tokens, beams=beams,
                           length_penalty=length_penalty, early_stopping=early_stopping, ends=ends, pad=config.pad_token_id,
@@ -467,17 +478,17 @@ class Attention(Module):
             k, v = cache.once(self.number, lambda: self._keys_and_values(memory))
         B, heads = k.shape[:2]
         if N != B:                          # several beams read one text: their queries go side by side
-            q = q.reshape(B, N // B, heads, T, -1).transpose(1, 2).reshape(B, heads, N // B * T, -1)
+            q = q.reshape(B, N // B, heads, T, -1).transpose(1, 2).reshape(B, heads, N // B * T, q.shape[-1])
         causal = self.causal and k.shape[2] == T                            # after past tokens, the stack's mask says it
         y = F.scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.0, causal, scale=1.0)
         if seen is not None:
             seen.append(F.attention_weights(q, k, mask, scale=1.0))
         if N != B:
             y = y.reshape(B, heads, N // B, T, -1).transpose(1, 2).reshape(N, heads, T, -1)
-        return self.o(y.transpose(1, 2).reshape(N, T, -1))
+        return self.o(y.transpose(1, 2).reshape(N, T, self.o.in_features))
 
     def _heads(self, x):
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, x.shape[2] // self.heads).transpose(1, 2)
 
     def _keys_and_values(self, memory):
         return self._heads(self.k(memory)), self._heads(self.v(memory))

@@ -202,6 +202,9 @@ class Transformer(PretrainedModel):
                             f"token alone, {self.config.bos_token_id}. To train, call loss(src, tgt, labels); to write, "
                             "translate(src).")
         ids = self._ids("decode", tgt, "tgt")
+        if memory.ndim != 3 or memory.shape[2] != self.config.d_model:
+            raise ShapeError(f"Transformer.decode: memory should be (batch, length, {self.config.d_model}), what encode "
+                             f"returned; got {tuple(memory.shape)}")
         if ids.shape[0] != memory.shape[0]:
             raise ShapeError(f"Transformer.decode: tgt {ids.shape} and the source {memory.shape[:2]} are (batch, length), "
                              f"and their batches differ: {ids.shape[0]} and {memory.shape[0]}")
@@ -386,7 +389,8 @@ def _projections(attention: MultiheadAttention, x: Tensor, which: str) -> tuple[
     d, first = attention.embed_dim, "qkv".index(which)
     rows = slice(first * d, (first + len(which)) * d)
     y = F.linear(x, attention.in_proj_weight[rows], attention.in_proj_bias[rows])
-    return tuple(part.view(*x.shape[:2], attention.num_heads, -1).transpose(1, 2) for part in y.chunk(len(which), -1))
+    shape = (*x.shape[:2], attention.num_heads, attention.head_dim)
+    return tuple(part.view(shape).transpose(1, 2) for part in y.chunk(len(which), -1))
 
 
 def _attend(attention: MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None,
@@ -394,7 +398,7 @@ def _attend(attention: MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, mask
     """What the heads gather (N, T, d). If there are more queries than texts, several beams share each text."""
     (N, heads, T, _), B = q.shape, k.shape[0]
     if N != B:
-        q = q.reshape(B, N // B, heads, T, -1).transpose(1, 2).reshape(B, heads, N // B * T, -1)
+        q = q.reshape(B, N // B, heads, T, -1).transpose(1, 2).reshape(B, heads, N // B * T, q.shape[-1])
     y = F.scaled_dot_product_attention(q, k, v, mask, attention.dropout if attention.training else 0.0, causal)
     if N != B:
         y = y.reshape(B, heads, N // B, T, -1).transpose(1, 2).reshape(N, heads, T, -1)

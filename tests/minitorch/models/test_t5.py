@@ -321,7 +321,10 @@ def test_dropout_acts_in_training_only():
     (ValueError, "max_new_tokens", lambda t5: t5.generate([[3]], max_new_tokens=-1)),
     (ValueError, "early_stopping", lambda t5: t5.generate([[3]], beams=2, early_stopping="often")),
     (TypeError, "eos should be", lambda t5: t5.generate([[3]], eos=[1.5])),
-    (RangeError, "label", lambda t5: t5.loss([[3, 4]], [[1, 11]])),
+    (RangeError, "label 11 is outside", lambda t5: t5.loss([[3, 4]], [[1, 11]])),
+    (RangeError, "label -5 is outside", lambda t5: t5.loss([[3, 4]], [[-5, 1]])),
+    (ShapeError, "memory should be", lambda t5: t5.decode([[0]], minitorch.zeros(3, 6))),
+    (RuntimeError, "encoder alone", lambda t5: tiny(is_encoder_decoder=False).generate([[3]])),
     (TypeError, "expected a T5Config", lambda t5: T5({"d_model": 3})),
 ])
 def test_bad_input(kind, text, call):
