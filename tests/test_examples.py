@@ -217,6 +217,7 @@ PRINTED = {
         "1437 pictures to learn from, 360 to be tested on",
         (r"^seed \d: .* test accuracy (\S+)%$", lambda *each: len(each) == 2 and min(each) > 90),
         (r"^6 layers, (\d+) parameters: test accuracy (\S+)%", lambda found: found[0] == 19706 and found[1] > 90),
+    ],
     "20_character_gpt": [
         "read: 'ORLANDO:\\nAs I remember, '",
         "guess: 'RLANDO:\\nAs I remember, A'",

@@ -202,8 +202,8 @@ class T5(PretrainedModel):
                             "labels); to write, generate(input_ids).")
         ids = self._ids("decode", decoder_input_ids, "decoder_input_ids")
         if memory.ndim != 3 or memory.shape[2] != self.config.d_model:
-            raise ShapeError(f"T5.decode: memory should be (batch, length, {self.config.d_model}), what encode returned; got "
-                             f"{tuple(memory.shape)}")
+            raise ShapeError(f"T5.decode: memory should be (batch, length, {self.config.d_model}), what encode returned; "
+                             f"got {tuple(memory.shape)}")
         if ids.shape[0] != memory.shape[0]:
             raise ShapeError(f"T5.decode: decoder_input_ids {ids.shape} and the source {memory.shape[:2]} are (batch, "
                              f"length), and their batches differ: {ids.shape[0]} and {memory.shape[0]}")
@@ -226,8 +226,8 @@ class T5(PretrainedModel):
         labels = self._ids("loss", labels, "labels")
         wrong = labels.data[(labels.data != -100) & ((labels.data < 0) | (labels.data >= self.config.vocab_size))]
         if wrong.size:
-            raise RangeError(f"T5.loss: label {wrong[0]} is outside [0, {self.config.vocab_size}); −100 marks labels that do "
-                             "not count")
+            raise RangeError(f"T5.loss: label {wrong[0]} is outside [0, {self.config.vocab_size}); −100 marks labels that "
+                             "do not count")
         memory = self.encode(input_ids, attention_mask)
         features = self.decode(self.shift_right(labels), memory, attention_mask, decoder_attention_mask)
         return F.softmax_projection(self._scaled(features), self._table, None, labels, label_smoothing=label_smoothing)
