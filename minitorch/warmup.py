@@ -88,17 +88,18 @@ def _of(function, *shape):
 
 def _optimizer(make):
     def use(dtype):
-        p = Parameter(Tensor(np.ones(5), dtype=dtype))
-        p.grad = Tensor(np.ones(5), dtype=dtype)
+        parameters = [Parameter(Tensor(np.ones(n), dtype=dtype)) for n in (5, 2**16)]   # for one thread, and for several
+        for p in parameters:
+            p.grad = Tensor(np.ones(p.numel()), dtype=dtype)
         with kernels.use("cpu"):
-            make([p]).step()
+            make(parameters).step()
     return use
 
 
 _OTHERS = [
     ("sigmoid", _of(F.sigmoid, 3, 4)), ("softplus", _of(F.softplus, 3, 4)), ("elu", _of(F.elu, 3, 4)),
     ("erf", _of(lambda x: x.erf(), 3, 4)), ("erfc", _of(lambda x: x.erfc(), 3, 4)),
-    ("dropout mask", lambda dtype: kernels.cpu.dropout.keep((3,), 0.5, 1)),
+    ("dropout mask", lambda dtype: kernels.cpu.keep((3,), 0.5, 1)),
     ("linear, many rows", _of(lambda x: F.linear(x, x[:16], x[:16, 0]), 4096, 16)),
     ("SGD", _optimizer(lambda p: optim.SGD(p, lr=0.1, momentum=0.9))),
     ("AdamW", _optimizer(lambda p: optim.AdamW(p, lr=0.1))),

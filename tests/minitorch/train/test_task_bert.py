@@ -39,7 +39,7 @@ def test_hidden_words(tmp_path):
     rng = np.random.default_rng(0)
     words = ["cat", "dog", "fish", "bird"]              # one of them again and again: a hidden word is what the others are
     (tmp_path / "text.txt").write_text(" ".join(f"{rng.choice(words)} " * 40 for _ in range(40)))
-    settings = Settings(steps=40, lr=1e-2, warmup=10)
+    settings = Settings(steps=250, lr=1e-2, warmup=10)
     task = mlm(SMALL, settings, text=str(tmp_path / "text.txt"), context=10, batch_size=8, vocab_size=40)
     x, labels = (t.numpy() for t in next(iter(task.train)))
     special = task.tokenizer.special_tokens
@@ -53,7 +53,7 @@ def test_hidden_words(tmp_path):
     trainer = Trainer(task.model, task.loss, task.train, settings, valid=task.valid, size=task.size)
     assert trainer.evaluate() > 3.0
     trainer.run(progress=False)
-    assert trainer.valid_now < 1.6 and task.metrics(task.model.eval())["hidden words guessed right"] > 0.2      # ln 4 = 1.39
+    assert trainer.valid_now < 1.2 and task.metrics(task.model.eval())["hidden words guessed right"] > 0.25     # ln 4 = 1.39
 
 
 def test_classes(sentences, base):
