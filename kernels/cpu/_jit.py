@@ -20,6 +20,7 @@ import numba
 import numpy as np
 from numba import config, njit, prange
 from numba.core import event
+from numba.np.ufunc import parallel as numba_pool
 
 from .. import scalar
 
@@ -68,20 +69,20 @@ def parallel(function):
             return spread(*args)
         with _pool.turn:
             result = spread(*args)
-            _pool.several = numba.threading_layer() != "workqueue"
+            _pool.started()
             return result
 
     def spread(*args):
-        threads = numba.get_num_threads()
+        threads = _pool.threads()
         big = any([isinstance(a, np.ndarray) and a.size > SMALL for a in args])
         wanted = min(threads, THREADS) if big else 1
         if wanted == threads:
             return loop(*args)
-        numba.set_num_threads(wanted)
+        _pool.use(wanted)
         try:
             return loop(*args)
         finally:
-            numba.set_num_threads(threads)
+            _pool.use(threads)
 
     return launch
 
@@ -96,8 +97,16 @@ class _Pool:
     alone = False       # this process is a fork, and has no other threads
     several = False     # may several Python threads launch at once?
 
+    threads, use = staticmethod(numba.get_num_threads), staticmethod(numba.set_num_threads)
+
     def __init__(self):
         self.turn = threading.RLock()
+
+    def started(self):
+        """Numba's two functions look each time whether there are threads. Now there are: go to what stands below them."""
+        self.several = numba.threading_layer() != "workqueue"
+        self.threads = getattr(numba_pool, "_get_num_threads", self.threads)
+        self.use = getattr(numba_pool, "_set_num_threads", self.use)
 
     def after_fork(self):
         """In the child: locks that another thread held would stay closed for ever."""
