@@ -23,10 +23,11 @@ from numba.core import event
 from numba.np.ufunc import parallel as numba_pool
 
 from .. import scalar
+from . import _memory
 
 __all__ = [
-    "CHUNKS", "allowed_threads", "away", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of",
-    "scalars",
+    "CHUNKS", "allowed_threads", "away", "cache_folder", "chunk", "inline", "jit", "minus", "parallel", "prange", "ready",
+    "rows_of", "scalars",
 ]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.
@@ -45,6 +46,7 @@ def allowed_threads():
 
 
 THREADS = allowed_threads()
+_memory.keep()
 
 
 def jit(function):
@@ -90,8 +92,9 @@ def parallel(function):
 class _Pool:
     """What the threads under ``prange`` can stand, which depends on the library that Numba found for them.
 
-    GNU OpenMP does not survive a fork: a child of a process that used it computes on its one thread. ``workqueue`` takes
-    one caller at a time: Python's threads take turns. Which library it is, Numba says after the first launch.
+    GNU OpenMP does not survive a fork: a child of a process that used it computes on its one thread, with code compiled
+    apart, whose sums may be rounded otherwise in the last digit. ``workqueue`` takes one caller at a time: Python's
+    threads take turns. Which library it is, Numba says after the first launch.
     """
 
     alone = False       # this process is a fork, and has no other threads
@@ -122,6 +125,12 @@ if hasattr(os, "register_at_fork"):
 def inline(function):
     """Compile a helper that becomes part of the loops that call it."""
     return njit(inline="always", **OPTIONS)(function)
+
+
+@njit(fastmath={"contract"}, error_model="numpy", forceinline=True)
+def minus(x, m):
+    """x − m, as it stands: a sum of such differences must not become the sum of x, less m many times."""
+    return x - m
 
 
 @njit(fastmath={"contract"}, error_model="numpy", forceinline=True)
