@@ -65,6 +65,8 @@ class LlamaConfig(Config):
 
     model_type: ClassVar[str] = "llama"
     only: ClassVar[Mapping[str, tuple]] = {"partial_rotary_factor": (1, None), "sliding_window": (None,)}
+    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+             "num_key_value_heads", "head_dim")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"vocab_size": 65, "hidden_size": 32, "intermediate_size": 88, "num_hidden_layers": 2,
                  "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, **_NO_MARKS},
@@ -165,6 +167,7 @@ class Llama(Generation, PretrainedModel):
     """
 
     config_class = LlamaConfig
+    table = ("embed_tokens.weight", "vocab_size", "hidden_size")
     architectures = ("LlamaForCausalLM",)
     prefix = "model."
     heads = ("lm_head.",)

@@ -74,6 +74,8 @@ class T5Config(Config):
     model_type: ClassVar[str] = "t5"
     aliases: ClassVar[Mapping[str, str]] = {"hidden_size": "d_model", "num_attention_heads": "num_heads",
                                             "num_hidden_layers": "num_layers", "head_dim": "d_kv"}
+    sizes = ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads",
+             "relative_attention_num_buckets")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"vocab_size": 65, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
         "base": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
@@ -146,6 +148,7 @@ class T5(PretrainedModel):
     """
 
     config_class = T5Config
+    table = ("shared.weight", "vocab_size", "d_model")
     architectures = ("T5ForConditionalGeneration",)
     prefix = "transformer."
     heads = ("",)                                       # T5's files carry no prefix
