@@ -135,7 +135,7 @@ class LlamaConfig(Config):
         self._need(self.rope_scaling is None or isinstance(self.rope_scaling, Mapping), "rope_scaling", "None or a dict")
         if self.rope_scaling and self.rope_scaling.get("rope_type", self.rope_scaling.get("type")) == "default":
             self.rope_scaling = None
-        self.rotary()
+        RotaryEmbedding(min(self.head_dim, 4), self.rope_theta, self._stretch())        # raises what is wrong with them
 
     def rotary(self) -> RotaryEmbedding:
         """What turns queries and keys."""
