@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from functools import partial, wraps
 from importlib import import_module
 from inspect import isgeneratorfunction
@@ -144,6 +145,13 @@ class Function:
         self.freed = where
 
 
+class Scattered:
+    """A gradient that is 0 but in some rows: ``write()`` makes the array, ``write(out=array)`` adds those rows to one."""
+
+    def __init__(self, write: Callable, shape: tuple, dtype):
+        self.write, self.shape, self.dtype = write, shape, dtype
+
+
 class Gradients(dict):
     """Gradients on their way, by place. The only code that adds two gradients."""
 
@@ -152,6 +160,11 @@ class Gradients(dict):
 
     def add(self, place, gradient, fresh=False):
         held = self.get(place)
+        if type(gradient) is Scattered:
+            if place in self.owned and held.flags.c_contiguous:
+                gradient.write(out=held)
+                return
+            gradient = gradient.write()
         if held is None:
             self[place] = gradient
             fresh and self.owned.add(place)
@@ -183,6 +196,8 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
             _refuse_overwritten(fn)
         with kernels.quiet():
             gradients = _backward_of(fn, dys)
+        if observers:
+            gradients = [g.write() if type(g) is Scattered else g for g in gradients]
         for observer in observers:
             observer.backward(fn, dys, gradients)
         with kernels.quiet():
@@ -275,7 +290,7 @@ def _backward_of(fn, dys):
             returned[i] = None
             continue
         x = parent._data
-        if type(gradient) is not type(x):
+        if type(gradient) is not type(x) and type(gradient) is not Scattered:
             gradient = parent.like(gradient._data if isinstance(gradient, Variable) else gradient)._data
         if gradient.shape != x.shape:
             raise RuntimeError(f"{type(fn).__name__}.backward: the gradient of input {i} has shape {gradient.shape}, the "
@@ -289,6 +304,8 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
 
     A user's backward may return an array that it keeps in a place nobody can see, so only our own ops are trusted.
     """
+    if type(gradient) is Scattered:
+        return True
     if gradient.nbytes < SMALL:  # copying it is quicker than to find out
         return False
     if not gradient.flags.writeable or not type(fn).__module__.startswith("minitorch."):
