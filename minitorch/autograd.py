@@ -224,7 +224,7 @@ def backward(tensors, grad_tensors=None, retain_graph=False) -> None:
             gradient = gradient if replacement is None else replacement
         if leaf._grad is None:
             mine = leaf in arrived.owned and gradient is arrived[leaf]
-            leaf._grad = leaf.like(gradient if mine else gradient.copy())
+            leaf._grad = leaf.like(gradient if mine else kernels.backend(gradient).copy(gradient))
         else:
             leaf._grad = leaf.like(leaf._grad._data + gradient)
 
