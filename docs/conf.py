@@ -15,7 +15,7 @@ release = version = minitorch.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary",
               "sphinx_gallery.gen_gallery", "inline_svg", "offline_pages", "reference_pages", "thumbnails"]
 default_role = "code"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "performance"]     # its tables are part of performance.md
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 suppress_warnings = ["config.cache"]
 

@@ -196,11 +196,10 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
             _refuse_overwritten(fn)
         with kernels.quiet():
             gradients = _backward_of(fn, dys)
-        if observers:
-            gradients = [g.write() if type(g) is Scattered else g for g in gradients]
-        for observer in observers:
-            observer.backward(fn, dys, gradients)
-        with kernels.quiet():
+            if observers:
+                gradients = [g.write() if type(g) is Scattered else g for g in gradients]
+            for observer in observers:
+                observer.backward(fn, dys, gradients)
             for parent, gradient in zip(fn.parents, gradients):
                 if gradient is not None:
                     arriving.add(parent.place, gradient, _is_fresh(gradient, fn, dys, gradients))

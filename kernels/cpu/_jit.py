@@ -6,6 +6,7 @@ changes, the folder changes. ``NUMBA_CACHE_DIR`` and ``XDG_CACHE_HOME`` move it.
 """
 
 import hashlib
+import math
 import os
 import platform
 import stat
@@ -151,7 +152,8 @@ def ready(x, dtype=None):
 
 def rows_of(x):
     """(…, c) → (rows, c), ready."""
-    return ready(x).reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
+    x = ready(x)
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def chunk(rows):

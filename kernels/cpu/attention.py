@@ -85,16 +85,15 @@ def _forward(q, k, v, bias, masked, causal, scale, grow, limits, scratch, y, lse
         b, h, pair = i // pairs // H, i // pairs % H, i % pairs
         g = h // (H // G)
         room = scratch[numba.get_thread_id(), 0]
-        finite = _finite(v[b, g])
         place = (b * H + h) * T
         mask = bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1)]
         for strip in range(pair, strips - pair, max(1, strips - 1 - 2 * pair)):
-            _forward_strip(strip, q[b, h], k[b, g], v[b, g], finite, mask, masked, causal, scale, grow, limits, place,
+            _forward_strip(strip, q[b, h], k[b, g], v[b, g], mask, masked, causal, scale, grow, limits, place,
                            room, y[b, h], lse[b, h])
 
 
 @jit
-def _forward_strip(strip, q, k, v, finite, bias, masked, causal, scale, grow, limits, place, room, y, lse):
+def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, place, room, y, lse):
     S, E = v.shape
     one, zero = room.dtype.type(1), room.dtype.type(0)
     t0, t1 = strip * len(room), min(len(q), (strip + 1) * len(room))
@@ -114,10 +113,10 @@ def _forward_strip(strip, q, k, v, finite, bias, masked, causal, scale, grow, li
         factor[t - t0] = grow / total if total != 0 else zero
         if limits[0] > 0:
             drop(s, seen, (place + t) * S, limits)
-    # pass 3: average the values
-    if finite:
-        gemm(one, room[: t1 - t0, :keys], False, v[:keys], False, zero, y[t0:t1])
-    else:
+    # pass 3: average the values, those with probability 0 left out even where they are NaN
+    gemm(one, room[: t1 - t0, :keys], False, v[:keys], False, zero, y[t0:t1])
+    if not _finite(y[t0:t1]):
+        y[t0:t1] = zero
         _skipping(room, t1 - t0, keys, one, v, y[t0:t1])
     for t in range(t0, t1):
         for e in range(E):

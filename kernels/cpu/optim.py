@@ -14,6 +14,9 @@ LARGE = 1 << 15  # elements: from here on, several threads share the work
 def sgd_step(param, grad, buffer, lr, momentum, dampening, weight_decay, nesterov, maximize, first):
     """buffer: the moving sum of gradients, None without momentum; first: it holds nothing yet."""
     number = param.dtype.type
+    if buffer is None and not weight_decay and param.size < LARGE:  # done before a compiled loop would have been called
+        param -= number(-lr if maximize else lr) * grad
+        return
     p, g, b = _flat(param), _flat(grad, param.dtype), _flat(param if buffer is None else buffer)
     settings = (number(lr), number(momentum), number(1 - dampening), number(weight_decay), number(-1 if maximize else 1),
                 buffer is not None, nesterov, first)

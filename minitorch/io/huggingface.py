@@ -57,10 +57,7 @@ def read_weights(folder: str | os.PathLike) -> Mapping[str, np.ndarray]:
         return _Shards(folder)
     pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
     if pickles:
-        raise CheckpointError(
-            folder / pickles[0], None, "this is a pickle, and reading a pickle can run any program hidden in it. Convert it "
-            "once, where PyTorch is installed and the file is trusted: from transformers import AutoModel; "
-            f"AutoModel.from_pretrained({str(folder)!r}).save_pretrained(NEW_FOLDER)")
+        raise _pickle(folder / pickles[0])
     raise CheckpointError(folder / WEIGHTS, None, f"no such file, and no {INDEX} either. There are: "
                           + (", ".join(sorted(p.name for p in folder.iterdir())[:10]) or "no files"))
 
@@ -167,10 +164,19 @@ def _folder(folder) -> Path:
     path = Path(folder)
     if path.is_dir():
         return path
+    if path.is_file() and path.suffix in PICKLES:
+        raise _pickle(path)
     if path.is_file():
         raise CheckpointError(path, None, "this is a file; give the folder that holds config.json and model.safetensors")
     raise CheckpointError(path, None, "no such folder. A model's name is not enough: nothing is downloaded here. Get the "
                           "folder first, for example with: hf download NAME --local-dir FOLDER")
+
+
+def _pickle(path: Path) -> CheckpointError:
+    return CheckpointError(
+        path, None, "this is a pickle, and reading a pickle can run any program hidden in it. Convert it once, where "
+        "PyTorch is installed and the file is trusted: from transformers import AutoModel; "
+        f"AutoModel.from_pretrained({str(path.parent)!r}).save_pretrained(NEW_FOLDER)")
 
 
 def _read_json(path: Path, hint: str) -> dict[str, Any]:

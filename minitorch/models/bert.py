@@ -335,7 +335,8 @@ class Attention(Module):
 
     def forward(self, x: Tensor, may: Tensor | None = None) -> Tensor:
         B, T, d = x.shape
-        q, k, v = (self.self[name](x).view(B, T, self.heads, -1).transpose(1, 2) for name in ("query", "key", "value"))
+        split = B, T, self.heads, d // self.heads
+        q, k, v = (self.self[name](x).view(split).transpose(1, 2) for name in ("query", "key", "value"))
         y = F.scaled_dot_product_attention(q, k, v, may, dropout_p=self.probability_dropout if self.training else 0.0)
         y = self.output["dense"](y.transpose(1, 2).reshape(B, T, d))
         return self.output["LayerNorm"](F.residual_add(x, y, dropout_p=self.dropout, training=self.training))

@@ -258,7 +258,8 @@ class Attention(Module):
 
     def forward(self, x: Tensor, may: tuple, cache: KVCache | None = None) -> Tensor:
         B, T, d = x.shape
-        q, k, v = self.c_attn(x).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)      # (B, heads, T, d/heads)
+        split = B, T, 3, self.heads, d // self.heads
+        q, k, v = self.c_attn(x).view(split).permute(2, 0, 3, 1, 4).unbind(0)                       # (B, heads, T, d/heads)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
         mask, causal = may

@@ -408,8 +408,9 @@ class DataLoader:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from there: the next ``for`` loop begins with the batch that would have come next."""
-        if set(state_dict) != {"epoch", "batch", "start", "length", "generator"}:
-            raise ValueError(f"DataLoader.load_state_dict: this is no state of a DataLoader: {sorted(state_dict)}")
+        parts = {"epoch", "batch", "start", "length", "generator"}
+        if not isinstance(state_dict, Mapping) or set(state_dict) != parts:
+            raise ValueError(f"DataLoader.load_state_dict: this is no state of a DataLoader: {state_dict!r:.200}")
         if state_dict["length"] != self._length():
             raise ValueError(f"DataLoader.load_state_dict: the state is of a loader with {state_dict['length']} batches per "
                              f"epoch, this one has {self._length()}: has the data changed, or batch_size?")

@@ -76,6 +76,8 @@ def test_pickles_are_refused_with_the_way_out(tmp_path, name):
     with pytest.raises(CheckpointError, match="save_pretrained") as error:
         read_weights(tmp_path)
     assert error.value.path.endswith(name) and error.value.tensor is None
+    with pytest.raises(CheckpointError, match="save_pretrained"):       # the file itself, instead of its folder
+        read_config(tmp_path / name)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", "\xff", "{'a': 1}", "[" * 100_000])

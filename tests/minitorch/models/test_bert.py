@@ -275,3 +275,7 @@ def test_old_files_say_gamma_and_beta(tmp_path):
 def test_bad_input_is_named(settings, error, text):
     with pytest.raises(error, match=text):
         tiny()(**{"ids": [[1, 2, 3]], **settings})
+
+
+def test_no_sentences_at_all():
+    assert tiny()(np.zeros((0, 5), np.int64)).shape == (0, 5, tiny().config.hidden_size)

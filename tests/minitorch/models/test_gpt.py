@@ -230,3 +230,7 @@ def test_bad_ids(ids, error, text):
 def test_bad_masks(mask, error, text):
     with pytest.raises(error, match=text):
         tiny()([[1, 2, 3]], attention_mask=mask)
+
+
+def test_no_texts_at_all():
+    assert GPT(GPTConfig.preset("tiny"))(np.zeros((0, 5), np.int64)).shape == (0, 5, 65)

@@ -184,6 +184,8 @@ def test_a_state_that_is_none_is_refused():
     loader = data.DataLoader(range(4), generator=seeded(1))
     with pytest.raises(ValueError, match="no state of a DataLoader"):
         loader.load_state_dict({"epoch": 0})
+    with pytest.raises(ValueError, match="no state of a DataLoader: None"):
+        loader.load_state_dict(None)
     with pytest.raises(ValueError, match="one of the two loaders has a generator of its own"):
         loader.load_state_dict(data.DataLoader(range(4)).state_dict())
     with pytest.raises(ValueError, match="4 batches per epoch, this one has 5: has the data changed"):
