@@ -43,8 +43,7 @@ class CrossEntropy(Function):
         return losses if reduction == "none" else losses.sum() * self.share
 
     def backward(self, dy):
-        dlosses = np.empty(self.labels.shape, dy.dtype)
-        dlosses[...] = dy * self.share
+        dlosses = np.broadcast_to(dy * self.share, self.labels.shape)
         dlogits = self.k.cross_entropy_backward(dlosses, self.logits, self.labels, self.weight, self.lse,
                                                 self.ignore_index, self.smoothing)
         return dlogits, None, None
@@ -124,7 +123,7 @@ def check_labels(op: str, input, target, ignore_index: int):
             fix = f". Use labels.reshape({', '.join(map(str, expected))})."
         raise ShapeError(f"{op}: logits {input.shape} need labels of shape {expected}, got {labels.shape}{fix}")
     labels = labels.astype(np.int64)
-    if labels.size and ignore_index < 0 <= np.minimum.reduce(labels, None) and np.maximum.reduce(labels, None) < classes:
+    if labels.size and ignore_index < 0 <= labels.min() and labels.max() < classes:
         return labels, classes      # as nearly always: every label counts
     wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
     if wrong.any():
@@ -152,7 +151,7 @@ def share_of_each(reduction, labels, weight, ignore_index, dtype):
     if reduction != "mean":
         return dtype.type(1)
     counted = labels != ignore_index
-    total = np.count_nonzero(counted) if weight is None else weight[labels[counted]].sum(dtype=np.float64)
+    total = counted.sum() if weight is None else weight[labels[counted]].sum(dtype=np.float64)
     return dtype.type(1 / total if total else 1 if weight is None or not counted.any() else np.inf)
 
 
