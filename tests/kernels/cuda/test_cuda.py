@@ -1,0 +1,82 @@
+"""The CUDA kernels compute what the reference computes.
+
+On a machine with a GPU they run there. Elsewhere Numba's simulator runs them, in a process of its own: it must be chosen
+before Numba is imported. It is slow, so everything is tiny.
+"""
+
+import inspect
+import os
+import subprocess
+import sys
+from itertools import count
+
+import numpy as np
+import pytest
+
+from minitorch.kernels import cuda, quiet, reference
+
+import quick_simulator
+from cuda_cases import cases, on_device
+from kernel_checks import check_same
+
+if SIMULATED := os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+    quick_simulator.install()
+HERE = SIMULATED or os.path.exists("/dev/nvidiactl")
+_number = count()
+CASES = [pytest.param(name, args, id=f"{name}-{next(_number)}") for name, *args in cases("float64")] if HERE else []
+
+
+@pytest.mark.skipif(HERE, reason="kernels run in this process")
+def test_in_the_simulator():
+    """This file once more, with the simulator."""
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__], text=True,
+                         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True)
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+
+
+@pytest.mark.parametrize("layout", ["packed", "strided"])
+@pytest.mark.parametrize("name, args", CASES)
+def test_equal_to_the_reference(name, args, layout):
+    with quiet():
+        want = getattr(reference, name)(*args)
+    got = getattr(on_device(layout), name)(*args)
+    check_same(got, tuple(want) if isinstance(want, list) else np.asarray(want) if isinstance(want, np.generic) else want)
+
+
+@pytest.mark.skipif(not HERE, reason="runs in the simulator")
+def test_equal_bits_on_repeated_runs():
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(size=(2, 9, 7)).astype(np.float32)
+    runs = []
+    for _ in range(2):
+        y, mean, rstd = on_device().layernorm_forward(x, None, None, 1e-5)
+        runs.append([y, *on_device().layernorm_backward(dy, x, None, mean, rstd), on_device().softmax_forward(x, 1)])
+    for a, b in zip(*runs):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_names_and_signatures_are_those_of_the_reference():
+    for name in dir(cuda):
+        expected, got = [inspect.signature(getattr(k, name)) for k in (reference, cuda)]
+        assert list(expected.parameters) == list(got.parameters), f"{name}: {expected} and {got}"
+        assert [p.default for p in expected.parameters.values()] == [p.default for p in got.parameters.values()], name
+
+
+def test_every_kernel_has_a_case():
+    tried = {name for name, *_ in cases("float64")}
+    assert sorted(set(dir(cuda)) - tried - NEED_OTHERS) == []
+
+
+# They need kernels of families that are not there yet
+NEED_OTHERS = {"expand_backward", "repeat_backward", "repeat_forward", "repeat_interleave_backward",
+               "repeat_interleave_forward", "tril_backward", "tril_forward", "triu_backward", "triu_forward"}
+
+
+def test_what_is_missing_without_a_gpu_is_said_and_breaks_nothing():
+    code = ("import minitorch, sys; assert 'numba' not in sys.modules; x = minitorch.ones(2) + 1; "
+            "from minitorch.kernels.cuda import _launch; print(_launch.trouble())")
+    env = {**os.environ, "NUMBA_ENABLE_CUDASIM": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert run.returncode == 0, run.stderr
+    for word in ("NVIDIA GPU", "driver", "pip install", "numba-cuda"):
+        assert word in run.stdout
