@@ -60,9 +60,9 @@ def kernel(function):
     return Kernel(function)
 
 
-def device(function):
-    """Make a function into one that kernels can call."""
-    return _Source(function)
+def device(function, **within):
+    """Make a function into one that kernels can call. ``within`` gives names in it a meaning of their own."""
+    return _Source(function, **within)
 
 
 class _Source:
@@ -71,6 +71,13 @@ class _Source:
     def __init__(self, function, **within):
         self.function, self.within = function, within
         self.versions = {}
+
+    @property
+    def name(self):
+        """"family._name", for messages: of the variable, where the function is a lambda."""
+        f = self.function
+        names = [name for name, value in f.__globals__.items() if value is self]
+        return f"{f.__module__.rpartition('.')[2]}.{(names or [f.__name__])[0]}"
 
     def version(self, number):
         """The compiled function for this float type, as other functions call it."""
@@ -82,8 +89,12 @@ class _Source:
         """The plain function, in which literals, ``number`` and the functions that it calls are of this float type."""
         f = self.function
         used = _names(f.__code__)
-        space = {name: value.version(number) if isinstance(value, _Source) else value
-                 for name, value in {**f.__globals__, **self.within}.items() if name in used}
+        space = {name: value for name, value in {**f.__globals__, **self.within}.items() if name in used}
+        for name, value in space.items():
+            if isinstance(value, _Source):
+                space[name] = value.version(number)
+            elif type(value) is float:
+                space[name] = number(value)
         space.update(number=number, cuda=cuda, __name__=f.__module__, __builtins__=__builtins__)
         if SIMULATED and "math" in space:
             space["math"] = _quiet_math
@@ -96,11 +107,12 @@ class _Source:
 class Kernel(_Source):
     """A function that a grid of threads runs. What it is compiled for is held, by grid and argument types."""
 
-    def __init__(self, function, name="", **within):
+    def __init__(self, function, name="", number_like=None, **within):
         super().__init__(function, **within)
-        self.name = name or f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        self.number_like = number_like      # the argument whose dtype `number` is; None: the first float array's
+        self.called = name or f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         self.compiled, self.held = {}, {}
-        kernels[self.name] = self
+        kernels[self.called] = self
 
     def __getitem__(self, grid):
         blocks, threads = grid if isinstance(grid, tuple) and isinstance(grid[-1], tuple) else (grid, THREADS)
@@ -112,17 +124,17 @@ class Kernel(_Source):
                 run(*[getattr(a, "linear", a) for a in args])
             except Exception as error:
                 types = ", ".join(map(str, key[3:]))
-                raise RuntimeError(f"CUDA kernel {self.name}({types}), {blocks} blocks of {threads} threads: "
+                raise RuntimeError(f"CUDA kernel {self.called}({types}), {blocks} blocks of {threads} threads: "
                                    f"{type(error).__name__}: {error}") from error
-            launches[self.name] = launches.get(self.name, 0) + 1
+            launches[self.called] = launches.get(self.called, 0) + 1
 
         return launch
 
     def _hold(self, key, blocks, threads):
         signature = key[3:]
         if signature not in self.compiled:
-            plain = self.copy(_number_of(signature))
-            self.compiled[signature] = cuda.jit(plain) if SIMULATED else cuda.jit(_numba_types(signature))(plain)
+            plain = self.copy(self.number_for(signature))
+            self.compiled[signature] = cuda.jit(plain) if SIMULATED else cuda.jit(self.types(signature))(plain)
         launcher = self.compiled[signature][blocks, threads, _stream]
         if not SIMULATED:       # there, all launchers of a kernel are one object
             self.held[key] = launcher
@@ -130,7 +142,25 @@ class Kernel(_Source):
 
     def ptx(self, signature, cc=(9, 0)):
         """What the compiler makes of it for these argument types: PTX. No GPU is needed."""
-        return cuda.compile_ptx(self.copy(_number_of(signature)), _numba_types(signature), cc=cc)[0]
+        return cuda.compile_ptx(self.copy(self.number_for(signature)), self.types(signature), cc=cc)[0]
+
+    def number_for(self, signature):
+        """What ``number`` stands for, given the types of the arguments."""
+        floats = [t.strip("[]") for t in signature if t.strip("[]") in ("f4", "f8")]
+        if self.number_like is not None:
+            floats = [signature[self.number_like].strip("[]")]
+        return np.dtype(floats[0]).type if floats else np.float32
+
+    def types(self, signature):
+        """Numba's types for what ``_type_of`` wrote."""
+        def one(t):
+            if t.startswith("["):
+                return numba.types.Array(numba.from_dtype(np.dtype(t[1:-1])), 1, "C")
+            if t.endswith("i8") and t != "i8":
+                return numba.types.UniTuple(numba.int64, int(t[:-2]))
+            return numba.from_dtype(np.dtype(self.number_for(signature) if t == "float" else t))
+
+        return tuple([one(t) for t in signature])
 
 
 kernels: dict[str, Kernel] = {}     # every kernel, by "family._name"
@@ -152,26 +182,6 @@ def _type_of(a):
     if kind is bool or kind is float:
         return kind.__name__
     return f"[{a.dtype.str[1:]}]" if hasattr(a, "linear") else a.dtype.str[1:]
-
-
-def _number_of(signature):
-    """The float type that a kernel computes in: that of its first float argument."""
-    found = [t.strip("[]") for t in signature if t.strip("[]") in ("f4", "f8")]
-    return np.dtype(found[0]).type if found else np.float32
-
-
-def _numba_types(signature):
-    """Numba's types for what ``_type_of`` wrote."""
-    number = numba.from_dtype(np.dtype(_number_of(signature)))
-
-    def one(t):
-        if t.startswith("["):
-            return numba.types.Array(numba.from_dtype(np.dtype(t[1:-1])), 1, "C")
-        if t.endswith("i8") and t != "i8":
-            return numba.types.UniTuple(numba.int64, int(t[:-2]))
-        return number if t == "float" else numba.from_dtype(np.dtype(t))
-
-    return tuple([one(t) for t in signature])
 
 
 def _names(code):
@@ -208,8 +218,8 @@ def _scalars():
     names = [name for name in scalar.__all__ if name not in ("compiled", "exp", "seed_keys")]
     sources = {name: _Source(getattr(scalar, name)) for name in names}
     sources["exp"] = _Source(_exp)
-    for source in sources.values():
-        source.within = sources
+    for name, source in sources.items():
+        source.within = {other: sources[other] for other in sources if other != name}   # `erf` in math.erf is not ours
     return SimpleNamespace(**sources)
 
 

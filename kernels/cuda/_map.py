@@ -53,9 +53,7 @@ def _number(kind, value, dtype):
 
 @lru_cache(None)
 def _kernel(f, inputs):
-    family = f.function.__module__.rpartition(".")[2]
-    line = f.function.__code__.co_firstlineno
-    return Kernel((_map1, _map2, _map3, _map4)[inputs - 1], f"{family}.{f.function.__name__} (line {line})", f=f)
+    return Kernel((_map1, _map2, _map3, _map4)[inputs - 1], f.name, f=f)
 
 
 f = formula(lambda x: x)    # in the kernels below: the formula that they are being compiled for

@@ -85,7 +85,7 @@ def split_backward(dys, shape, dtype, sizes, dim):
 
 
 def unbind_forward(x, dim):
-    return tuple([like_ghost(x, ghost) for ghost in _reference.unbind_forward(x.ghost, dim)])
+    return tuple([view(lambda ghost, i: ghost[(slice(None),) * dim + (i, Ellipsis)], x, i) for i in range(x.shape[dim])])
 
 
 def unbind_backward(dys, shape, dtype, dim):
@@ -156,13 +156,18 @@ def _pairs(shape, repeats):
 
 
 def repeat_interleave_forward(x, repeats, dim):
-    source = np.repeat(np.arange(x.shape[dim]), repeats)
+    source = _repeated(x.shape[dim], repeats)
     return Array.kernels.index_select_forward(x, dim, source)
 
 
 def repeat_interleave_backward(dy, shape, repeats, dim):
-    source = np.repeat(np.arange(shape[dim]), repeats)
+    source = _repeated(shape[dim], repeats)
     return Array.kernels.index_select_backward(dy, shape, dim, source)
+
+
+def _repeated(n, repeats):
+    """Where each entry comes from. How many there will be, the host must know."""
+    return np.repeat(np.arange(n), repeats.to_host() if isinstance(repeats, Array) else repeats)
 
 
 def flip_forward(x, dims):

@@ -17,7 +17,7 @@ __all__ = ["cases", "on_device", "to_device", "to_host"]
 def cases(dtype):
     """Every call, with floats of this dtype."""
     with quiet():
-        for family in (_softmax, _norms, _shape):
+        for family in (_softmax, _norms, _shape, _unary, _binary, _compare, _reduce, _index, _small_layers):
             for case in family(lambda *shape, seed=0, scale=1.0: normal(*shape, seed=seed, scale=scale).astype(dtype)):
                 yield [np.asarray(a) if isinstance(a, np.generic) else a for a in case]
 
@@ -56,6 +56,14 @@ def _shape(n):
         yield "reshape_forward", x, shape
         yield "reshape_forward", x.transpose(1, 2, 0), shape
         yield "reshape_backward", x.reshape(shape), (2, 3, 4)
+    yield "expand_backward", x, (3, 1)
+    yield "repeat_forward", n(3, 2), (2, 1, 3)
+    yield "repeat_backward", n(2, 3, 6), (3, 2), (2, 1, 3)
+    yield "repeat_interleave_forward", x, np.array([1, 0, 2]), 1
+    yield "repeat_interleave_backward", x, (2, 3, 4), np.array([1, 0, 2]), 1
+    for diagonal in -1, 0, 2:
+        for name in "tril_forward", "tril_backward", "triu_forward", "triu_backward":
+            yield name, x, diagonal
     yield "permute_forward", x, (2, 0, 1)
     yield "permute_backward", x, (2, 0, 1)
     yield "expand_forward", n(3, 1), (2, 3, 4)
@@ -80,6 +88,235 @@ def _shape(n):
     yield "roll_backward", x, (-1, 5), (1, 2)
     yield "diag_forward", n(3), 1
     yield "diag_backward", n(4, 4), 1
+
+
+FROM_X = ["abs", "log", "log2", "log10", "log1p", "square", "sin", "cos", "silu", "erf", "erfc", "sinh", "cosh", "asin",
+          "acos", "atan", "asinh", "acosh", "atanh"]
+FROM_Y = ["exp", "expm1", "sqrt", "rsqrt", "reciprocal", "tan", "tanh", "sigmoid", "relu", "exp2"]
+FROM_NOTHING = ["neg", "sign", "floor", "ceil", "trunc"]
+HARD = [0.0, -0.0, 1.5, -2.5, 30.0, -30.0, 1e3, -1e3, np.inf, -np.inf, np.nan]
+
+
+def _unary(n):
+    for name in [*FROM_X, *FROM_Y, *FROM_NOTHING]:
+        x, dy = n(2, 5), n(2, 5, seed=1)
+        x = 0.9 * np.tanh(x) if name in ("asin", "acos", "atanh") else abs(x) + 1.1 if name == "acosh" else x
+        x = (abs(x) + 0.1 if name.startswith(("log", "sqrt", "rsqrt")) else x).astype(dy.dtype)
+        y = getattr(reference, name + "_forward")(x)
+        yield name + "_forward", x
+        yield name + "_backward", dy, *([x] if name in FROM_X else [y] if name in FROM_Y else [])
+        if name not in ("sin", "cos", "tan"):     # their arguments of 1000 are another matter
+            yield name + "_forward", np.array(HARD, dy.dtype)
+        yield name + "_forward", n(0, 3)
+    x, dy = np.concatenate([n(7), HARD]).astype(dy.dtype), n(18, seed=1)
+    for name, settings in [("gelu", ("none",)), ("gelu", ("tanh",)), ("softplus", (1.0, 20.0)), ("softplus", (2.5, 0.7)),
+                           ("elu", (0.3,)), ("leaky_relu", (0.01,)), ("hardtanh", (-1.0, 1.5)), ("clamp", (-1.5, 0.5)),
+                           ("clamp", (None, 0.5)), ("clamp", (0.5, None))]:
+        yield name + "_forward", x, *settings
+        if name != "gelu":
+            yield name + "_backward", dy, x, *settings, *([(True, False, False)] if name == "clamp" else [])
+        yield name + "_backward", n(7), n(7, seed=4), *settings, *([(True, False, False)] if name == "clamp" else [])
+    yield "clamp_backward", n(2, 3), n(2, 3, seed=1), n(3, seed=2), n(2, 1, seed=3)
+    for decimals in 0, 2, -1:
+        yield "round_forward", x * 7, decimals
+    yield "round_forward", np.array([0.5, 1.5, 2.5, -0.5, -1.5], dy.dtype), 0
+    yield "round_backward", dy
+    yield "nan_to_num_forward", x, None, None, None
+    yield "nan_to_num_forward", x, 1.0, 2.0, 3.0
+    yield "nan_to_num_backward", dy, x
+    for dtype in "float32", "float64", "int64", "bool":
+        yield "cast_forward", n(3, 4) * 5, dtype
+        yield "cast_backward", n(3, 4) * 5, dtype
+    yield "cast_forward", np.arange(3), "float32"
+    x, t, dy = abs(n(9)) % 1, abs(n(9, seed=1)) % 1, n(9, seed=2)
+    x[:2] = 0, 1
+    yield "binary_cross_entropy_forward", x, t
+    yield "binary_cross_entropy_backward", dy, x, t
+    yield "binary_cross_entropy_backward", dy, x, t, (True, False)
+
+
+def _binary(n):
+    for a, b in [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (2, 3)), ((2, 1, 3), (5, 1)), ((0, 3), (3,))]:
+        x, y = n(*a, seed=1), n(*b, seed=2)
+        for name in ("add", "sub", "mul", "div", "pow", "maximum", "minimum", "remainder", "fmod", "hypot", "logaddexp",
+                     "atan2"):
+            x, y = (abs(x), abs(y)) if name == "pow" else (x, y)
+            z = getattr(reference, name + "_forward")(x, y)
+            saved = {"add": (a, b), "sub": (a, b), "hypot": (x, y, z), "logaddexp": (x, y, z)}.get(name, (x, y))
+            yield name + "_forward", x, y
+            yield name + "_backward", n(*z.shape, seed=3), *saved
+            if a == b and name not in ("atan2", "add", "sub", "hypot", "logaddexp"):
+                yield name + "_backward", n(*z.shape, seed=3), x, x
+                yield name + "_backward", n(*z.shape, seed=3), x, 1.5, (True, False)
+        yield "lerp_forward", x, y, 0.25
+        yield "lerp_forward", x, y, n(*z.shape, seed=6)
+        yield "lerp_backward", n(*z.shape, seed=3), x, y, n(*b, seed=6)
+        condition = n(*b, seed=5) > 0
+        yield "where_forward", condition, x, y
+        yield "where_backward", n(*z.shape, seed=3), condition, a, b
+        yield "floor_divide", x, y
+        yield "sum_to", n(*z.shape, seed=3), a
+    x, whole = n(2, 3), np.arange(-4, 5).reshape(3, 3)
+    hard = np.array(HARD, x.dtype)
+    for name in ("add", "sub", "mul", "div", "pow", "maximum", "minimum"):
+        yield name + "_forward", x * x, 2.0
+        yield name + "_forward", 2.0, x
+        yield name + "_forward", hard[:, None], hard
+    for name in "add", "sub", "mul", "maximum", "remainder", "fmod":
+        yield name + "_forward", whole, 3
+        yield name + "_forward", whole, np.array([5, -3, 2])
+    yield "floor_divide", whole, 3
+    yield "logaddexp_forward", hard[:, None], hard
+    yield "where_forward", x > 0, x, 0.0
+    yield "where_forward", x > 0, 1, whole[:1] * np.ones((2, 1), np.int64)
+
+
+def _compare(n):
+    x, y, whole = np.array([*HARD, 1, 2]), np.array([*HARD[::-1], 1, 3]), np.arange(6).reshape(2, 3)
+    x, y = x.astype(n(1).dtype), y.astype(n(1).dtype)
+    for name in "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor":
+        yield name, x, y
+        yield name, x, 1.5
+        yield name, whole, whole[:, ::-1]
+        yield name, whole > 2, whole[:1] > 0
+    for name in "bitwise_and", "bitwise_or", "bitwise_xor":
+        yield name, whole, whole[:, ::-1]
+        yield name, whole > 2, whole[:1] > 0
+    for name in "logical_not", "isnan", "isinf", "isfinite":
+        yield name, x
+        yield name, whole
+    yield "bitwise_not", whole
+    yield "bitwise_not", whole > 2
+    for equal_nan in True, False:
+        yield "isclose", x, x * x.dtype.type(1 + 1e-6), 1e-5, 1e-8, equal_nan
+
+
+def _reduce(n):
+    whole = np.arange(12).reshape(3, 4) - 5
+    for shape, dims in [((3, 4), [(0,), (1,), (0, 1)]), ((2, 3, 5), [(1,), (0, 2), (2,), (0, 1)]), ((7,), [(0,)]),
+                        ((), [()])]:
+        x = n(*shape)
+        for dim in dims:
+            for keepdim in False, True:
+                for name in "sum", "mean", "prod", "amax", "amin", "logsumexp", "var", "std":
+                    settings = (dim, 1, keepdim) if name in ("var", "std") else (dim, keepdim)
+                    if shape == () and name in ("var", "std"):
+                        continue
+                    out = getattr(reference, name + "_forward")(x, *settings)
+                    y, mean = out if type(out) is tuple else (out, None)
+                    saved = {"sum": (shape,), "mean": (shape,), "prod": (x,), "var": (x, mean), "std": (x, y, mean)}
+                    yield name + "_forward", x, *settings
+                    yield name + "_backward", n(*np.shape(y), seed=1), *saved.get(name, (x, y)), *settings
+                for p in 1.0, 2.0, 3.5, 0.0, np.inf, -np.inf:
+                    y = reference.norm_forward(x, p, dim, keepdim)
+                    yield "norm_forward", x, p, dim, keepdim
+                    yield "norm_backward", n(*np.shape(y), seed=1), x, y, p, dim, keepdim
+                for name in "all", "any":
+                    yield name, x > -0.5, dim, keepdim
+                if len(dim) == 1:
+                    for name in "max", "min", "median":
+                        y, at = getattr(reference, name + "_forward")(x, dim[0], keepdim)
+                        yield name + "_forward", x, dim[0], keepdim
+                        yield name + "_backward", n(*y.shape, seed=1), at, shape, dim[0], keepdim
+                    yield "argmax", x, dim[0], keepdim
+                    yield "argmin", x, dim[0], keepdim
+            yield "count_nonzero", x > 0, dim
+            if len(dim) == 1:
+                zeros = np.where(abs(x) < 0.7, 0, x).astype(x.dtype)
+                for given in x, zeros:
+                    yield "cumsum_forward", given, dim[0]
+                    yield "cumsum_backward", given, dim[0]
+                    yield "cumprod_forward", given, dim[0]
+                    y = reference.cumprod_forward(given, dim[0])
+                    yield "cumprod_backward", n(*shape, seed=1), given, y, dim[0]
+                yield "prod_backward", n(*[m for i, m in enumerate(shape) if i not in dim]), zeros, dim, False
+        yield "argmax", x, None, False
+    for name in "sum_forward", "prod_forward", "amax_forward", "amin_forward":
+        yield name, whole, (0,), False
+        yield name, whole, (1,), True
+    ties = np.array([[1, 2, 2, np.nan], [3, 1, 3, 0], [np.nan, 5, np.nan, 1], [0, 0, 0, 0], [-np.inf] * 4], x.dtype)
+    for name in "argmax", "argmin", "max_forward", "min_forward", "median_forward":
+        yield name, ties, 1, False
+        yield name, whole, 0, False
+    for name in "amax_forward", "logsumexp_forward", "sum_forward":
+        yield name, ties, (1,), False
+    yield "sum_forward", n(0, 3), (0,), False
+    yield "sum_forward", n(3, 0), (1,), True
+    yield "mean_forward", n(3, 0), (1,), False
+    yield "amax_backward", n(3), np.ones((3, 4), x.dtype), np.ones(3, x.dtype), (1,), False
+    yield "cumsum_forward", whole, 1
+    yield "cumsum_forward", n(2, 9), 1
+    yield "cumsum_forward", whole > 0, 0
+
+
+def _index(n):
+    x, i, j = n(4, 5, 3), np.array([[0, 3, 1], [2, 0, 0]]), np.array([1, -1, 4])
+    for index in [2, (slice(None, None, 2), 1), (Ellipsis, None, -1), i, (i[:, :2], j[:2]), (slice(1, 3), j),
+                  (j % 4, slice(None), np.array(1)), (0, i, slice(2)), (i[0], slice(0, 5, 2), j % 3), x[:, 0, 0] > 0,
+                  x > 0.3, (1, 2, 0), (slice(None), x[0, :, 0] > 0, 1),
+                  (slice(None, None, -1), np.zeros(0, np.int64)), (None, j % 4)]:
+        y = reference.getitem_forward(x, index)
+        yield "getitem_forward", x, index
+        yield "getitem_backward", n(*np.shape(y), seed=1), x.shape, index
+    ids = np.array([3, 0, 0, 2, 3])
+    for dim in 0, 1:
+        size = (*x.shape[:dim], 5, *x.shape[dim + 1:])
+        yield "index_select_forward", x, dim, ids
+        yield "index_select_backward", n(*size), x.shape, dim, ids
+        yield "index_add_forward", x, dim, ids, n(*size, seed=1)
+        yield "index_add_backward", x, dim, ids
+        at = np.random.default_rng(0).integers(0, 3, (3, 5, 3))
+        yield "gather_forward", x, dim, at
+        yield "gather_backward", n(3, 5, 3), x.shape, dim, at
+        yield "scatter_add_forward", x, dim, at, n(4, 5, 3, seed=1)
+        yield "scatter_add_backward", x, (4, 5, 4), dim, at
+        once = np.argsort(n(4, 5, 3, seed=9), axis=dim)[:3]
+        yield "scatter_forward", x, dim, once, n(4, 5, 3, seed=1)
+        yield "scatter_forward", x, dim, once, 2.5
+        yield "scatter_backward", x, (4, 5, 3), dim, once
+    mask = n(5, 3, seed=4) > 0
+    yield "masked_fill_forward", x, mask, -1.5
+    yield "masked_fill_backward", x, (4, 1, 3), mask
+    yield "masked_select_forward", x, x > 0
+    yield "masked_select_backward", n(int((x > 0).sum()), seed=1), x > 0
+    yield "masked_select_forward", x, x > 100
+    ties = np.array([[2, 1, 2, np.nan, 0, 1], [np.nan, 5, -1, np.nan, 1, 1]], x.dtype)
+    for given in ties, np.array([[3, 1, 2, 1]]), n(3, 9) > 0, n(5, 7):
+        for dim in 0, 1:
+            for descending in False, True:
+                yield "argsort", given, dim, descending
+                yield "sort_forward", given, dim, descending
+    yield "sort_backward", n(3, 4), np.argsort(n(3, 4, seed=1), 1), (3, 4), 1
+    for largest in False, True:
+        y, at = reference.topk_forward(x, 2, 1, largest)
+        yield "topk_forward", x, 2, 1, largest
+        yield "topk_backward", n(*y.shape, seed=1), at, x.shape, 1
+    yield "one_hot", i, 5
+    yield "bincount", ids, None, 6
+    yield "bincount", ids, n(5), 0
+    for mode in "constant", "reflect", "replicate", "circular":
+        for widths in [[(0, 0), (2, 1), (1, 2)], [(1, 0), (-1, 2), (0, -1)]]:
+            y = reference.pad_forward(x, widths, mode, 0.5)
+            yield "pad_forward", x, widths, mode, 0.5
+            yield "pad_backward", n(*y.shape, seed=1), x.shape, widths, mode
+    weight, ids = n(5, 3), np.array([[1, 4, 1], [0, 1, 4]])
+    yield "embedding_forward", weight, ids
+    for padding_idx in None, 1:
+        yield "embedding_backward", n(2, 3, 3), ids, 5, padding_idx
+
+
+def _small_layers(n):
+    for p in 0.3, 1.0:
+        yield "keep", (3, 7), p, 5**20
+        yield "dropout_forward", n(3, 7), p, 12
+        yield "dropout_backward", n(3, 7), p, 12
+    for p, bias in [(0.0, n(5, seed=2)), (0.4, n(5, seed=2)), (0.4, None)]:
+        yield "residual_forward", n(2, 3, 5), n(2, 3, 5, seed=1), bias, p, 77
+        yield "residual_backward", n(2, 3, 5), p, 77
+    yield "residual_backward", n(2, 3, 5), 0.5, 77, (True, True, False)
+    angle = n(4, 3, seed=1)
+    yield "rotary_forward", n(2, 4, 6), np.cos(angle), np.sin(angle)
+    yield "rotary_backward", n(2, 4, 6), np.cos(angle), np.sin(angle)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

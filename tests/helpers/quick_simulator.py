@@ -1,8 +1,8 @@
 """Numba's CUDA simulator with another clock: threads take turns instead of racing.
 
-The simulator polls its threads while they fight for Python's lock, which takes 60 ms for a softmax of one row. Here a block's
-threads run one at a time from barrier to barrier, first to last and then last to first, so that a kernel which forgot a
-barrier reads what is not there yet, on every run the same. A thread that ends while others wait at a barrier is an error.
+The simulator polls its threads while they fight for Python's lock, which takes 60 ms for a softmax of one row. Here a
+block's threads run one at a time from barrier to barrier, first to last, then last to first, so that a kernel that forgot
+a barrier reads what is not there yet, on every run the same. A thread that ends while others wait at a barrier is an error.
 """
 
 import sys
@@ -37,8 +37,8 @@ class Block:
                     thread.run_to_barrier()
                 waiting = [thread for thread in reversed(threads) if not thread.done]
                 if waiting and len(waiting) < len(threads):
-                    raise RuntimeError(f"block {place}: {len(threads) - len(waiting)} threads ended while {len(waiting)} wait "
-                                       "at syncthreads; all of a block must reach it")
+                    raise RuntimeError(f"block {place}: {len(threads) - len(waiting)} threads ended while {len(waiting)} "
+                                       "wait at syncthreads; all of a block must reach it")
                 threads = waiting
         finally:
             for thread in threads:
