@@ -17,7 +17,8 @@ __all__ = ["cases", "on_device", "to_device", "to_host"]
 def cases(dtype):
     """Every call, with floats of this dtype."""
     with quiet():
-        for family in (_softmax, _norms, _shape, _unary, _binary, _compare, _reduce, _index, _small_layers):
+        for family in (_softmax, _norms, _shape, _unary, _binary, _compare, _reduce, _index, _small_layers,
+                       _products, _attention, _losses, _pictures, _steps):
             for case in family(lambda *shape, seed=0, scale=1.0: normal(*shape, seed=seed, scale=scale).astype(dtype)):
                 yield [np.asarray(a) if isinstance(a, np.generic) else a for a in case]
 
@@ -319,6 +320,114 @@ def _small_layers(n):
     yield "rotary_backward", n(2, 4, 6), np.cos(angle), np.sin(angle)
 
 
+def _products(n):
+    for a, b in [((5, 3), (3, 6)), ((3,), (3,)), ((5, 3), (3,)), ((3,), (3, 6)), ((2, 5, 3), (3, 4)), ((2, 1, 2, 3), (5, 3, 4)),
+                 ((2, 2, 3), (2, 3, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((9, 7), (7, 10))]:
+        x, y = n(*a, seed=1), n(*b, seed=2)
+        z = reference.matmul_forward(x, y)
+        yield "matmul_forward", x, y
+        yield "matmul_backward", n(*z.shape, seed=3), x, y
+    yield "matmul_forward", np.arange(6).reshape(2, 3), np.arange(6).reshape(3, 2) + 10**9
+    yield "matmul_forward", n(5, 3).T, n(4, 5).T
+    x, weight, bias = n(2, 3, 5), n(7, 5, seed=1), n(7, seed=2)
+    yield "linear_forward", x, weight, bias
+    yield "linear_forward", x, weight, None
+    yield "linear_backward", n(2, 3, 7), x, weight
+    yield "linear_backward", n(2, 3, 7), x, weight, (False, True, False)
+    w1, b1, w2, b2 = n(6, 5, seed=3), n(6, seed=4), n(4, 6, seed=5), n(4, seed=6)
+    for activation in "relu", "gelu", "gelu_tanh", "silu":
+        for p, biases in [(0.0, (b1, b2)), (0.3, (None, None))]:
+            _, pre = reference.ffn_forward(x, w1, biases[0], w2, biases[1], activation, p, 9)
+            yield "ffn_forward", x, w1, biases[0], w2, biases[1], activation, p, 9
+            yield "ffn_backward", n(2, 3, 4), x, w1, w2, pre, activation, p, 9
+    for equation, shapes in [("ij,jk->ik", [(2, 3), (3, 4)]), ("bij,bjk->bki", [(2, 3, 4), (2, 4, 2)]),
+                             ("ii->i", [(3, 3)]), ("ij->", [(2, 3)]), ("i,j->ji", [(2,), (3,)]), ("ij,jk,kl->il", [(2, 3), (3, 2), (2, 4)]),
+                             ("...ij,j->...i", [(2, 3, 4), (4,)]), ("iij,j->i", [(3, 3, 2), (2,)]),
+                             ("ij,ij", [(2, 3), (2, 3)])]:
+        operands = [n(*shape, seed=i) for i, shape in enumerate(shapes)]
+        y = np.asarray(reference.einsum_forward(equation, *operands))
+        yield "einsum_forward", equation, *operands
+        yield "einsum_backward", n(*y.shape, seed=8), equation, *operands
+
+
+def _attention(n):
+    for B, H, G, T, S, D, E in [(1, 2, 1, 5, 5, 3, 3), (2, 2, 2, 3, 4, 2, 5), (1, 1, 1, 1, 1, 1, 1)]:
+        q, k, v, dy = n(B, H, T, D), n(B, G, S, D, seed=1), n(B, G, S, E, seed=2), n(B, H, T, E, seed=3)
+        keys = n(B, 1, 1, S, seed=4) > -0.5
+        added = np.where(n(H, T, S, seed=5) > 1, -np.inf, n(H, T, S, seed=6)).astype(q.dtype)
+        nobody = np.array(n(T, S, seed=7) > 0)
+        nobody[0] = False
+        for mask, causal, p in [(None, False, 0.0), (None, True, 0.0), (keys, True, 0.3), (added, False, 0.3),
+                                (nobody, False, 0.0), (n(1, S), True, 0.0)]:
+            y, lse = reference.attention_forward(q, k, v, mask, causal, 0.7, p, 4)
+            yield "attention_forward", q, k, v, mask, causal, 0.7, p, 4
+            yield "attention_backward", dy, q, k, v, mask, y, lse, causal, 0.7, p, 4
+            probs = reference.attention_weights_forward(q, k, mask, causal, 0.7)
+            yield "attention_weights_forward", q, k, mask, causal, 0.7
+            yield "attention_weights_backward", n(B, H, T, S, seed=8), q, k, mask, probs, causal, 0.7
+        k, v = k.copy(), v.copy()
+        k[:, :, -1] = v[:, :, -1] = np.nan      # what is masked is not looked at
+        mask = np.arange(S) < S - 1
+        y, lse = reference.attention_forward(q, k, v, mask, False, 0.7, 0.0, 4)
+        yield "attention_forward", q, k, v, mask, False, 0.7, 0.0, 4
+        yield "attention_backward", dy, q, k, v, mask, y, lse, False, 0.7, 0.0, 4, (True, False, True, False)
+
+
+def _losses(n):
+    z, labels, weight = n(6, 5, scale=3), np.array([0, 4, -100, 2, 2, 1]), abs(n(5, seed=1))
+    z[5] = [30, 100, -5, 2, 1]
+    for w, smoothing in [(None, 0.0), (weight, 0.0), (weight, 0.2), (None, 0.1)]:
+        _, lse = reference.cross_entropy_forward(z, labels, w, -100, smoothing)
+        yield "cross_entropy_forward", z, labels, w, -100, smoothing
+        yield "cross_entropy_backward", n(6, seed=2), z, labels, w, lse, -100, smoothing
+    x, weight = n(6, 3), n(5, 3, seed=1)
+    x[2] = np.nan       # an ignored row
+    for bias, smoothing in [(n(5, seed=2), 0.0), (None, 0.15)]:
+        _, lse = reference.projection_forward(x, weight, bias, labels, -100, smoothing)
+        yield "projection_forward", x, weight, bias, labels, -100, smoothing
+        backward = n(6, seed=3), x, weight, bias, labels, lse, -100, smoothing
+        yield "projection_backward", *backward, (False, True, True)
+        x0 = np.where(np.isnan(x), 0, x).astype(x.dtype)
+        yield "projection_backward", backward[0], x0, *backward[2:]
+
+
+def _pictures(n):
+    x = n(2, 4, 5, 6)
+    for groups, stride, padding, dilation in [
+            (1, (1, 1), ((0, 0), (0, 0)), (1, 1)), (2, (2, 1), ((1, 1), (0, 2)), (1, 2)),
+            (4, (1, 2), ((1, 0), (1, 1)), (2, 1))]:
+        weight, bias = n(4, 4 // groups, 2, 3, seed=1), n(4, seed=2)
+        y = reference.conv2d_forward(x, weight, bias, stride, padding, dilation, groups)
+        yield "conv2d_forward", x, weight, bias, stride, padding, dilation, groups
+        yield "conv2d_backward", n(*y.shape, seed=3), x, weight, stride, padding, dilation, groups
+    for settings in [((2, 2), (2, 2), (0, 0), (1, 1), (2, 3)), ((3, 2), (1, 2), (1, 1), (1, 2), (5, 3))]:
+        y, at = reference.max_pool2d_forward(x, *settings)
+        yield "max_pool2d_forward", x, *settings
+        yield "max_pool2d_backward", n(*y.shape, seed=1), at, x.shape
+    rows, columns = np.array([[0, 1, 3], [2, 4, 5], [2, 3, 3]]), np.array([[0, 3], [3, 6], [3, 3]])
+    yield "avg_pool2d_forward", x, rows, columns
+    yield "avg_pool2d_backward", n(2, 4, 3, 2), rows, columns, x.shape
+    for shape in [(3, 2, 2, 3), (4, 3)]:
+        x, c = n(*shape) + 3, shape[1]
+        gamma, beta = n(c, seed=1), n(c, seed=2)
+        _, mean, var = reference.batchnorm_forward(x, gamma, beta, None, None, 1e-5)
+        for g, b in [(gamma, beta), (None, None)]:
+            yield "batchnorm_forward", x, g, b, None, None, 1e-5
+            yield "batchnorm_forward", x, g, b, mean + 1, var * 2, 1e-5
+            for training in True, False:
+                yield "batchnorm_backward", n(*shape, seed=3), x, g, mean, var, 1e-5, training
+
+
+def _steps(n):
+    p, g, b = n(3, 4), n(3, 4, seed=1), n(3, 4, seed=2)
+    yield "sgd_step", p, g, None, 0.1, 0.0, 0.0, 0.01, False, False, True
+    yield "sgd_step", p, g, b, 0.1, 0.9, 0.1, 0.01, True, True, False
+    yield "sgd_step", p, g, b, 0.1, 0.9, 0.0, 0.0, False, False, True
+    m, v = n(3, 4, seed=3), abs(n(3, 4, seed=4))
+    yield "adam_step", p, g, m, v, None, 3, 0.01, 0.9, 0.99, 1e-8, 0.1, True, False
+    yield "adam_step", p, g, m, v, v / 2, 1, 0.01, 0.9, 0.99, 1e-8, 0.1, False, True
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # to the GPU and back
 
@@ -329,11 +438,16 @@ class on_device:  # noqa: N801  (stands for a backend's module)
     """
 
     def __init__(self, layout="packed"):
-        self.layout = layout
+        self.layout, self.arguments = layout, ()
 
     def __getattr__(self, name):
-        kernel = getattr(cuda, name)
-        return lambda *args, **settings: to_host(kernel(*[to_device(a, self.layout) for a in args], **settings))
+        def call(*args, **settings):
+            args = [to_device(a, self.layout) for a in args]
+            result = to_host(getattr(cuda, name)(*args, **settings))
+            self.arguments = to_host(args)      # as they are afterwards
+            return result
+
+        return call
 
 
 def to_device(x, layout="packed"):

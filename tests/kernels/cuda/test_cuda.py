@@ -37,9 +37,16 @@ def test_in_the_simulator():
 @pytest.mark.parametrize("layout", ["packed", "strided"])
 @pytest.mark.parametrize("name, args", CASES)
 def test_equal_to_the_reference(name, args, layout):
+    settings = {"needs": (True,) * (len(args) - 2)} if name == "einsum_backward" else {}
+    mine = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
     with quiet():
-        want = getattr(reference, name)(*args)
-    got = getattr(on_device(layout), name)(*args)
+        want = getattr(reference, name)(*mine, **settings)
+    if name.endswith("_step"):      # they work in place
+        arrays = on_device(layout)
+        getattr(arrays, name)(*args)
+        written = [(a, b) for a, b in zip(arrays.arguments, mine) if isinstance(b, np.ndarray)]
+        return check_same(*[tuple(side) for side in zip(*written)])
+    got = getattr(on_device(layout), name)(*args, **settings)
     check_same(got, tuple(want) if isinstance(want, list) else np.asarray(want) if isinstance(want, np.generic) else want)
 
 
