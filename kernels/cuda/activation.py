@@ -13,7 +13,7 @@ TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 C1, C3 = 2 * ROOT_2_OVER_PI, 2 * ROOT_2_OVER_PI * 0.044715      # tanh form of GELU: x · σ(C1 x + C3 x³)
 
 _erf, _erfc, _sigmoid = scalars.erf, scalars.erfc, scalars.sigmoid
-_softplus, _softplus_slope, _elu, _elu_slope = scalars.softplus, scalars.softplus_slope, scalars.elu, scalars.elu_slope
+_softplus_slope, _elu, _elu_slope = scalars.softplus_slope, scalars.elu, scalars.elu_slope
 
 _erf_slope_ = formula(lambda dy, x: dy * (TWO_OVER_ROOT_PI * math.exp(-x * x)))
 _erfc_slope_ = formula(lambda dy, x: -dy * (TWO_OVER_ROOT_PI * math.exp(-x * x)))
@@ -29,6 +29,8 @@ _bent = formula(lambda x: x * (C1 + C3 * x * x) if abs(x) < 20.0 else x * 20.0) 
 _gelu_tanh = formula(lambda x: x * _sigmoid(_bent(x)))
 _gelu_tanh_slope = formula(lambda dy, x: dy * _sigmoid(_bent(x)) * (1.0 + x * _sigmoid(-_bent(x)) * (
     C1 + 3.0 * C3 * x * x if abs(x) < 20.0 else 0.0)))
+_softplus = formula(lambda x, beta, threshold: x if x * beta > threshold else ( 
+    (x * beta if x * beta > 0.0 else 0.0) + math.log1p(math.exp(-abs(x * beta)))) / beta)
 _softplus_times = formula(lambda dy, x, beta, threshold: dy * _softplus_slope(x, beta, threshold))
 _elu_times = formula(lambda dy, x, alpha: dy * _elu_slope(x, alpha))
 _leaky = formula(lambda x, slope: x if x > 0 else x * slope)

@@ -81,7 +81,8 @@ def _forward(q, q_at, q_steps, k, k_at, k_steps, v, v_at, v_steps, mask, mask_at
     for d in range(c, E, TILE):
         ys[r, d] = number(0.0)
     top, total = number(-math.inf), number(0.0)
-    last = min(S, (cuda.blockIdx.x + 1) * TILE) if causal else S        # causal: later keys are nobody's business here
+    last = (cuda.blockIdx.x + 1) * TILE     # causal: later keys are nobody's business here
+    last = last if causal and last < S else S
     for start in range(0, last, TILE):
         # pass 1: scores
         row = start + r
@@ -151,7 +152,8 @@ def _backward_queries(dy, q, q_at, q_steps, k, k_at, k_steps, v, v_at, v_steps, 
     if t < T:
         for d in range(E):
             dot += dy[place * E + d] * y[place * E + d]
-    last = min(S, (cuda.blockIdx.x + 1) * TILE) if causal else S
+    last = (cuda.blockIdx.x + 1) * TILE
+    last = last if causal and last < S else S
     total = number(0.0)
     for phase in range(2):      # first what the probabilities add up to, then the gradients
         for start in range(0, last, TILE):
@@ -173,7 +175,7 @@ def _backward_queries(dy, q, q_at, q_steps, k, k_at, k_steps, v, v_at, v_steps, 
                     total += parts[r, j]
             else:
                 # pass 2 backward: a probability that grows takes from the others of its row
-                p /= max(total, number(0.5))
+                p /= total if total > 0.5 else number(0.5)
                 slope = number(0.0)
                 if p != 0.0:
                     for d in range(E):
@@ -195,7 +197,7 @@ def _backward_queries(dy, q, q_at, q_steps, k, k_at, k_steps, v, v_at, v_steps, 
         for d in range(c, K, TILE):
             dq[place * K + d] = scale * dqs[r, d]
         if c == 0:
-            totals[place] = max(total, number(0.5))
+            totals[place] = total if total > 0.5 else number(0.5)
             dots[place] = dot
 
 

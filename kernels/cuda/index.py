@@ -336,12 +336,13 @@ def _merge(keys, order, n, c, width, descending, y):
     for k in range(cuda.grid(1), n * c, cuda.gridsize(1)):
         row, p = k // c * c, k % c
         start = p // (2 * width) * 2 * width
-        middle = min(start + width, c)
+        middle, end = start + width, start + 2 * width
+        middle, end = middle if middle < c else c, end if end < c else c
         mine = keys[row + order[k]]
         # how many of the other run stand before me? Equals of the left run stand before those of the right one
         first = p < middle
         low = middle if first else start
-        high = min(middle + width, c) if first else middle
+        high = end if first else middle
         begin = low
         while low < high:
             half = (low + high) // 2

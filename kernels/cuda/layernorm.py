@@ -11,7 +11,7 @@ the blocks' sums are added in order. No atomics: the same bits on every run.
 import math
 
 from ._array import empty, full, ready
-from ._block import block_max, block_sum
+from ._block import block_max, block_sum, larger
 from ._launch import SIMULATED, THREADS, cuda, kernel, number
 
 __all__ = ["layernorm_backward", "layernorm_forward", "rmsnorm_backward", "rmsnorm_forward"]
@@ -90,7 +90,7 @@ def _rmsnorm_forward(x, gamma, eps, c, y, rrms):
     # pass 1: the mean square, of the row divided by its largest value where x² might overflow
     big = number(1.0)
     for j in range(t, c, threads):
-        big = max(big, abs(x[row + j]))
+        big = larger(big, abs(x[row + j]))
     big = block_max(big)
     big = big if big < math.inf else number(1.0)
     total = number(0.0)

@@ -16,8 +16,8 @@ from ..reference import projection as _reference
 from ._array import empty, full, ready, view, zeros
 from ._block import block_max, block_sum
 from ._launch import cuda, kernel, number
-from ._map import each, formula, into
-from .arithmetic import _add
+from ._map import each, into
+from .arithmetic import _add, _where
 from .matmul import product
 from .reduce import sum_forward
 
@@ -88,9 +88,6 @@ def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
     return losses, lse
 
 
-_counted = formula(lambda label, ignore, x: number(0.0) if label == ignore else x)
-
-
 def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=(True, True, True)):
     n, v = len(x), len(weight)
     dx = zeros(x.shape, x.dtype) if needs[0] else None
@@ -105,7 +102,8 @@ def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothin
         if needs[0]:
             product(dz, weight, dx[start:stop])
         if needs[1]:
-            seen = each(_counted, view(np.expand_dims, labels[start:stop], 1), ignore_index, x[start:stop], dtype=x.dtype)
+            ignored = view(np.expand_dims, labels[start:stop] == ignore_index, 1)
+            seen = each(_where, ignored, 0.0, x[start:stop], dtype=x.dtype)
             into(dweight, _add, dweight, product(dz.T, seen))
         if dbias is not None:
             into(dbias, _add, dbias, sum_forward(dz, (0,), False))

@@ -195,8 +195,8 @@ def _argmax_rows(x, c, sign, y):
     values = cuda.shared.array(THREADS, number)
     places = cuda.shared.array(THREADS, np.int64)
     t, row = cuda.threadIdx.x, cuda.blockIdx.x * c
-    best = x[row + min(t, c - 1)]
-    at = min(t, c - 1)
+    at = t if t < c else c - 1
+    best = x[row + at]
     for j in range(t, c, cuda.blockDim.x):
         v = x[row + j]
         if best == best and (v != v or (v > best if sign > 0 else v < best)):

@@ -321,8 +321,8 @@ def _small_layers(n):
 
 
 def _products(n):
-    for a, b in [((5, 3), (3, 6)), ((3,), (3,)), ((5, 3), (3,)), ((3,), (3, 6)), ((2, 5, 3), (3, 4)), ((2, 1, 2, 3), (5, 3, 4)),
-                 ((2, 2, 3), (2, 3, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((9, 7), (7, 10))]:
+    for a, b in [((5, 3), (3, 6)), ((3,), (3,)), ((5, 3), (3,)), ((3,), (3, 6)), ((2, 5, 3), (3, 4)),
+                 ((2, 1, 2, 3), (5, 3, 4)), ((2, 2, 3), (2, 3, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((9, 7), (7, 10))]:
         x, y = n(*a, seed=1), n(*b, seed=2)
         z = reference.matmul_forward(x, y)
         yield "matmul_forward", x, y
@@ -340,10 +340,10 @@ def _products(n):
             _, pre = reference.ffn_forward(x, w1, biases[0], w2, biases[1], activation, p, 9)
             yield "ffn_forward", x, w1, biases[0], w2, biases[1], activation, p, 9
             yield "ffn_backward", n(2, 3, 4), x, w1, w2, pre, activation, p, 9
-    for equation, shapes in [("ij,jk->ik", [(2, 3), (3, 4)]), ("bij,bjk->bki", [(2, 3, 4), (2, 4, 2)]),
-                             ("ii->i", [(3, 3)]), ("ij->", [(2, 3)]), ("i,j->ji", [(2,), (3,)]), ("ij,jk,kl->il", [(2, 3), (3, 2), (2, 4)]),
-                             ("...ij,j->...i", [(2, 3, 4), (4,)]), ("iij,j->i", [(3, 3, 2), (2,)]),
-                             ("ij,ij", [(2, 3), (2, 3)])]:
+    for equation, shapes in [
+            ("ij,jk->ik", [(2, 3), (3, 4)]), ("bij,bjk->bki", [(2, 3, 4), (2, 4, 2)]), ("ii->i", [(3, 3)]),
+            ("ij->", [(2, 3)]), ("i,j->ji", [(2,), (3,)]), ("ij,jk,kl->il", [(2, 3), (3, 2), (2, 4)]),
+            ("...ij,j->...i", [(2, 3, 4), (4,)]), ("iij,j->i", [(3, 3, 2), (2,)]), ("ij,ij", [(2, 3), (2, 3)])]:
         operands = [n(*shape, seed=i) for i, shape in enumerate(shapes)]
         y = np.asarray(reference.einsum_forward(equation, *operands))
         yield "einsum_forward", equation, *operands
