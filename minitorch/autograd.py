@@ -291,7 +291,9 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
     """
     if gradient.nbytes < SMALL:  # copying it is quicker than to find out
         return False
-    if gradient.base is not None or not gradient.flags.writeable or not type(fn).__module__.startswith("minitorch."):
+    if not gradient.flags.writeable or not type(fn).__module__.startswith("minitorch."):
+        return False
+    if gradient.base is not None and not _is_reshaped(gradient):
         return False
     holders = [*dys, *gradients]
     for value in fn.__dict__.values():
@@ -300,6 +302,13 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
         else:
             holders.append(value)
     return sum([held is gradient for held in holders]) == 1
+
+
+def _is_reshaped(gradient) -> bool:
+    """True if this is all of an array that nobody else holds, as kernels return it from ``rows.reshape(x.shape)``."""
+    if type(gradient.base) is not type(gradient) or gradient.base.nbytes != gradient.nbytes:
+        return False
+    return sys.getrefcount(gradient.base) <= 2  # the view's, and the one of this call
 
 
 def _run_hooks(fn, slot, dy):

@@ -13,7 +13,7 @@ import ctypes
 import math
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import llvmlite.binding
 import numpy as np
@@ -27,38 +27,51 @@ __all__ = ["AVAILABLE", "gemm", "one_thread", "product"]
 
 
 def _find():
-    """Addresses of sgemm and dgemm, and the two functions that read and set the number of OpenBLAS's threads."""
+    """OpenBLAS's products, matrix · matrix and matrix · vector, and how its number of threads is read and set."""
     try:
         library = ctypes.CDLL(_numpy.__file__)
     except OSError:
-        return None, None, None, None
+        return None
     for prefix in "scipy_", "":
         try:
-            found = [getattr(library, prefix + name + "64_") for name in (
-                "cblas_sgemm", "cblas_dgemm", "openblas_get_num_threads", "openblas_set_num_threads")]
-            return [ctypes.cast(f, ctypes.c_void_p).value for f in found[:2]] + found[2:]
+            return [getattr(library, prefix + name + "64_") for name in (
+                "cblas_sgemm", "cblas_dgemm", "cblas_sgemv", "cblas_dgemv",
+                "openblas_get_num_threads", "openblas_set_num_threads")]
         except AttributeError:
             pass
-    return None, None, None, None
+    return None
 
 
-_sgemm, _dgemm, _get_threads, _set_threads = _find()
-AVAILABLE = _sgemm is not None
+*_products, _get_threads, _set_threads = _find() or [None] * 6
+AVAILABLE = _get_threads is not None
 
 
-def _external(name, address, real):
-    if address is None:
+def _external(name, function, *arguments):
+    if function is None:
         return None
-    llvmlite.binding.add_symbol(name, address)
-    i, p = types.int64, types.intp
-    return types.ExternalFunction(name, types.void(
-        types.int32, types.int32, types.int32, i, i, i, real, p, i, p, i, real, p, i))
+    llvmlite.binding.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+    return types.ExternalFunction(name, types.void(*arguments))
 
 
-_cblas = {
-    types.float32: _external("minitorch_sgemm", _sgemm, types.float32),
-    types.float64: _external("minitorch_dgemm", _dgemm, types.float64),
+def _matrix_by_matrix(name, function, real):
+    e, i, p = types.int32, types.int64, types.intp
+    return _external(name, function, e, e, e, i, i, i, real, p, i, p, i, real, p, i)
+
+
+def _matrix_by_vector(name, function, real):
+    e, i, p = types.int32, types.int64, types.intp
+    return _external(name, function, e, e, i, i, real, p, i, p, i, real, p, i)
+
+
+_gemm = {
+    types.float32: _matrix_by_matrix("minitorch_sgemm", _products[0], types.float32),
+    types.float64: _matrix_by_matrix("minitorch_dgemm", _products[1], types.float64),
 }
+_gemv = {
+    types.float32: _matrix_by_vector("minitorch_sgemv", _products[2], types.float32),
+    types.float64: _matrix_by_vector("minitorch_dgemv", _products[3], types.float64),
+}
+ROWS, PLAIN, TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)  # as CBLAS numbers them
 
 
 def gemm(alpha, a, ta, b, tb, beta, c):
@@ -73,13 +86,18 @@ def gemm(alpha, a, ta, b, tb, beta, c):
 
 @overload(gemm)
 def _compiled_gemm(alpha, a, ta, b, tb, beta, c):
-    cblas = _cblas[c.dtype]
+    cblas, by_vector = _gemm[c.dtype], _gemv[c.dtype]
 
     def call(alpha, a, ta, b, tb, beta, c):
-        m, n = c.shape
-        if m > 0 and n > 0:
-            cblas(np.int32(101), np.int32(112 if ta else 111), np.int32(112 if tb else 111),
-                  m, n, a.shape[0] if ta else a.shape[1],
+        (m, n), k = c.shape, a.shape[0] if ta else a.shape[1]
+        if m == 1 and n * k > 0:  # a row times a matrix: that matrix, turned, times the row
+            by_vector(ROWS, PLAIN if tb else TRANSPOSED, b.shape[0], b.shape[1], alpha, b.ctypes.data, _ld(b),
+                      a.ctypes.data, _ld(a) if ta else 1, beta, c.ctypes.data, 1)
+        elif n == 1 and m * k > 0:
+            by_vector(ROWS, TRANSPOSED if ta else PLAIN, a.shape[0], a.shape[1], alpha, a.ctypes.data, _ld(a),
+                      b.ctypes.data, 1 if tb else _ld(b), beta, c.ctypes.data, _ld(c))
+        elif m > 0 and n > 0:
+            cblas(ROWS, TRANSPOSED if ta else PLAIN, TRANSPOSED if tb else PLAIN, m, n, k,
                   alpha, a.ctypes.data, _ld(a), b.ctypes.data, _ld(b), beta, c.ctypes.data, _ld(c))
 
     def loops(alpha, a, ta, b, tb, beta, c):
@@ -105,45 +123,48 @@ def _ld(x):
     return max(1, x.shape[1]) if x.shape[0] <= 1 else max(1, x.shape[1], x.strides[0] // x.itemsize)
 
 
-_lock = threading.Lock()
-_inside = [0, 0]  # how many callers are inside one_thread; OpenBLAS's number of threads before the first of them
-
-
-@contextmanager
-def one_thread():
+class _OneThread:
     """OpenBLAS uses one thread a call inside the block, and as many as before after it."""
-    if not AVAILABLE:
-        yield
-        return
-    with _lock:
-        if _inside[0] == 0:
-            _inside[1] = _get_threads()
-            _set_threads(1)
-        _inside[0] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside[0] -= 1
-            if _inside[0] == 0:
-                _set_threads(_inside[1])
+
+    def __init__(self):
+        self.lock, self.inside, self.before = threading.Lock(), 0, 0
+
+    def __enter__(self):
+        with self.lock:
+            if self.inside == 0:
+                self.before = _get_threads()
+                _set_threads(1)
+            self.inside += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                _set_threads(self.before)
+
+    def after_fork(self):
+        """In the child nobody is inside, whoever was in the parent; and its lock may have been held."""
+        self.lock = threading.Lock()
+        if self.inside:
+            self.inside = 0
+            _set_threads(self.before)
 
 
-def _after_fork():
-    """In the child nobody is inside, whoever was in the parent; and its lock may have been held."""
-    global _lock
-    _lock = threading.Lock()
-    if _inside[0]:
-        _inside[0] = 0
-        _set_threads(_inside[1])
+_one_thread = _OneThread() if AVAILABLE else nullcontext()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+def one_thread():
+    """A context in which OpenBLAS uses one thread a call."""
+    return _one_thread
+
+
+if AVAILABLE and hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread.after_fork)
 
 
 TINY = 1 << 13   # multiplications up to which OpenBLAS itself uses one thread: NumPy's own call is the quickest
 SMALL = 1 << 20  # products of fewer multiplications than this are not worth a parallel launch
+THIN = 8         # with fewer rows than this, the time goes into reading the matrix, not into multiplications
 
 
 def product(a, b, bias=None, out=None, add=False):
@@ -156,7 +177,7 @@ def product(a, b, bias=None, out=None, add=False):
         if bias is not None:
             y += bias
         return y
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
         y = None if out is None else out.reshape(-1, out.shape[-1])
         a2 = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
@@ -183,7 +204,7 @@ def product(a, b, bias=None, out=None, add=False):
 
 def _pieces(batch, m, n, k):
     """Into how many pieces the longer side of each product is cut; 0: leave everything to one thread."""
-    if batch * m * n * k < SMALL:
+    if batch * k * max(m, n) * max(min(m, n), THIN) < SMALL:
         return 0
     pieces = 1
     while batch * pieces < CHUNKS and max(m, n) >= 128 * pieces:

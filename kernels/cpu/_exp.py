@@ -12,13 +12,13 @@ from numba.extending import overload
 
 from ._jit import scalars
 
-__all__ = ["fast_exp", "largest", "normal", "sigma"]
+__all__ = ["exp_below", "largest", "normal", "sigma"]
 
 OPTIONS = {"jit_options": {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}}
 
 
-def fast_exp(x):
-    """eˣ."""
+def exp_below(x):
+    """eˣ for x up to 40: of what is left when the largest was taken away."""
     return np.exp(x)
 
 
@@ -38,22 +38,21 @@ def sigma(x):
     return (1 / (1 + e), e / (1 + e)) if x >= 0 else (e / (1 + e), 1 / (1 + e))
 
 
-@overload(fast_exp, **OPTIONS)
+@overload(exp_below, **OPTIONS)
 def _compiled_exp(x):
     if x is not types.float32:
         exp64 = scalars.exp
         return lambda x: exp64(x)
 
     def exp32(x):
-        y = _exp_of_sum(x, np.float32(0))
-        return x if x != x else y
+        return _exp_of_sum(np.float32(-106) if x < np.float32(-106) else x, np.float32(0))
     return exp32
 
 
 @overload(normal, **OPTIONS)
 def _compiled_normal(x):
     def normal64(x):
-        return math.erfc(-x * math.sqrt(0.5)) * 0.5, fast_exp(-0.5 * x * x)
+        return math.erfc(-x * math.sqrt(0.5)) * 0.5, exp_below(-0.5 * x * x)
 
     def normal32(x):
         # Φ(−a) = e^(−a²/2) · q((a − 3) / (a + 3)): q fitted to 10⁻⁸ on 0 … 14.5, beyond which all is 0
@@ -74,10 +73,7 @@ def _compiled_normal(x):
         q = q * u + np.float32(-2.0640262040924162e-01)
         q = q * u + np.float32(1.2151394751367685e-01)
         tail = bell * q
-        cdf = np.float32(1) - tail if x > np.float32(0) else tail
-        cdf = x if x != x else cdf
-        bell = x if x != x else bell
-        return cdf, bell
+        return np.float32(1) - tail if x > np.float32(0) else tail, bell
     return normal32 if x is types.float32 else normal64
 
 
@@ -86,7 +82,7 @@ def _compiled_sigma(x):
     one = x(1)
 
     def sigma(x):
-        e = fast_exp(-abs(x))
+        e = exp_below(-abs(x))
         large, small = one / (one + e), e / (one + e)
         return (large if x >= 0 else small), (small if x >= 0 else large)
     return sigma
@@ -99,11 +95,9 @@ def _exp_of_sum(x, rest):
 @overload(_exp_of_sum, **OPTIONS)
 def _compiled_exp_of_sum(x, rest):
     def exp(x, rest):
-        # x = n · log 2 + r, |r| ≤ log(2)/2; log 2 in two parts, of which the first times n is exact
-        t = np.float32(0) if x < np.float32(-104) else x
-        t = np.float32(89) if t > np.float32(89) else t
-        n = np.floor(t * np.float32(1.4426950408889634) + np.float32(0.5))
-        r = ((t - n * np.float32(0.693145751953125)) - n * np.float32(1.42860682030941723212e-6)) + rest
+        # −106 ≤ x ≤ 40, or NaN. x = n · log 2 + r, |r| ≤ log(2)/2; log 2 in two parts, of which the first times n is exact
+        n = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
+        r = ((x - n * np.float32(0.693145751953125)) - n * np.float32(1.42860682030941723212e-6)) + rest
         p = np.float32(1.9875691500e-4)
         p = p * r + np.float32(1.3981999507e-3)
         p = p * r + np.float32(8.3334519073e-3)
@@ -111,12 +105,9 @@ def _compiled_exp_of_sum(x, rest):
         p = p * r + np.float32(1.6666665459e-1)
         p = p * r + np.float32(5.0000001201e-1)
         p = (p * r) * r + r + np.float32(1)
-        # 2ⁿ in two halves: the smallest results are denormal, and the largest 2ⁿ would overflow before p brings it down
-        half = np.int32(np.int32(n) >> np.int32(1))
-        left = np.int32(np.int32(n) - half)
-        y = (p * np.int32((half + np.int32(127)) << np.int32(23)).view(np.float32)
-             * np.int32((left + np.int32(127)) << np.int32(23)).view(np.float32))
-        return np.float32(0) if x < np.float32(-104) else y
+        # the smallest results are denormal: times 2ⁿ⁺⁶⁴, and then times 2⁻⁶⁴
+        power = np.int32(np.int32(np.int32(n) + np.int32(127 + 64)) << np.int32(23)).view(np.float32)
+        return (p * power) * np.float32(2.0**-64)
     return exp
 
 

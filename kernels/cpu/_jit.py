@@ -20,12 +20,14 @@ import numba
 import numpy as np
 from numba import config, njit, prange
 from numba.core import event
+from numba.np.ufunc import parallel as numba_pool
 
 from .. import scalar
+from . import _memory
 
 __all__ = [
-    "CHUNKS", "allowed_threads", "away", "cache_folder", "chunk", "inline", "jit", "parallel", "prange", "ready", "rows_of",
-    "scalars",
+    "CHUNKS", "allowed_threads", "away", "cache_folder", "chunk", "inline", "jit", "minus", "parallel", "prange", "ready",
+    "rows_of", "scalars",
 ]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.
@@ -44,6 +46,7 @@ def allowed_threads():
 
 
 THREADS = allowed_threads()
+_memory.keep()
 
 
 def jit(function):
@@ -68,20 +71,20 @@ def parallel(function):
             return spread(*args)
         with _pool.turn:
             result = spread(*args)
-            _pool.several = numba.threading_layer() != "workqueue"
+            _pool.started()
             return result
 
     def spread(*args):
-        threads = numba.get_num_threads()
+        threads = _pool.threads()
         big = any([isinstance(a, np.ndarray) and a.size > SMALL for a in args])
         wanted = min(threads, THREADS) if big else 1
         if wanted == threads:
             return loop(*args)
-        numba.set_num_threads(wanted)
+        _pool.use(wanted)
         try:
             return loop(*args)
         finally:
-            numba.set_num_threads(threads)
+            _pool.use(threads)
 
     return launch
 
@@ -89,15 +92,24 @@ def parallel(function):
 class _Pool:
     """What the threads under ``prange`` can stand, which depends on the library that Numba found for them.
 
-    GNU OpenMP does not survive a fork: a child of a process that used it computes on its one thread. ``workqueue`` takes
-    one caller at a time: Python's threads take turns. Which library it is, Numba says after the first launch.
+    GNU OpenMP does not survive a fork: a child of a process that used it computes on its one thread, with code compiled
+    apart, whose sums may be rounded otherwise in the last digit. ``workqueue`` takes one caller at a time: Python's
+    threads take turns. Which library it is, Numba says after the first launch.
     """
 
     alone = False       # this process is a fork, and has no other threads
     several = False     # may several Python threads launch at once?
 
+    threads, use = staticmethod(numba.get_num_threads), staticmethod(numba.set_num_threads)
+
     def __init__(self):
         self.turn = threading.RLock()
+
+    def started(self):
+        """Numba's two functions look each time whether there are threads. Now there are: go to what stands below them."""
+        self.several = numba.threading_layer() != "workqueue"
+        self.threads = getattr(numba_pool, "_get_num_threads", self.threads)
+        self.use = getattr(numba_pool, "_set_num_threads", self.use)
 
     def after_fork(self):
         """In the child: locks that another thread held would stay closed for ever."""
@@ -113,6 +125,12 @@ if hasattr(os, "register_at_fork"):
 def inline(function):
     """Compile a helper that becomes part of the loops that call it."""
     return njit(inline="always", **OPTIONS)(function)
+
+
+@njit(fastmath={"contract"}, error_model="numpy", forceinline=True)
+def minus(x, m):
+    """x − m, as it stands: a sum of such differences must not become the sum of x, less m many times."""
+    return x - m
 
 
 @njit(fastmath={"contract"}, error_model="numpy", forceinline=True)

@@ -10,7 +10,7 @@ import numpy as np
 from ..reference.matmul import _sum_to
 from ._blas import gemm, one_thread
 from ._drop import drop, settings
-from ._exp import fast_exp, largest
+from ._exp import exp_below, largest
 from ._jit import jit, parallel, prange, ready
 
 __all__ = [
@@ -174,7 +174,7 @@ def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, sc
             seen = 0
         total = zero
         for j in range(seen):
-            P[j] = fast_exp(P[j] - lse[t])
+            P[j] = exp_below(P[j] - lse[t])
             total += P[j]
         rest = one / total  # nearly 1: it takes out that lse was rounded
         for j in range(seen, keys):
@@ -290,7 +290,7 @@ def _exp_row(s, seen, keys):
         m = s.dtype.type(0)
     total = s.dtype.type(0)
     for j in range(seen):
-        s[j] = fast_exp(s[j] - m)
+        s[j] = exp_below(s[j] - m)
         total += s[j]
     for j in range(seen, keys):
         s[j] = 0

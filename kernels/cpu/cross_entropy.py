@@ -4,8 +4,8 @@ logits of 10⁴ a float32 lse is off by 10⁻³, and so would be every probabili
 
 import numpy as np
 
-from ._exp import fast_exp, largest
-from ._jit import chunk, jit, parallel, prange, ready
+from ._exp import exp_below, largest
+from ._jit import chunk, parallel, prange, ready
 
 __all__ = ["cross_entropy_backward", "cross_entropy_forward"]
 
@@ -37,7 +37,7 @@ def _forward(logits, labels, weight, ignore_index, smoothing, size, losses, lse)
             # pass 1: the log-sum-exp, above the largest logit. Summed in float64: of a sure model, log(1 + a little) is left
             top, total = largest(row), 0.0
             for j in range(len(row)):
-                total += np.float64(fast_exp(row[j] - top))
+                total += np.float64(exp_below(row[j] - top))
             logsum = np.log(total)
             lse[i] = top + logsum
             # pass 2: the label's loss, and the smoothed mean of all
@@ -66,10 +66,12 @@ def _backward(dy, logits, labels, weight, ignore_index, smoothing, size, dlogits
                 out[:] = 0
             else:
                 # pass 1 backward: e^(z − max) of all but the label, whose p − 1 is −(the others' sum)
-                top = largest(row)
-                mine = fast_exp(row[label] - top)
-                others = _exps(row[:label], top, out[:label])
-                others += _exps(row[label + 1:], top, out[label + 1:])
+                top, others = largest(row), 0.0
+                for j in range(len(row)):
+                    out[j] = exp_below(row[j] - top)
+                mine, out[label] = np.float64(out[label]), 0
+                for j in range(len(row)):
+                    others += np.float64(out[j])
                 # pass 2 backward
                 total = others + mine
                 slope = (1.0 - smoothing) * weight[label] * dy[i]
@@ -84,13 +86,3 @@ def _backward(dy, logits, labels, weight, ignore_index, smoothing, size, dlogits
                     for j in range(len(out)):
                         out[j] *= share
                     out[label] = slope / total * -others
-
-
-@jit
-def _exps(row, top, out):
-    """e^(z − top) of a part of a row, and its sum."""
-    total = 0.0
-    for j in range(len(row)):
-        out[j] = fast_exp(row[j] - top)
-        total += np.float64(out[j])
-    return total

@@ -5,9 +5,11 @@ Sums over rows (γ, β) are taken by chunk, in float64, and the chunks are added
 
 import numpy as np
 
-from ._jit import CHUNKS, chunk, parallel, prange, ready, rows_of
+from ._jit import CHUNKS, away, chunk, jit, minus, parallel, prange, ready, rows_of
 
 __all__ = ["layernorm_backward", "layernorm_forward", "rmsnorm_backward", "rmsnorm_forward"]
+
+ROWS = 32  # so many rows are added up in the dtype of x, their sums in float64
 
 
 def layernorm_forward(x, gamma, beta, eps):
@@ -56,26 +58,47 @@ def _layernorm_forward(x, gamma, beta, eps, size, y, mean, rstd):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
             row, out = x[i], y[i]
-            # pass 1: the mean, twice
-            total = 0.0
-            for j in range(len(row)):
-                total += np.float64(row[j])
-            m = total / max(c, 1)
-            total = 0.0
-            for j in range(len(row)):
-                total += np.float64(row[j]) - m
-            m += total / max(c, 1)
-            # pass 2: the variance
-            total = 0.0
-            for j in range(len(row)):
-                d = np.float64(row[j]) - m
-                total += d * d
-            r = 1.0 / np.sqrt(total / max(c, 1) + eps)
+            m, rest, r = _moments(row, eps)
             # pass 3: normalise, scale, shift
             for j in range(len(row)):
-                out[j] = (np.float64(row[j]) - m) * r * gamma[j] + beta[j]
-            mean[i] = m
+                out[j] = away(row[j], m, rest) * r * gamma[j] + beta[j]
+            mean[i] = m + rest
             rstd[i] = r
+
+
+@jit
+def _moments(row, eps):
+    """A row's mean, as a number and what that lacks, and 1/√(variance + eps)."""
+    c, zero = max(len(row), 1), row.dtype.type(0)
+    # pass 1: the mean, roughly
+    total = zero
+    for j in range(len(row)):
+        total += row[j]
+    m = row.dtype.type(total / c)
+    # pass 2: what it lacks, and the variance around it
+    total, square = zero, zero
+    for j in range(len(row)):
+        d = minus(row[j], m)
+        total += d
+        square += d * d
+    rest = np.float64(total) / c
+    variance = np.float64(square) / c - rest * rest
+    # squares that are not in float32's range, or a mean too rough for so small a variance: once more, in float64
+    if not (1e-30 < variance < 1e34 and rest * rest < variance):
+        m64 = np.float64(0)
+        for _ in range(2):
+            more = 0.0
+            for j in range(len(row)):
+                more += minus(np.float64(row[j]), m64)
+            m64 += more / c
+        variance = 0.0
+        for j in range(len(row)):
+            d = minus(np.float64(row[j]), m64)
+            variance += d * d
+        variance /= c
+        m = row.dtype.type(m64)
+        rest = m64 - m
+    return m, row.dtype.type(rest), row.dtype.type(1.0 / np.sqrt(variance + eps))
 
 
 @parallel
@@ -83,29 +106,35 @@ def _layernorm_backward(dy, x, gamma, mean, rstd, size, dx, parts):
     n, c = x.shape
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
+        near = np.zeros((2, c if parts.shape[1] else 0), x.dtype)     # sums of few rows, before they go to float64
         for i in range(first, min(first + size, n)):
-            drow, row = dy[i], x[i]
+            drow, row, m, r = dy[i], x[i], mean[i], rstd[i]
             # the saved mean was rounded: take what it left over, too
-            m, r, total = np.float64(mean[i]), np.float64(rstd[i]), 0.0
+            total = x.dtype.type(0)
             for j in range(len(row)):
-                total += np.float64(row[j]) - m
-            m += total / max(c, 1)
+                total += minus(row[j], m)
+            rest = x.dtype.type(total / max(c, 1))
             # pass 3 backward: γ and β were used in every row
             if parts.shape[1]:
-                dgamma, dbeta = parts[0, np.int64(piece)], parts[1, np.int64(piece)]
+                dgamma, dbeta = near[0], near[1]
                 for j in range(len(row)):
-                    dgamma[j] += drow[j] * ((np.float64(row[j]) - m) * r)
+                    dgamma[j] += drow[j] * (away(row[j], m, rest) * r)
                     dbeta[j] += drow[j]
+                if (i - first) % ROWS == ROWS - 1 or i == min(first + size, n) - 1:
+                    for j in range(c):
+                        parts[0, np.int64(piece), j] += dgamma[j]
+                        parts[1, np.int64(piece), j] += dbeta[j]
+                    near[:] = 0
             # passes 2 and 1 backward: every element also moved its row's variance and mean
             if dx.shape[0]:
-                out, a, b = dx[i], 0.0, 0.0
+                out, a, b = dx[i], x.dtype.type(0), x.dtype.type(0)
                 for j in range(len(row)):
-                    d = np.float64(drow[j]) * gamma[j]
-                    a += d
-                    b += d * (np.float64(row[j]) - m)
-                a, b = a / c, b * r / c
+                    g = drow[j] * gamma[j]
+                    a += g
+                    b += g * away(row[j], m, rest)
+                a, b = x.dtype.type(a / c), x.dtype.type(b / c) * r * r
                 for j in range(len(row)):
-                    out[j] = (np.float64(drow[j]) * gamma[j] - a - (np.float64(row[j]) - m) * r * b) * r
+                    out[j] = (drow[j] * gamma[j] - a - away(row[j], m, rest) * b) * r
 
 
 @parallel

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..reference.projection import _chunks
 from ._blas import product
-from ._exp import fast_exp, largest
+from ._exp import exp_below, largest
 from ._jit import jit, parallel, prange, ready
 from .matmul import column_sums
 
@@ -62,7 +62,7 @@ def _loss(z, label, smoothing):
     z[top] = -np.inf
     rest = z.dtype.type(0)
     for j in range(len(z)):
-        rest += fast_exp(z[j] - m)
+        rest += exp_below(z[j] - m)
     rest = np.log1p(rest)
     return (1 - smoothing) * (m - own + rest) + smoothing * (m - sum_ / z.dtype.type(len(z)) + rest), m + rest
 
@@ -77,11 +77,11 @@ def _gradients(z, labels, lse, dy, smoothing):
 def _gradient(z, label, lse, dy, smoothing):
     """A row of logits becomes the gradient. At the label: the sum of the others, for p − 1 would lose its digits."""
     share = smoothing / z.dtype.type(len(z))
-    own = fast_exp(z[label] - lse)
+    own = exp_below(z[label] - lse)
     z[label] = -np.inf
     others = z.dtype.type(0)
     for j in range(len(z)):
-        z[j] = fast_exp(z[j] - lse)
+        z[j] = exp_below(z[j] - lse)
         others += z[j]
     # all p are off by one factor, as lse is rounded: their sum tells it
     total = own + others

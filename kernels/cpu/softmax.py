@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._exp import fast_exp, largest
+from ._exp import exp_below, largest
 from ._jit import away, chunk, parallel, prange, ready
 
 __all__ = ["log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
@@ -29,12 +29,13 @@ def _along(loop, axis, *arrays):
     shape = arrays[0].shape
     if not shape:
         return _along(loop, 0, *[x.reshape(1) for x in arrays]).reshape(())
-    arrays = [ready(np.moveaxis(x, axis, -1)) for x in arrays]
+    last = axis in (-1, len(shape) - 1)
+    arrays = [ready(x if last else np.moveaxis(x, axis, -1)) for x in arrays]
     y = np.empty_like(arrays[0])
     if y.size:
         rows = [x.reshape(-1, shape[axis]) for x in [*arrays, y]]
         loop(*rows[:-1], chunk(len(rows[0])), rows[-1])
-    return np.moveaxis(y, -1, axis)
+    return y if last else np.moveaxis(y, -1, axis)
 
 
 @parallel
@@ -44,11 +45,11 @@ def _softmax_forward(x, size, y):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
             row, out = x[i], y[i]
-            top, total = largest(row), 0.0
+            top, total = largest(row), x.dtype.type(0)
             for j in range(len(row)):
-                out[j] = fast_exp(row[j] - top)
-                total += np.float64(out[j])
-            scale = x.dtype.type(1 / total)
+                out[j] = exp_below(row[j] - top)
+                total += out[j]
+            scale = x.dtype.type(1) / total
             for j in range(len(row)):
                 out[j] *= scale
 
@@ -63,8 +64,9 @@ def _softmax_backward(dy, y, size, dx):
             total = 0.0
             for j in range(len(row)):
                 total += np.float64(drow[j]) * row[j]
+            mean = y.dtype.type(total)
             for j in range(len(row)):
-                out[j] = row[j] * (drow[j] - total)
+                out[j] = row[j] * (drow[j] - mean)
 
 
 @parallel
@@ -76,7 +78,9 @@ def _log_softmax_forward(x, size, y):
             row, out = x[i], y[i]
             top, total = largest(row), 0.0      # in float64: where one is likely, log(1 + a little) is left
             for j in range(len(row)):
-                total += np.float64(fast_exp(row[j] - top))
+                out[j] = exp_below(row[j] - top)
+            for j in range(len(row)):
+                total += np.float64(out[j])
             logsum = x.dtype.type(np.log(total))
             for j in range(len(row)):
                 out[j] = away(row[j], top, logsum)
@@ -92,5 +96,6 @@ def _log_softmax_backward(dy, y, size, dx):
             total = 0.0
             for j in range(len(row)):
                 total += np.float64(drow[j])
+            share = y.dtype.type(total)
             for j in range(len(row)):
-                out[j] = drow[j] - fast_exp(row[j]) * total
+                out[j] = drow[j] - exp_below(row[j]) * share

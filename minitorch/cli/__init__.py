@@ -1,12 +1,14 @@
 """The ``minitorch`` command: a table of subcommands, each a module here, loaded when it is asked for.
 
 A command's module has ``arguments(parser)``, which describes its command line, and ``run(args)``, which returns the exit
-code: 0 all is well, 1 something was checked and is wrong, 2 the command could not be understood (raise ``Usage``).
+code: 0 all is well, 1 something was checked and is wrong, 2 the command could not be understood (raise ``Usage``), 130 it
+was interrupted (Ctrl-C), 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -56,11 +58,20 @@ def main(argv: list[str] | None = None) -> int:
     command = import_module(f"minitorch.cli.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(f"minitorch {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
     command.arguments(parser)
+    # options may stand anywhere among the words; only what follows step's program belongs to that program
+    parse = parser.parse_args if name == "step" else parser.parse_intermixed_args
     try:
-        return command.run(parser.parse_args(argv[1:]))
+        code = command.run(parse(argv[1:]))
+        sys.stdout.flush()
+        return code
     except Usage as error:
         print(f"minitorch {name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:                                 # whoever read the output has seen enough: head, a pager
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _help() -> str:

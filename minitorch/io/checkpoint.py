@@ -139,8 +139,16 @@ def _read(path: str) -> tuple[dict[str, Any], Saved]:
     tensors = safetensors.read(path)
     if tensors.metadata.get("format") != FORMAT:
         raise CheckpointError(path, None, f"is a safetensors file, but no {FORMAT!r}: it has weights and no state of a run")
+    used = set()
+
+    def take(name):
+        if name not in tensors:
+            raise CheckpointError(path, name, "missing: the state of the run needs it, and the file has it not")
+        used.add(name)
+        return tensors[name]
+
     try:
-        state = _unpack(json.loads(tensors.metadata["state"]), tensors)
+        state = _unpack(json.loads(tensors.metadata["state"]), take)
         saved = Saved(state["step"], state["config"], state["extra"], json.loads(tensors.metadata["versions"]))
         if not (isinstance(saved.step, int) and all(isinstance(state[name], dict) for name in
                                                     ("model", "parts", "generators", "config", "extra"))):
@@ -149,6 +157,9 @@ def _read(path: str) -> tuple[dict[str, Any], Saved]:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(path, None, f"its state is damaged: {type(error).__name__}: {error}") from None
+    unexpected = [name for name in tensors if name not in used]
+    if unexpected:
+        raise CheckpointError(path, unexpected[0], "unexpected: it belongs to nothing in the state of the run")
     return state, saved
 
 
@@ -251,22 +262,22 @@ class _Packer:
     def copied(self, state):
         """A copy that does not change when the object it came from does."""
         packed = self.pack(state, ())
-        return _unpack(packed, {name: array.copy() for name, array in self.arrays.items()})
+        return _unpack(packed, {name: array.copy() for name, array in self.arrays.items()}.__getitem__)
 
 
-def _unpack(value, arrays):
+def _unpack(value, take):
     if isinstance(value, list):
-        return [_unpack(item, arrays) for item in value]
+        return [_unpack(item, take) for item in value]
     if not isinstance(value, dict):
         return value
     (kind, content), = value.items()
     if kind == "dict":
-        result = {_unpack(key, arrays): _unpack(item, arrays) for key, item in content}
+        result = {_unpack(key, take): _unpack(item, take) for key, item in content}
         if len(result) != len(content):
             raise ValueError("a key stands twice in a dictionary")
         return result
     if kind == "tuple":
-        return tuple(_unpack(item, arrays) for item in content)
+        return tuple(_unpack(item, take) for item in content)
     if kind not in ("array", "number"):
         raise ValueError(f"there is no kind {kind!r}")
-    return arrays[content][()] if kind == "number" else arrays[content]
+    return take(content)[()] if kind == "number" else take(content)

@@ -60,6 +60,8 @@ class BERTConfig(Config):
     model_type: ClassVar[str] = "bert"
     only: ClassVar[Mapping[str, tuple]] = {"position_embedding_type": ("absolute", None), "is_decoder": (False, None),
                                            "add_cross_attention": (False, None)}
+    sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings",
+             "type_vocab_size")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
                  "intermediate_size": 64, "max_position_embeddings": 64},
@@ -131,6 +133,7 @@ class BERT(PretrainedModel):
     """
 
     config_class = BERTConfig
+    table = ("embeddings.word_embeddings.weight", "vocab_size", "hidden_size")
     prefix = "bert."
     heads = ("cls.", "classifier.")
     tied = {"cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",

@@ -19,7 +19,7 @@ from minitorch import Generator, Tensor, from_numpy, no_grad
 from minitorch.kernels import quiet
 from minitorch.random import numpy_generator
 
-__all__ = ["Generation", "KVCache", "attend", "sample"]
+__all__ = ["Generation", "KVCache", "attend", "check_sampling", "sample"]
 
 
 class KVCache:
@@ -190,7 +190,9 @@ class Generation:
         mask = self._mask("generate", attention_mask, text.shape)
         ends = self._ends(eos)
         pad = next(i for i in (pad, self.config.pad_token_id, *ends, 0) if i is not None)
-        _check_settings(max_new_tokens, temperature, top_k, top_p)
+        if not isinstance(max_new_tokens, (int, np.integer)) or max_new_tokens < 0:
+            raise ValueError(f"generate: max_new_tokens should be a whole number from 0, got {max_new_tokens!r}")
+        check_sampling("generate", temperature, top_k, top_p)
         running, places = np.ones(len(text), bool), None if mask is None else _places(mask)
         cache, unread = KVCache() if use_cache else None, text
         step = self.decoder()
@@ -239,12 +241,12 @@ def _places(mask):
     return np.maximum(np.cumsum(mask, 1) - 1, 0) * mask
 
 
-def _check_settings(max_new_tokens, temperature, top_k, top_p):
-    if not isinstance(max_new_tokens, (int, np.integer)) or max_new_tokens < 0:
-        raise ValueError(f"generate: max_new_tokens should be a whole number from 0, got {max_new_tokens!r}")
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"generate: temperature should be 0 (greedy) or above, got {temperature!r}")
+def check_sampling(where: str, temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """Raise ValueError for settings that ``sample`` cannot have."""
+    numbers = (int, float, np.integer, np.floating)
+    if not isinstance(temperature, numbers) or not 0 <= temperature < float("inf"):
+        raise ValueError(f"{where}: temperature should be 0 (greedy) or above, got {temperature!r}")
     if top_k is not None and (not isinstance(top_k, (int, np.integer)) or top_k < 1):
-        raise ValueError(f"generate: top_k should be a whole number from 1, or None, got {top_k!r}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"generate: top_p should be above 0 and at most 1, or None, got {top_p!r}")
+        raise ValueError(f"{where}: top_k should be a whole number from 1, or None, got {top_k!r}")
+    if top_p is not None and (not isinstance(top_p, numbers) or not 0 < top_p <= 1):
+        raise ValueError(f"{where}: top_p should be above 0 and at most 1, or None, got {top_p!r}")

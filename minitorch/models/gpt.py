@@ -59,6 +59,7 @@ class GPTConfig(Config):
     aliases: ClassVar[Mapping[str, str]] = {"hidden_size": "n_embd", "max_position_embeddings": "n_positions",
                                             "num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
     only: ClassVar[Mapping[str, tuple]] = {"add_cross_attention": (False, None)}
+    sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_inner")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"vocab_size": 65, "n_positions": 64, "n_embd": 32, "n_head": 4, "n_layer": 2, **_NO_MARKS},
         "base": {"n_embd": 512, "n_head": 8, "n_layer": 6, **_NO_MARKS},
@@ -108,6 +109,7 @@ class GPT(Generation, PretrainedModel):
     """
 
     config_class = GPTConfig
+    table = ("wte.weight", "vocab_size", "n_embd")
     architectures = ("GPT2LMHeadModel",)
     prefix = "transformer."
     heads = ("lm_head.",)

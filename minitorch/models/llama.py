@@ -65,6 +65,8 @@ class LlamaConfig(Config):
 
     model_type: ClassVar[str] = "llama"
     only: ClassVar[Mapping[str, tuple]] = {"partial_rotary_factor": (1, None), "sliding_window": (None,)}
+    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+             "num_key_value_heads", "head_dim")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"vocab_size": 65, "hidden_size": 32, "intermediate_size": 88, "num_hidden_layers": 2,
                  "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, **_NO_MARKS},
@@ -93,7 +95,7 @@ class LlamaConfig(Config):
     initializer_range: float = 0.02
     bos_token_id: int | None = 1
     eos_token_id: int | list[int] | None = 2
-    pad_token_id: int | None = None
+    pad_token_id: int | None = None                 # its embedding learns nothing; −1 is the last id
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> LlamaConfig:
@@ -127,10 +129,13 @@ class LlamaConfig(Config):
         self._need_positive("rms_norm_eps", "initializer_range", "rope_theta")
         self._need_probabilities("attention_dropout")
         self._need_flags("attention_bias", "mlp_bias", "tie_word_embeddings")
+        pad, size = self.pad_token_id, self.vocab_size
+        self._need(pad is None or isinstance(pad, int) and -size <= pad < size, "pad_token_id",
+                   f"None or an id below {size}")
         self._need(self.rope_scaling is None or isinstance(self.rope_scaling, Mapping), "rope_scaling", "None or a dict")
         if self.rope_scaling and self.rope_scaling.get("rope_type", self.rope_scaling.get("type")) == "default":
             self.rope_scaling = None
-        self.rotary()
+        RotaryEmbedding(min(self.head_dim, 4), self.rope_theta, self._stretch())        # raises what is wrong with them
 
     def rotary(self) -> RotaryEmbedding:
         """What turns queries and keys."""
@@ -162,6 +167,7 @@ class Llama(Generation, PretrainedModel):
     """
 
     config_class = LlamaConfig
+    table = ("embed_tokens.weight", "vocab_size", "hidden_size")
     architectures = ("LlamaForCausalLM",)
     prefix = "model."
     heads = ("lm_head.",)
@@ -173,7 +179,7 @@ class Llama(Generation, PretrainedModel):
     def __init__(self, config: LlamaConfig):
         super().__init__(config)
         c = config
-        self.embed_tokens = Embedding(c.vocab_size, c.hidden_size)
+        self.embed_tokens = Embedding(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id)
         self.layers = ModuleList([Block(c, layer) for layer in range(c.num_hidden_layers)])
         self.norm = RMSNorm(c.hidden_size, eps=c.rms_norm_eps)
         self.lm_head = None if c.tie_word_embeddings else Linear(c.hidden_size, c.vocab_size, bias=False)
@@ -187,6 +193,8 @@ class Llama(Generation, PretrainedModel):
         for name, parameter in self.named_parameters():
             if name.endswith(".bias"):
                 init.zeros_(parameter)
+        if self.config.pad_token_id is not None:
+            self.embed_tokens.weight.data[self.config.pad_token_id] = 0
 
     @classmethod
     def read(cls, path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:

@@ -46,6 +46,7 @@ class Config:
     aliases: ClassVar[Mapping[str, str]] = {}               # other names that config.json may use for a field
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     only: ClassVar[Mapping[str, tuple]] = {}                # keys that change the numbers → the values we can compute
+    sizes: ClassVar[tuple[str, ...]] = ()                   # fields that the weights' number and shapes show
 
     extra: dict[str, Any] = field(default_factory=dict, repr=False, kw_only=True)
 
@@ -143,6 +144,7 @@ class PretrainedModel(Module):
     config_class: ClassVar[type[Config]] = Config
     architectures: ClassVar[tuple[str, ...]] = ()       # what config.json calls this model
     prefix: ClassVar[str] = ""                          # "transformer."
+    table: ClassVar[tuple[str, ...]] = ("",)            # the embedding of the tokens, and the fields that are its shape
     heads: ClassVar[tuple[str, ...]] = ()               # names, or beginnings of names, outside the base model
     ignored: ClassVar[tuple[str, ...]] = ()             # patterns of names in files that are no weights: buffers
     tied: ClassVar[Mapping[str, str]] = {}              # a second name → ours, for weights tied by tie_word_embeddings
@@ -182,7 +184,9 @@ class PretrainedModel(Module):
             config = cls.config_class.from_dict(content)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise CheckpointError(path if path.is_file() else path / "config.json", None, str(error)) from error
-        model = cls.for_weights(config, {own: weights[name].shape for own, name in named.items()}, changes)
+        shapes = {own: weights[name].shape for own, name in named.items()}
+        cls._check_sizes(path, config, shapes, named)
+        model = cls.for_weights(config, shapes, changes)
         model._load(path, weights, named)
         model.eval()
         return model
@@ -202,6 +206,25 @@ class PretrainedModel(Module):
     def for_weights(cls: type[M], config: Any, shapes: Mapping[str, tuple[int, ...]], changes: Mapping[str, Any]) -> M:
         """The model to load these weights into; a subclass with optional parts looks which are there."""
         return cls(config)
+
+    @classmethod
+    def _check_sizes(cls, path, config, shapes, named) -> None:
+        """Refuse a config that asks for far more than the file holds, before anything of that size is made."""
+        table, *fields = cls.table
+        asked = tuple(getattr(config, name) for name in fields)
+        found = [name for name in (table, *cls.tied) if name in shapes and cls.tied.get(name, table) == table]
+        if asked and not found:
+            prefix = cls.prefix if not named or any(name.startswith(cls.prefix) for name in named.values()) else ""
+            raise CheckpointError(path, prefix + table, f"missing: {cls.__name__} needs it. The file holds "
+                                  f"{', '.join(list(named.values())[:4])}, ...")
+        if asked and shapes[found[0]] != asked:
+            raise _wrong_shape(path, named[found[0]], shapes[found[0]], asked)
+        longest = max((max(shape, default=0) for shape in shapes.values() if 0 not in shape), default=0)
+        for name in config.sizes:
+            value = getattr(config, name) or 0
+            if value > (len(shapes) if "layer" in name else longest):
+                raise CheckpointError(path, None, f"config.json says {name}={value}, and that cannot be: there are "
+                                      f"{len(shapes)} weights, and the longest has {longest} rows or columns")
 
     def _load(self, path, weights, named) -> None:
         mine = dict(self._named_state())
@@ -224,9 +247,7 @@ class PretrainedModel(Module):
             if array.dtype.kind != "f":
                 raise CheckpointError(path, file_name, f"its numbers are {array.dtype}; expected floating-point numbers")
             if array.shape != parameter.shape:
-                turned = " It looks transposed." if array.shape == parameter.shape[::-1] else ""
-                raise CheckpointError(path, file_name, f"its shape is {array.shape}; config.json asks for {parameter.shape}."
-                                      + turned)
+                raise _wrong_shape(path, file_name, array.shape, parameter.shape)
             parameter.data[...] = array
             autograd.note_write(parameter.data)
 
@@ -344,6 +365,11 @@ def _is_int(value) -> bool:
 
 def _is_number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _wrong_shape(path, name, shape, asked) -> CheckpointError:
+    turned = " It looks transposed." if shape == asked[::-1] else ""
+    return CheckpointError(path, name, f"its shape is {shape}; config.json asks for {asked}.{turned}")
 
 
 def _more(names) -> str:

@@ -91,13 +91,14 @@ class Decoding:
 def search(decode: Callable[[Tensor, SearchCache | None], Tensor], batch: int, start: int, *, max_new_tokens: int,
            beams: int, length_penalty: float, early_stopping: bool | str, ends: Sequence[int], pad: int | None,
            return_scores: bool, use_cache: bool,
-           write: Callable[[np.ndarray, SearchCache], np.ndarray] | None = None) -> Any:
+           write: Callable[[np.ndarray, SearchCache], np.ndarray] | None = None,
+           choose: Callable[[np.ndarray], np.ndarray] | None = None) -> Any:
     """The texts that ``decode`` writes, greedily with one beam: ids (batch, 1 + tokens), or (ids, scores)."""
     step = Decoding(decode, use_cache, write)
     pad = pad if pad is not None else min(ends[:1], default=0)
     if beams == 1:
         ids, scores = greedy_search(step, batch, start, max_new_tokens=max_new_tokens, ends=ends, pad=pad,
-                                    length_penalty=length_penalty, scored=return_scores)
+                                    length_penalty=length_penalty, scored=return_scores, choose=choose)
     else:
         ids, scores = beam_search(step, batch, start, beams=beams, max_new_tokens=max_new_tokens, ends=ends, pad=pad,
                                   length_penalty=length_penalty, early_stopping=early_stopping)
@@ -105,12 +106,13 @@ def search(decode: Callable[[Tensor, SearchCache | None], Tensor], batch: int, s
 
 
 def greedy_search(step: Callable[[np.ndarray], np.ndarray], batch: int, start: int, *, max_new_tokens: int,
-                  ends: Sequence[int] = (), pad: int = 0, length_penalty: float = 1.0, scored: bool = False
-                  ) -> tuple[np.ndarray, np.ndarray | None]:
+                  ends: Sequence[int] = (), pad: int = 0, length_penalty: float = 1.0, scored: bool = False,
+                  choose: Callable[[np.ndarray], np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Write the likeliest token each time → ids (batch, 1 + tokens), each row begun with ``start``, and scores.
 
     A row ends with one of ``ends`` and is filled with ``pad``. A score is the sum of the tokens' log-probabilities, over
-    length to the power of length_penalty; computed with ``scored=True``, else None.
+    length to the power of length_penalty; computed with ``scored=True``, else None. ``choose(logits)`` may take another
+    token than the likeliest: ``generation.sample`` draws one.
 
     >>> from minitorch.models.search import greedy_search
     >>> class Counts:                                            # after i comes i + 1
@@ -122,7 +124,7 @@ def greedy_search(step: Callable[[np.ndarray], np.ndarray], batch: int, start: i
     running, score, length = np.ones(batch, bool), np.zeros(batch), np.zeros(batch, np.int64)
     for _ in range(max_new_tokens):
         logits = _finite(step(written[-1]))
-        new = logits.argmax(-1)
+        new = logits.argmax(-1) if choose is None else choose(logits)
         if scored:
             score += np.where(running, np.take_along_axis(_log_softmax(logits), new[:, None], 1)[:, 0], 0)
         length += running

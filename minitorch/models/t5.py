@@ -4,7 +4,7 @@ With this file one can
 
 - build one and train it       ``t5 = T5(T5Config.preset("tiny"))``, ``t5.loss(input_ids, labels).backward()``
 - load a real one              ``T5.from_pretrained(folder)``, and save it: ``t5.save_pretrained(folder)``
-- let it write                 ``t5.generate(input_ids)``, greedily or with ``beams=4``
+- let it write                 ``t5.generate(input_ids)``, greedily, by chance, or with ``beams=4``
 - look inside                  ``t5.cross_attention(input_ids, decoder_input_ids)``, ``t5.encode(input_ids)``
 
 From the ids at the bottom to the logits at the top, with the names that Hugging Face gives the weights::
@@ -32,14 +32,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minitorch import Tensor, autograd, from_numpy, no_grad, stack
+from minitorch import Generator, Tensor, autograd, from_numpy, no_grad, stack
 from minitorch.errors import CheckpointError, RangeError, ShapeError
 from minitorch.kernels import backend
+from minitorch.models.generation import check_sampling, sample
 from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
 from minitorch.models.search import (
     SearchCache,
@@ -72,6 +74,8 @@ class T5Config(Config):
     model_type: ClassVar[str] = "t5"
     aliases: ClassVar[Mapping[str, str]] = {"hidden_size": "d_model", "num_attention_heads": "num_heads",
                                             "num_hidden_layers": "num_layers", "head_dim": "d_kv"}
+    sizes = ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads",
+             "relative_attention_num_buckets")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"vocab_size": 65, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
         "base": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
@@ -144,6 +148,7 @@ class T5(PretrainedModel):
     """
 
     config_class = T5Config
+    table = ("shared.weight", "vocab_size", "d_model")
     architectures = ("T5ForConditionalGeneration",)
     prefix = "transformer."
     heads = ("",)                                       # T5's files carry no prefix
@@ -280,16 +285,23 @@ class T5(PretrainedModel):
     # writing
 
     @no_grad()
-    def generate(self, input_ids: Any, attention_mask: Any = None, max_new_tokens: int = 20, beams: int = 1,
-                 length_penalty: float = 1.0, early_stopping: bool | str = False, eos: Any = "config",
-                 return_scores: bool = False, use_cache: bool = True) -> Any:
+    def generate(self, input_ids: Any, max_new_tokens: int = 20, temperature: float = 0.0, top_k: int | None = None,
+                 top_p: float | None = None, eos: Any = "config", attention_mask: Any = None,
+                 generator: Generator | None = None, beams: int = 1, length_penalty: float = 1.0,
+                 early_stopping: bool | str = False, return_scores: bool = False, use_cache: bool = True) -> Any:
         """What the decoder writes to each text: the start token, then at most max_new_tokens (B, 1 + tokens).
 
-        Greedily, or with several ``beams``, whose settings are those of ``search.beam_search``. A text ends with the token
-        ``eos`` (the config's, unless given; None: never) and is filled with pad_token_id. Texts of unequal length need an
+        Greedily; or drawn, with a ``temperature`` above 0 and the other settings of ``generation.sample``; or searched for
+        with several ``beams``, whose settings are those of ``search.beam_search``. A text ends with the token ``eos`` (the
+        config's, unless given; None: never) and is filled with pad_token_id. Texts of unequal length need an
         attention_mask, ``input_ids != pad``; without one, padding is read. With ``return_scores``: (ids, scores).
         """
         check_search("T5.generate", max_new_tokens, beams, length_penalty, early_stopping)
+        check_sampling("T5.generate", temperature, top_k, top_p)
+        if temperature and beams > 1:
+            raise ValueError(f"T5.generate: beams={beams} search for the likeliest text, temperature={temperature} draws "
+                             "by chance: choose one")
+        choose = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
         ids, config, decoder = self._ids("generate", input_ids, "input_ids"), self.config, self._decoder()
         ends = end_ids("T5.generate", config.eos_token_id if isinstance(eos, str) and eos == "config" else eos)
         with evaluating(self):
@@ -300,7 +312,8 @@ class T5(PretrainedModel):
 
             return search(decode, len(ids), self._start(), max_new_tokens=max_new_tokens, beams=beams,
                           length_penalty=length_penalty, early_stopping=early_stopping, ends=ends, pad=config.pad_token_id,
-                          return_scores=return_scores, use_cache=use_cache, write=self.writer(source_mask))
+                          return_scores=return_scores, use_cache=use_cache, write=self.writer(source_mask),
+                          choose=choose if temperature else None)
 
     def writer(self, source_mask: np.ndarray | None = None) -> Callable[[np.ndarray, SearchCache], np.ndarray] | None:
         """What ``decode`` and ``logits`` compute, for one more token of each text, in plain NumPy and without a tape.

@@ -84,7 +84,8 @@ class Settings:
         if not isinstance(self.recompute, bool):
             raise ValueError(f"Settings: recompute should be true or false, got {self.recompute!r}")
         if self.schedule == "cosine" and self.warmup >= self.steps:
-            raise ValueError(f"Settings: warmup={self.warmup} leaves nothing of steps={self.steps} for the cosine")
+            raise ValueError(f"Settings: warmup={self.warmup} leaves nothing of steps={self.steps} for the cosine. "
+                             f"Choose a warmup below the steps, such as {self.steps // 10}")
 
 
 class Diverged(RuntimeError):

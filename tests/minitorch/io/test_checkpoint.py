@@ -228,6 +228,22 @@ def test_a_damaged_state_is_refused_and_nothing_changes(damage, tmp_path):
     assert run.equals(before)
 
 
+@pytest.mark.parametrize("reason, change", [
+    ("missing", lambda tensors: tensors.pop("model/embed.weight")),
+    ("unexpected", lambda tensors: tensors.update({"model/embed.weight2": np.eye(1)})),
+])
+def test_arrays_too_few_or_too_many_are_named(reason, change, tmp_path):
+    run = Run(11)
+    checkpoint.save(tmp_path / "a", **run.things())
+    tensors = safetensors.read(tmp_path / "a")
+    arrays = dict(tensors)
+    change(arrays)
+    safetensors.write(tmp_path / "a", arrays, tensors.metadata)
+    with pytest.raises(CheckpointError, match=reason) as error:
+        checkpoint.load(tmp_path / "a", **run.things())
+    assert error.value.tensor.startswith("model/embed.weight")
+
+
 def test_what_cannot_be_saved_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"extra\.a\.0 is a object"):
         checkpoint.save(tmp_path / "a", model=nn.Linear(1, 1), extra={"a": [object()]})

@@ -28,6 +28,8 @@ VARIANTS = {
                         "rope_parameters": {"rope_type": "dynamic", "rope_theta": 30.0, "factor": 4.0}},
     "gelu": {"hidden_act": "gelu", "num_hidden_layers": 1},
     "relu, sharded": {"hidden_act": "relu"},
+    "padding": {"pad_token_id": 6},                             # an embedding that learns nothing; 6 is among the ids
+    "tied padding": {"pad_token_id": 6, "tie_word_embeddings": True},
 }
 
 
@@ -236,6 +238,7 @@ def test_loading_draws_no_random_numbers(tmp_path):
     ({"hidden_act": "swiglu"}, "hidden_act should be one of"),
     ({"num_hidden_layers": 0}, "num_hidden_layers should be a whole number above 0"),
     ({"attention_bias": 1}, "attention_bias should be true or false"),
+    ({"pad_token_id": 65}, "pad_token_id should be None or an id below 65"),
 ])
 def test_bad_configs(changes, message):
     with pytest.raises(ValueError, match=message):

@@ -9,7 +9,7 @@ from hugging_face import back_again, saved, transformers
 import minitorch
 from minitorch.errors import CheckpointError
 from minitorch.io import safetensors
-from minitorch.models import BERT, GPT, BERTConfig, GPTConfig
+from minitorch.models import BERT, GPT, T5, BERTConfig, GPTConfig, Llama
 from minitorch.models.pretrained import ACTIVATIONS, FUSED, activation
 
 IDS = [[5, 3, 1]]
@@ -143,6 +143,21 @@ def test_weights_that_do_not_fit_are_named(folder, tensors, name, text):
     with pytest.raises(CheckpointError, match=text) as error:
         GPT.from_pretrained(folder)
     assert error.value.tensor == name
+
+
+@pytest.mark.parametrize("model, field", [
+    *((GPT, field) for field in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_inner")),
+    *((BERT, field) for field in ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size", "type_vocab_size")),
+    *((T5, field) for field in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads",
+                                "relative_attention_num_buckets")),
+    *((Llama, field) for field in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "head_dim")),
+])
+def test_a_config_that_asks_for_a_giant_is_refused_before_it_is_made(tmp_path, model, field):
+    model(model.config_class.preset("tiny")).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, field: 10**9, "relative_attention_max_distance": 10**10}))
+    with pytest.raises(CheckpointError, match=f"config.json (asks for|says {field}=1000000000)"):
+        model.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("config, text", [

@@ -13,6 +13,7 @@ from minitorch.io import safetensors
 from minitorch.models import T5, T5Config
 from minitorch.models.search import SearchCache
 from minitorch.models.t5 import relative_position_bucket
+from minitorch.nn import functional as F
 
 SMALL = {"vocab_size": 97, "d_model": 13, "d_kv": 5, "d_ff": 29, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 3,
          "relative_attention_num_buckets": 9, "relative_attention_max_distance": 11}
@@ -105,12 +106,14 @@ def test_generates_the_same_tokens(make, name):
     theirs, ours, _ = make(name)
     ids, _, mask, _ = texts(seed=1, batch=4)
     mask[3, 1:] = 0
-    for eos in [theirs.config.eos_token_id, *np.unique(ours.generate(ids, mask, 15, eos=None).data[:, 2:])[-1:].tolist()]:
+    free = ours.generate(ids, 15, attention_mask=mask, eos=None).data
+    for eos in [theirs.config.eos_token_id, int(free[:, 2:].max())]:
         expected = theirs.generate(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), max_new_tokens=15,
                                    do_sample=False, eos_token_id=eos, use_cache=cached(theirs))
-        found = ours.generate(ids, mask, max_new_tokens=15, eos=eos)
+        found = ours.generate(ids, attention_mask=mask, max_new_tokens=15, eos=eos)
         assert found.tolist() == expected.tolist()
-        assert ours.generate(ids, mask, max_new_tokens=15, eos=eos, use_cache=False).tolist() == expected.tolist()
+        uncached = ours.generate(ids, attention_mask=mask, max_new_tokens=15, eos=eos, use_cache=False)
+        assert uncached.tolist() == expected.tolist()
 
 
 @pytest.mark.parity
@@ -121,18 +124,18 @@ def test_beams_write_the_same_tokens(make, name, settings):
     torch = pytest.importorskip("torch")
     theirs, ours, _ = make(name)
     ids, _, mask, _ = texts(seed=2, batch=3)
-    ends = np.unique(ours.generate(ids, mask, 9, beams=3, eos=None).data[:, 3:]).tolist()
+    ends = np.unique(ours.generate(ids, 9, attention_mask=mask, beams=3, eos=None).data[:, 3:]).tolist()
     for beams, eos in ((2, ends[0]), (3, ends[-3:]), (5, None)):
         theirs.generation_config.eos_token_id = eos
         expected = theirs.generate(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), max_new_tokens=9,
                                    num_beams=beams, do_sample=False, use_cache=cached(theirs), return_dict_in_generate=True,
                                    output_scores=True, **settings)
-        found, scores = ours.generate(ids, mask, max_new_tokens=9, beams=beams, eos=eos, return_scores=True, **settings)
+        found, scores = ours.generate(ids, 9, attention_mask=mask, beams=beams, eos=eos, return_scores=True, **settings)
         np.testing.assert_allclose(scores.numpy(), expected.sequences_scores.numpy(), rtol=1e-4)
         for mine, their in zip(found.tolist(), expected.sequences.tolist(), strict=True):
             length = next((i + 1 for i, t in enumerate(mine) if i and t in np.ravel(eos).tolist()), len(mine))
             assert mine[:length] == their[:length]           # behind the end they fill with the end token, we with padding
-        uncached = ours.generate(ids, mask, max_new_tokens=9, beams=beams, eos=eos, use_cache=False, **settings)
+        uncached = ours.generate(ids, 9, attention_mask=mask, beams=beams, eos=eos, use_cache=False, **settings)
         assert uncached.tolist() == found.tolist()
 
 
@@ -260,15 +263,27 @@ def test_generate_ends_pads_and_leaves_the_mode_alone():
     assert t5.generate(ids, max_new_tokens=0, beams=2).tolist() == [[0]] * 3
 
 
+def test_generate_draws_by_chance():
+    t5, ids = tiny().eval(), np.repeat([[3, 4, 5]], 2000, 0)
+    p = F.softmax(t5(ids[:1], [[0]])[0, -1] / 2, -1).detach().numpy()
+    drawn = t5.generate(ids, 1, 2.0, generator=minitorch.Generator().manual_seed(3)).data
+    again = t5.generate(ids, 1, 2.0, generator=minitorch.Generator().manual_seed(3)).data
+    assert np.array_equal(drawn, again)
+    np.testing.assert_allclose(np.bincount(drawn[:, 1], minlength=len(p)) / 2000, p, atol=0.04)
+    assert set(t5.generate(ids, 1, 2.0, top_k=2, eos=None).data[:, 1]) == set(np.argsort(-p)[:2])
+    greedy = t5.generate(ids[:2], 6).tolist()
+    assert t5.generate(ids[:2], 6, 1.0, top_k=1).tolist() == t5.generate(ids[:2], 6, 1.0, None, 1e-9).tolist() == greedy
+
+
 def test_generate_does_not_read_padding():
     t5 = tiny()
     ids = np.array([[3, 4, 5, 0, 0], [0, 0, 3, 4, 5]])
     alone = t5.generate(ids[:1, :3], eos=None, max_new_tokens=9).tolist()
     for beams in (1, 3):
-        found, scores = t5.generate(ids, ids != 0, 9, beams=beams, eos=None, return_scores=True)
-        assert found.tolist() == 2 * t5.generate(ids[:1, :3], None, 9, beams=beams, eos=None).tolist()
+        found, scores = t5.generate(ids, 9, attention_mask=ids != 0, beams=beams, eos=None, return_scores=True)
+        assert found.tolist() == 2 * t5.generate(ids[:1, :3], 9, beams=beams, eos=None).tolist()
         assert scores[0].item() == pytest.approx(scores[1].item(), rel=1e-5)
-    assert t5.generate(ids[:1], ids[:1] != 0, 9, eos=None).tolist() == alone
+    assert t5.generate(ids[:1], 9, attention_mask=ids[:1] != 0, eos=None).tolist() == alone
 
 
 def test_scores_are_log_probabilities():
@@ -319,6 +334,9 @@ def test_dropout_acts_in_training_only():
     (ShapeError, "no token", lambda t5: t5(np.zeros((1, 0), int), [[0]])),
     (ValueError, "beams should be a whole number from 1", lambda t5: t5.generate([[3]], beams=0)),
     (ValueError, "max_new_tokens", lambda t5: t5.generate([[3]], max_new_tokens=-1)),
+    (ValueError, "temperature should be", lambda t5: t5.generate([[3]], temperature="hot")),
+    (ValueError, "top_p should be", lambda t5: t5.generate([[3]], top_p=2)),
+    (ValueError, "choose one", lambda t5: t5.generate([[3]], temperature=1, beams=2)),
     (ValueError, "early_stopping", lambda t5: t5.generate([[3]], beams=2, early_stopping="often")),
     (TypeError, "eos should be", lambda t5: t5.generate([[3]], eos=[1.5])),
     (RangeError, "label 11 is outside", lambda t5: t5.loss([[3, 4]], [[1, 11]])),
