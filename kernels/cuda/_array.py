@@ -96,6 +96,23 @@ class Array:
     def __array__(self, dtype=None, copy=None):
         raise TypeError("this array is on the GPU, and NumPy would need its numbers here. Copy it: tensor.cpu().")
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **settings):
+        """``np.less(x, 0)`` and the like, which ops write for arrays of either kind."""
+        if any([type(x) is np.ndarray and x.ndim for x in inputs]):
+            raise RuntimeError(f"{ufunc.__name__}: one array is on the GPU, another on the CPU. Move one: tensor.to('cuda') "
+                               "or tensor.cpu().")
+        kernel = _UFUNCS.get(ufunc.__name__)
+        if kernel is None or method != "__call__" or settings:
+            return NotImplemented
+        inputs = [x.item() if isinstance(x, (np.ndarray, np.generic)) else x for x in inputs]
+        return getattr(self.kernels, kernel)(*inputs)
+
+    def __array_function__(self, function, types, args, settings):
+        ours = _FUNCTIONS.get(function.__name__)
+        if ours is None:
+            raise TypeError(f"np.{function.__name__} does not know arrays on the GPU. Copy them first: tensor.cpu().")
+        return ours(*args, **settings)
+
     def __bool__(self):
         return bool(self.to_host())
 
@@ -151,7 +168,7 @@ class Array:
         self[...] = value
 
     def __setitem__(self, index, value):
-        import_module(f"{__package__}.index").put(self, index, value)
+        _index().put(self, index, value)
 
     # ---- arithmetic: what ops write as operators
 
@@ -192,6 +209,42 @@ class Array:
     def min(self, axis=None, keepdims=False): return self._reduced("amin_forward", axis, keepdims)
     def all(self, axis=None, keepdims=False): return self._reduced("all", axis, keepdims)
     def any(self, axis=None, keepdims=False): return self._reduced("any", axis, keepdims)
+
+
+_UFUNCS = {
+    "add": "add_forward", "subtract": "sub_forward", "multiply": "mul_forward", "divide": "div_forward",
+    "true_divide": "div_forward", "power": "pow_forward", "maximum": "maximum_forward", "minimum": "minimum_forward",
+    "negative": "neg_forward", "absolute": "abs_forward", "sqrt": "sqrt_forward", "exp": "exp_forward", "log": "log_forward",
+    "floor_divide": "floor_divide", "remainder": "remainder_forward", "matmul": "matmul_forward", "equal": "eq",
+    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge", "isnan": "isnan",
+    "isfinite": "isfinite", "isinf": "isinf", "logical_not": "logical_not", "invert": "bitwise_not",
+    "bitwise_and": "bitwise_and", "bitwise_or": "bitwise_or", "logical_and": "logical_and", "logical_or": "logical_or",
+}
+
+
+def _where(condition, x=None, y=None):
+    return _index().nonzero(condition) if x is None else Array.kernels.where_forward(condition, x, y)
+
+
+def _argwhere(x):
+    return Array.kernels.stack_forward(_index().nonzero(x), 1)
+
+
+def _index():
+    return import_module(f"{__package__}.index")
+
+
+_FUNCTIONS = {      # what ops call NumPy for
+    "all": lambda x, axis=None: x.all(axis), "any": lambda x, axis=None: x.any(axis), "argwhere": _argwhere,
+    "broadcast_to": lambda x, shape: view(np.broadcast_to, x, shape),
+    "clip": lambda x, low, high: x.kernels.clamp_forward(x, low, high),
+    "concatenate": lambda xs, axis=0: Array.kernels.cat_forward(list(xs), axis),
+    "count_nonzero": lambda x: int(x.kernels.count_nonzero(x, tuple(range(x.ndim)))), "ndim": lambda x: x.ndim,
+    "nonzero": lambda x: tuple(_index().nonzero(x)), "shape": lambda x: x.shape, "size": lambda x: x.size,
+    "sum": lambda x, axis=None, **_: x.sum(axis), "where": _where,
+    "zeros_like": lambda x, dtype=None: zeros(x.shape, dtype or x.dtype),
+    "empty_like": lambda x, dtype=None: empty(x.shape, dtype or x.dtype),
+}
 
 
 class Flags:

@@ -129,7 +129,7 @@ _registers.number_like = -1     # whole numbers are multiplied as such
 # ---------------------------------------------------------------------------------------------------------------------
 # the ladder, for docs/gpu.md and those who want to climb it
 
-def rung(name, x, y):
+def _rung(name, x, y):
     """x · y by one version of the ladder: "naive", "coalesced", "tiled" or "registers"."""
     (m, k), n = x.shape, y.shape[1]
     z = empty((m, n), x.dtype)
