@@ -149,6 +149,7 @@ class Generation:
         features: Callable[..., Tensor]
         logits: Callable[[Tensor], Tensor]
         modules: Callable[..., Iterator[Any]]
+        parameters: Callable[..., Iterator[Any]]
         _ids: Callable[..., Tensor]
         _mask: Callable[..., np.ndarray | None]
 
