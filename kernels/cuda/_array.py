@@ -242,6 +242,7 @@ _FUNCTIONS = {      # what ops call NumPy for
     "count_nonzero": lambda x: int(x.kernels.count_nonzero(x, tuple(range(x.ndim)))), "ndim": lambda x: x.ndim,
     "nonzero": lambda x: tuple(_index().nonzero(x)), "shape": lambda x: x.shape, "size": lambda x: x.size,
     "sum": lambda x, axis=None, **_: x.sum(axis), "where": _where,
+    "ones_like": lambda x, dtype=None: full(x.shape, 1, dtype or x.dtype),
     "zeros_like": lambda x, dtype=None: zeros(x.shape, dtype or x.dtype),
     "empty_like": lambda x, dtype=None: empty(x.shape, dtype or x.dtype),
 }
@@ -400,7 +401,8 @@ def fill(y, value):
     """Write one number over all of y."""
     if y.size:
         shape, steps = collapsed(y.shape, y.steps)
-        _fill[blocks_for(y.size)](y.dtype.type(value), shape, y.size, y.offset, steps, y.whole)
+        value = bool(value) if y.dtype.kind == "b" else y.dtype.type(value)
+        _fill[blocks_for(y.size)](value, shape, y.size, y.offset, steps, y.whole)
 
 
 @kernel

@@ -50,7 +50,8 @@ def fold(x, dim, keepdim, combination, initial, first=same, dtype=None):
     rest = [axis for axis in range(x.ndim) if axis not in dim]
     n, c = math.prod([x.shape[axis] for axis in rest]), math.prod([x.shape[axis] for axis in dim])
     rows, columns = _kernels(combination, first)
-    y, initial = empty([x.shape[axis] for axis in rest], dtype), dtype.type(initial)
+    y = empty([x.shape[axis] for axis in rest], dtype)
+    initial = bool(initial) if dtype.kind == "b" else dtype.type(initial)
     if x.contiguous and tuple(dim) == tuple(range(len(dim))) and n > 1 and c:
         shares = min(c, SHARES)
         parts = empty((shares, n), dtype)

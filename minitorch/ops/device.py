@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from minitorch import kernels
 from minitorch.autograd import Function
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
-__all__ = ["to_device"]
+__all__ = ["is_array", "on_host", "to_device"]
 
 
 class ToDevice(Function):
@@ -36,7 +38,15 @@ def to_device(x: Tensor, device: str) -> Tensor:
     return ToDevice.apply(x, device=device)
 
 
+def is_array(x) -> bool:
+    """Is it an array, on either device?"""
+    return isinstance(x, np.ndarray) or hasattr(x, "kernels")
+
+
+def on_host(array) -> np.ndarray:
+    """A NumPy array of these numbers: itself, or a copy from the GPU. For tools that look at numbers."""
+    return array.to_host() if hasattr(array, "kernels") else np.asarray(array)
+
+
 def _moved(array, device):
-    if device == "cuda":
-        return kernels.cuda.to_device(array)
-    return array.to_host() if hasattr(array, "kernels") else array
+    return kernels.cuda.to_device(array) if device == "cuda" else on_host(array)

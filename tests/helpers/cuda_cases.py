@@ -198,7 +198,7 @@ def _reduce(n):
                         ((), [()])]:
         x = n(*shape)
         for dim in dims:
-            for keepdim in False, True:
+            for keepdim in (False, True) if dim == dims[0] else (False,):
                 for name in "sum", "mean", "prod", "amax", "amin", "logsumexp", "var", "std":
                     settings = (dim, 1, keepdim) if name in ("var", "std") else (dim, keepdim)
                     if shape == () and name in ("var", "std"):

@@ -12,7 +12,7 @@ import pytest
 
 import minitorch as mt
 import minitorch.nn.functional as F
-from minitorch import nn
+from minitorch import explain, nn
 from minitorch.models import GPT, GPTConfig
 
 import quick_simulator
@@ -156,3 +156,22 @@ def test_generating():
     model = make()
     want = model.generate(mt.tensor(IDS[:1, :2]), 2, temperature=0.0, eos=None).tolist()
     assert model.cuda().generate(mt.tensor(IDS[:1, :2]).cuda(), 2, temperature=0.0, eos=None).tolist() == want
+
+
+@gpu
+def test_the_explaining_tools_look_at_a_model_there():
+    mt.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.GELU(), nn.Linear(4, 3))
+    flows, stops, pages = [], [], []
+    for device in "cpu", "cuda":
+        model.to(device).zero_grad()
+        x, labels = mt.tensor(X[0, :2, :4], device=device), mt.tensor([0, 2], device=device)
+        flows.append(explain.gradient_flow(model, F.cross_entropy(model(x), labels)))
+        with explain.record() as trace:
+            F.cross_entropy(model(x), labels).backward()
+        stops.append(explain.transcript(trace))
+        pages.append(explain.player_html(trace))
+        assert explain.check_grads(model, F.cross_entropy(model(x), labels))
+    for here, there in zip(*flows):
+        np.testing.assert_allclose(there.grad_norm or 0, here.grad_norm or 0, rtol=1e-5)
+    assert len(stops[0].splitlines()) == len(stops[1].splitlines()) and len(pages[1]) > 10000
