@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from functools import partial, wraps
 from importlib import import_module
 from inspect import isgeneratorfunction
@@ -148,6 +149,13 @@ class Function:
         self.freed = where
 
 
+class Scattered:
+    """A gradient that is 0 but in some rows: ``write()`` makes the array, ``write(out=array)`` adds those rows to one."""
+
+    def __init__(self, write: Callable, shape: tuple, dtype):
+        self.write, self.shape, self.dtype = write, shape, dtype
+
+
 class Gradients(dict):
     """Gradients on their way, by place. The only code that adds two gradients."""
 
@@ -156,6 +164,11 @@ class Gradients(dict):
 
     def add(self, place, gradient, fresh=False):
         held = self.get(place)
+        if type(gradient) is Scattered:
+            if place in self.owned and held.flags.c_contiguous:
+                gradient.write(out=held)
+                return
+            gradient = gradient.write()
         if held is None:
             self[place] = gradient
             fresh and self.owned.add(place)
@@ -187,6 +200,8 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
             _refuse_overwritten(fn)
         with kernels.quiet():
             gradients = _backward_of(fn, dys)
+        if observers:
+            gradients = [g.write() if type(g) is Scattered else g for g in gradients]
         for observer in observers:
             observer.backward(fn, dys, gradients)
         with kernels.quiet():
@@ -213,7 +228,7 @@ def backward(tensors, grad_tensors=None, retain_graph=False) -> None:
             gradient = gradient if replacement is None else replacement
         if leaf._grad is None:
             mine = leaf in arrived.owned and gradient is arrived[leaf]
-            leaf._grad = leaf.like(gradient if mine else gradient.copy())
+            leaf._grad = leaf.like(gradient if mine else kernels.backend(gradient).copy(gradient))
         else:
             leaf._grad = leaf.like(leaf._grad._data + gradient)
 
@@ -279,7 +294,7 @@ def _backward_of(fn, dys):
             returned[i] = None
             continue
         x = parent._data
-        if type(gradient) is not type(x):
+        if type(gradient) is not type(x) and type(gradient) is not Scattered:
             gradient = parent.like(gradient._data if isinstance(gradient, Variable) else gradient)._data
         if gradient.shape != x.shape:
             raise RuntimeError(f"{type(fn).__name__}.backward: the gradient of input {i} has shape {gradient.shape}, the "
@@ -293,6 +308,8 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
 
     A user's backward may return an array that it keeps in a place nobody can see, so only our own ops are trusted.
     """
+    if type(gradient) is Scattered:
+        return True
     if gradient.nbytes < SMALL:  # copying it is quicker than to find out
         return False
     if not gradient.flags.writeable or not type(fn).__module__.startswith("minitorch."):

@@ -100,6 +100,7 @@ _OTHERS = [
     ("sigmoid", _of(F.sigmoid, 3, 4)), ("softplus", _of(F.softplus, 3, 4)), ("elu", _of(F.elu, 3, 4)),
     ("erf", _of(lambda x: x.erf(), 3, 4)), ("erfc", _of(lambda x: x.erfc(), 3, 4)),
     ("dropout mask", lambda dtype: kernels.cpu.keep((3,), 0.5, 1)),
+    ("large sum", _of(lambda x: x + x, 512, 512)), ("large copy", _of(lambda x: x.view(-1), 512, 512)),
     ("linear, many rows", _of(lambda x: F.linear(x, x[:16], x[:16, 0]), 4096, 16)),
     ("SGD", _optimizer(lambda p: optim.SGD(p, lr=0.1, momentum=0.9))),
     ("AdamW", _optimizer(lambda p: optim.AdamW(p, lr=0.1))),

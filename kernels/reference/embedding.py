@@ -13,10 +13,12 @@ def embedding_forward(weight, ids):
     return weight[ids]
 
 
-def embedding_backward(dy, ids, rows, padding_idx):
-    """dy (…, d) → dweight (rows, d). The row of padding_idx, where there is one, learns nothing."""
-    dweight = np.zeros((rows, dy.shape[-1]), dy.dtype)
-    np.add.at(dweight, ids.ravel(), dy.reshape(ids.size, dy.shape[-1]))
-    if padding_idx is not None:
-        dweight[padding_idx] = 0
+def embedding_backward(dy, ids, rows, padding_idx, out=None):
+    """dy (…, d) → dweight (rows, d). The row of padding_idx, where there is one, learns nothing.
+
+    out (rows, d): an array to add to; a large table's gradient is 0 almost everywhere.
+    """
+    dweight = np.zeros((rows, dy.shape[-1]), dy.dtype) if out is None else out
+    counted = np.ones(ids.shape, bool) if padding_idx is None else ids != padding_idx
+    np.add.at(dweight, ids[counted], dy[counted])
     return dweight

@@ -6,8 +6,7 @@ Axes arrive as numbers that are not negative, sizes without −1. ``dy`` has the
 import numpy as np
 
 __all__ = [
-    "cat_backward", "cat_forward", "contiguous_backward", "contiguous_forward",
-    "diag_backward", "diag_forward",
+    "cat_backward", "cat_forward", "contiguous_backward", "contiguous_forward", "copy", "diag_backward", "diag_forward",
     "diagonal_backward", "diagonal_forward", "expand_backward", "expand_forward", "flip_backward", "flip_forward",
     "narrow_backward", "narrow_forward", "permute_backward", "permute_forward", "repeat_backward", "repeat_forward",
     "repeat_interleave_backward", "repeat_interleave_forward", "reshape_backward", "reshape_forward", "roll_backward",
@@ -138,6 +137,11 @@ def stack_backward(dy, dim, needs):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # copies
+
+def copy(x):
+    """The same numbers, in memory of their own."""
+    return x.copy()
+
 
 def contiguous_forward(x):
     """x → the same numbers, in memory in reading order."""

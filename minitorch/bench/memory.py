@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from math import log2
 from statistics import median
 
-from minitorch.bench import ops, train
+from minitorch.bench import ops, report, train
 from minitorch.bench.compare import Row
 from minitorch.bench.process import Worker
 
-__all__ = ["cases", "growth", "measure"]
+__all__ = ["cases", "findings", "growth", "measure"]
 
 WHOLE = ", in all"
 
@@ -58,6 +58,13 @@ def measure(cases: Sequence[tuple[str, dict, dict]], sides: Sequence[str], threa
 def _row(name, case, side, found, amount) -> Row:
     return Row("memory", name, case["size"], side, "B", amount(*min(found)), median(amount(*pair) for pair in found),
                len(found))
+
+
+def findings(rows: Sequence[Row], side: str) -> Iterator[str]:
+    """What the rows say of one side, in a sentence."""
+    power = growth(rows, side)
+    if power is not None:
+        yield f"attention's memory grows like T^{power:.2f} in {report.NAMES[side]} (1 is linear, 2 is quadratic)"
 
 
 def growth(rows: Sequence[Row], side: str) -> float | None:

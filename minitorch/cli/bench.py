@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import minitorch
 from minitorch.bench import floor as floors
-from minitorch.bench import generate, memory, ops, report, startup, train
+from minitorch.bench import generate, memory, ops, report, scaling, startup, train
 from minitorch.bench.compare import Row, compare
 from minitorch.bench.process import Worker, WorkerDied, is_installed, left_out
 from minitorch.bench.worker import peak
@@ -119,15 +119,14 @@ def _measure(name, cases, sides, args) -> int:
     print()
     if code:
         print(f"minitorch bench {name}: {problem}", file=sys.stderr)
-    if name == "memory":
-        for side in sides:
-            power = memory.growth(rows, side)
-            if power is not None:
-                print(f"attention's memory grows like T^{power:.2f} in {report.NAMES[side]} (1 is linear, 2 is quadratic)")
+    for side in sides:
+        for finding in benchmark.findings(rows, side):
+            print(finding)
     if args.save is not None and rows:
         facts = {"threads": str(args.threads), "minitorch": minitorch.__version__,
                  "torch": _version("torch") if "torch" in sides else ""}
-        print("saved " + ", ".join(map(str, report.save(rows, args.save, name, facts))) + "\n")
+        paths = [*report.save(rows, args.save, name, facts), *benchmark.curves(rows, args.save / name)]
+        print("saved " + ", ".join(map(str, paths)) + "\n")
     return code or int(any(row.note for row in rows))
 
 
@@ -179,6 +178,8 @@ class Benchmark(NamedTuple):
     warmups: int = 0                    # rounds that tick, but do not count
     also: tuple[str, ...] = ()          # sides next to minitorch and PyTorch
     floor: bool = False
+    findings: Callable = lambda rows, side: ()      # sentences below the table
+    curves: Callable = lambda rows, path: ()        # a second chart
 
 
 BENCHMARKS = {
@@ -190,7 +191,11 @@ BENCHMARKS = {
         _models, partial(_in_turns, "train"), rounds=5, warmups=1, floor=True),
     "memory": Benchmark(
         "peak memory of a training step, and of attention to long texts",
-        lambda args: memory.cases(args.quick), memory.measure, rounds=2),
+        lambda args: memory.cases(args.quick), memory.measure, rounds=2, findings=memory.findings),
+    "scaling": Benchmark(
+        "training steps on one thread and on all, of longer texts, of wider models",
+        lambda args: scaling.cases(args.quick), scaling.measure, rounds=3, warmups=1, floor=True,
+        findings=scaling.findings, curves=scaling.curves),
     "startup": Benchmark(
         "whole processes: importing, and the first training step",
         lambda args: startup.cases(args.quick), startup.measure, rounds=3),

@@ -43,3 +43,16 @@ def test_many_writers_lose_nothing(rows):
                 np.testing.assert_array_equal(cpu.embedding_backward(dy, ids, rows, None), want)
     finally:
         numba.set_num_threads(before)
+
+
+@pytest.mark.parametrize("padding", [None, 2])
+def test_the_rows_are_added_to_an_array(padding):
+    rng = np.random.default_rng(2)
+    ids, dy, before = rng.integers(0, 7, (3, 5)), rng.standard_normal((3, 5, 4)), rng.standard_normal((7, 4))
+    want = before + reference.embedding_backward(dy, ids, 7, padding)
+    for k in (reference, cpu):
+        out = before.copy()
+        assert k.embedding_backward(dy, ids, 7, padding, out) is out
+        np.testing.assert_allclose(out, want, rtol=1e-14)
+        if padding is not None:
+            assert (out[padding] == before[padding]).all()

@@ -95,7 +95,7 @@ def test_all_runs_every_benchmark(without_torch, monkeypatch, capsys):
             return []
         monkeypatch.setitem(bench.BENCHMARKS, name, benchmark._replace(measure=measure))
     assert main(["bench", "all", *QUICK]) == 0
-    assert [name for name, *_ in seen] == ["ops", "train", "memory", "startup", "generate"]
+    assert [name for name, *_ in seen] == ["ops", "train", "memory", "scaling", "startup", "generate"]
     assert seen[0][2] == ("minitorch", "reference") and seen[1][1:] == (4, ("minitorch",))
 
 
