@@ -82,6 +82,7 @@ def _shape(n):
     yield "stack_backward", x, 1, (True, False, True)
     yield "contiguous_forward", x.transpose(1, 2, 0)
     yield "contiguous_backward", dy
+    yield "copy", x.transpose(2, 0, 1)
     yield "flip_forward", x, (0, 2)
     yield "flip_backward", x, (0, 2)
     for shifts, dims in [((1,), (0,)), ((-1, 5), (1, 2)), (3, None)]:
@@ -304,6 +305,7 @@ def _index(n):
     yield "embedding_forward", weight, ids
     for padding_idx in None, 1:
         yield "embedding_backward", n(2, 3, 3), ids, 5, padding_idx
+        yield "embedding_backward", n(2, 3, 3), ids, 5, padding_idx, n(5, 3, seed=1)
 
 
 def _small_layers(n):
