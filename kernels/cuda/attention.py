@@ -74,14 +74,14 @@ def _forward(q, q_at, q_steps, k, k_at, k_steps, v, v_at, v_steps, mask, mask_at
     probs = cuda.shared.array((TILE, TILE), number)
     tops = cuda.shared.array((TILE, TILE), number)
     c, r = cuda.threadIdx.x, cuda.threadIdx.y
-    b, h = cuda.blockIdx.y // H, cuda.blockIdx.y % H
+    b, h = cuda.blockIdx.x // H, cuda.blockIdx.x % H
     g = h // (H // G)
-    t = cuda.blockIdx.x * TILE + r
+    t = cuda.blockIdx.y * TILE + r
     _load(qs, q, q_at + b * q_steps[0] + h * q_steps[1] + t * q_steps[2], q_steps[3], t < T, K, r, c)
     for d in range(c, E, TILE):
         ys[r, d] = number(0.0)
     top, total = number(-math.inf), number(0.0)
-    last = (cuda.blockIdx.x + 1) * TILE     # causal: later keys are nobody's business here
+    last = (cuda.blockIdx.y + 1) * TILE     # causal: later keys are nobody's business here
     last = last if causal and last < S else S
     for start in range(0, last, TILE):
         # pass 1: scores
@@ -138,9 +138,9 @@ def _backward_queries(dy, q, q_at, q_steps, k, k_at, k_steps, v, v_at, v_steps, 
     dqs = cuda.shared.array((TILE, D), number)
     parts = cuda.shared.array((TILE, TILE), number)
     c, r = cuda.threadIdx.x, cuda.threadIdx.y
-    b, h = cuda.blockIdx.y // H, cuda.blockIdx.y % H
+    b, h = cuda.blockIdx.x // H, cuda.blockIdx.x % H
     g = h // (H // G)
-    t = cuda.blockIdx.x * TILE + r
+    t = cuda.blockIdx.y * TILE + r
     place = (b * H + h) * T + t
     _load(qs, q, q_at + b * q_steps[0] + h * q_steps[1] + t * q_steps[2], q_steps[3], t < T, K, r, c)
     _load(dys, dy, place * E, 1, t < T, E, r, c)
@@ -152,7 +152,7 @@ def _backward_queries(dy, q, q_at, q_steps, k, k_at, k_steps, v, v_at, v_steps, 
     if t < T:
         for d in range(E):
             dot += dy[place * E + d] * y[place * E + d]
-    last = (cuda.blockIdx.x + 1) * TILE
+    last = (cuda.blockIdx.y + 1) * TILE
     last = last if causal and last < S else S
     total = number(0.0)
     for phase in range(2):      # first what the probabilities add up to, then the gradients
@@ -214,15 +214,15 @@ def _backward_keys(dy, q, q_at, q_steps, k, k_at, k_steps, v, v_at, v_steps, mas
     parts = cuda.shared.array((TILE, TILE), number)
     slopes = cuda.shared.array((TILE, TILE), number)
     c, r = cuda.threadIdx.x, cuda.threadIdx.y       # thread (c, r): query c of the tile that passes by, key r of ours
-    b, g = cuda.blockIdx.y // G, cuda.blockIdx.y % G
-    s = cuda.blockIdx.x * TILE + r
+    b, g = cuda.blockIdx.x // G, cuda.blockIdx.x % G
+    s = cuda.blockIdx.y * TILE + r
     _load(ks, k, k_at + b * k_steps[0] + g * k_steps[1] + s * k_steps[2], k_steps[3], s < S, K, r, c)
     _load(vs, v, v_at + b * v_steps[0] + g * v_steps[1] + s * v_steps[2], v_steps[3], s < S, E, r, c)
     for d in range(c, D, TILE):
         dks[r, d] = number(0.0)
         dvs[r, d] = number(0.0)
     for h in range(g * (H // G), (g + 1) * (H // G)):
-        for start in range(cuda.blockIdx.x * TILE if causal else 0, T, TILE):       # causal: earlier queries look elsewhere
+        for start in range(cuda.blockIdx.y * TILE if causal else 0, T, TILE):       # causal: earlier queries look elsewhere
             # passes 1 and 2 again
             row = start + r
             place = (b * H + h) * T + row
@@ -285,7 +285,7 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
     y, lse = empty((B, H, T, E), q.dtype), empty((B, H, T), q.dtype)
     if lse.size:
         tile, forward, *_ = _kernels(max(K, E, 1), q.itemsize)
-        forward[(-(-T // tile), B * H), (tile, tile)](
+        forward[(B * H, -(-T // tile)), (tile, tile)](
             *_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *_drop(p, seed), y, lse)
     return y, lse
 
@@ -300,9 +300,9 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
     dy, y, lse = ready(dy, q.dtype), ready(y), ready(lse)
     shared = (*_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *_drop(p, seed))
     if lse.size:
-        queries[(-(-T // tile), B * H), (tile, tile)](dy, *shared, y, lse, bool(needs_mask), totals, dots, dq, ds)
+        queries[(B * H, -(-T // tile)), (tile, tile)](dy, *shared, y, lse, bool(needs_mask), totals, dots, dq, ds)
     if S and B * G and (needs[1] or needs[2]):
-        keys[(-(-S // tile), B * G), (tile, tile)](dy, *shared, lse, totals, dots, dk, dv)
+        keys[(B * G, -(-S // tile)), (tile, tile)](dy, *shared, lse, totals, dots, dk, dv)
     dmask = ready(sum_to(ds, mask.shape), q.dtype) if needs_mask else None
     return tuple(g if need else None for g, need in zip((dq, dk, dv, dmask), needs, strict=True))
 

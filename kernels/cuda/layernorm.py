@@ -71,8 +71,8 @@ def _layernorm_backward(dy, x, gamma, mean, rstd, c, dx):
 @kernel
 def _layernorm_backward_weights(dy, x, mean, rstd, n, c, dgammas, dbetas):
     # pass 3 backward: γ and β were used in every row. A thread a column, a share of the rows a block
-    j = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
-    share, shares = cuda.blockIdx.x, cuda.gridDim.x
+    j = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+    share, shares = cuda.blockIdx.y, cuda.gridDim.y
     if j < c:
         dgamma, dbeta = number(0.0), number(0.0)
         for i in range(share * n // shares, (share + 1) * n // shares):
@@ -121,8 +121,8 @@ def _rmsnorm_backward(dy, x, gamma, rrms, c, dx):
 @kernel
 def _rmsnorm_backward_weights(dy, x, rrms, n, c, dgammas):
     # pass 2 backward
-    j = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
-    share, shares = cuda.blockIdx.x, cuda.gridDim.x
+    j = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+    share, shares = cuda.blockIdx.y, cuda.gridDim.y
     if j < c:
         dgamma = number(0.0)
         for i in range(share * n // shares, (share + 1) * n // shares):
@@ -163,7 +163,7 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
         shares = max(1, min(n, SHARES))
         dgammas, dbetas = empty((shares, c), x.dtype), empty((shares, c), x.dtype)
         if c:
-            _layernorm_backward_weights[shares, _columns(c)](dy, rows, mean, rstd, n, c, dgammas, dbetas)
+            _layernorm_backward_weights[_columns(c), shares](dy, rows, mean, rstd, n, c, dgammas, dbetas)
         dgamma = add_shares(dgammas) if needs[1] else None
         dbeta = add_shares(dbetas) if needs[2] else None
     return dx, dgamma, dbeta
@@ -190,7 +190,7 @@ def rmsnorm_backward(dy, x, gamma, rrms, needs=(True, True)):
     if needs[1]:
         dgammas = empty((max(1, min(n, SHARES)), c), x.dtype)
         if c:
-            _rmsnorm_backward_weights[len(dgammas), _columns(c)](dy, rows, rrms, n, c, dgammas)
+            _rmsnorm_backward_weights[_columns(c), len(dgammas)](dy, rows, rrms, n, c, dgammas)
         dgamma = add_shares(dgammas)
     return dx, dgamma
 

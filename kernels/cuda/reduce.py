@@ -36,7 +36,7 @@ def _fold_rows(x, c, initial, y):
 
 
 def _fold_columns(x, n, c, initial, y):
-    j, share, shares = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x, cuda.blockIdx.x, cuda.gridDim.x
+    j, share, shares = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x, cuda.blockIdx.y, cuda.gridDim.y
     if j < c:
         total = initial
         for i in range(share * n // shares, (share + 1) * n // shares):
@@ -55,9 +55,9 @@ def fold(x, dim, keepdim, combination, initial, first=same, dtype=None):
     if x.contiguous and tuple(dim) == tuple(range(len(dim))) and n > 1 and c:
         shares = min(c, SHARES)
         parts = empty((shares, n), dtype)
-        columns[shares, -(-n // THREADS)](x, c, n, initial, parts)
+        columns[-(-n // THREADS), shares](x, c, n, initial, parts)
         last = _kernels(combination, same)[1]
-        last[1, -(-n // THREADS)](parts, shares, n, initial, y)
+        last[-(-n // THREADS), 1](parts, shares, n, initial, y)
     elif n:
         rows[n](ready(view(np.transpose, x, [*rest, *dim])), c, initial, y)
     return view(np.expand_dims, y, tuple(dim)) if keepdim else y
