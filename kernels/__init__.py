@@ -30,9 +30,9 @@ from functools import partial
 import numpy as np
 from numpy._core import umath
 
-from . import cpu, reference
+from . import cpu, cuda, reference
 
-__all__ = ["backend", "cpu", "quiet", "reference", "use"]
+__all__ = ["backend", "cpu", "cuda", "quiet", "reference", "use"]
 
 # Hugging Face publishes a package named `kernels`; code that probes for it must see a version too old to use.
 __version__ = "0.0.0"
@@ -42,9 +42,14 @@ _host = cpu
 
 
 def backend(array):
-    """The backend that computes on this array. Only float32 and float64 are compiled; the rest is NumPy's."""
+    """The backend that computes on this array. Only float32 and float64 are compiled; the rest is NumPy's.
+
+    An array that is not NumPy's says itself who computes on it: ``array.kernels``.
+    """
     if type(array) is np.ndarray:
         return _host if array.dtype.char in "fd" else reference
+    if hasattr(array, "kernels"):
+        return array.kernels
     raise TypeError(f"no backend computes on {type(array).__name__}; a numpy.ndarray was expected")
 
 

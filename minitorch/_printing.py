@@ -28,6 +28,8 @@ def tensor(t) -> str:
     """The text of a tensor."""
     prefix = "Parameter containing:\ntensor(" if type(t).__name__ == "Parameter" else "tensor("
     array, suffixes = t.data, []
+    if t.is_cuda:
+        array, suffixes = array.to_host(), [f"device='{t.device}'"]
     if array.size == 0:
         body = "[]"
         if array.ndim != 1:

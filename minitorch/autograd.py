@@ -115,7 +115,11 @@ class Function:
         first, arrays, needs = None, [], []
         for x in inputs:
             if isinstance(x, Variable):
-                first = x if first is None else first
+                if first is None:
+                    first = x
+                elif type(x._data) is not type(first._data):
+                    inputs = _on_one_device(cls.__name__, inputs)
+                    return cls.apply(*inputs, **settings)
                 arrays.append(x._data)
                 needs.append(recording and x._requires_grad)
             else:
@@ -325,6 +329,18 @@ def _is_reshaped(gradient) -> bool:
     if type(gradient.base) is not type(gradient) or gradient.base.nbytes != gradient.nbytes:
         return False
     return sys.getrefcount(gradient.base) <= 2  # the view's, and the one of this call
+
+
+def _on_one_device(op, inputs):
+    """A single number on the CPU goes wherever the others are; anything else is refused."""
+    tensors = [x for x in inputs if isinstance(x, Variable)]
+    there = next((x for x in tensors if hasattr(x._data, "kernels")), None)
+    far = [x for x in tensors if there is not None and not hasattr(x._data, "kernels")]
+    if not far or any([x._data.ndim or x._requires_grad for x in far]):
+        where = ", ".join(f"{tuple(x._data.shape)} on {getattr(x, 'device', 'cpu')}" for x in tensors)
+        raise RuntimeError(f"{op.lower()}: the tensors are on different devices: {where}. Move them to one, with "
+                           "x.to(other.device).")
+    return [there.like(kernels.cuda.to_device(x._data)) if any([x is f for f in far]) else x for x in inputs]
 
 
 def _run_hooks(fn, slot, dy):

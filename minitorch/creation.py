@@ -7,11 +7,12 @@ import operator
 
 import numpy as np
 
+from minitorch import kernels
 from minitorch.errors import DTypeError, ShapeError
 from minitorch.ops import as_dtype, get_default_dtype
 from minitorch.ops.shape import also_by_name
 from minitorch.random import Generator, numpy_generator
-from minitorch.tensor import Tensor, _check_device, _sizes, _wrap
+from minitorch.tensor import Tensor, _sizes, _wrap, placed
 
 __all__ = [
     "BoolTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "arange", "as_tensor",
@@ -30,11 +31,12 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False) -> Ten
     tensor([[1, 2],
             [3, 4]])
     """
-    _check_device(device)
     array = _array_of("tensor", data, dtype)
-    if isinstance(data, (np.ndarray, Tensor)) or array.base is not None:
+    if isinstance(data, Tensor) and data.is_cuda:
+        array = array.copy()
+    elif isinstance(data, (np.ndarray, Tensor)) or array.base is not None:
         array = array.copy(order="C")
-    return _wrap(array).requires_grad_(requires_grad)
+    return _wrap(placed(array, device)).requires_grad_(requires_grad)
 
 
 def as_tensor(data, dtype=None, device=None) -> Tensor:
@@ -43,10 +45,9 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     >>> minitorch.as_tensor([1.5, 2.5])
     tensor([1.5000, 2.5000])
     """
-    _check_device(device)
     if isinstance(data, Tensor):
-        return data.to(dtype) if dtype is not None else data
-    return _wrap(_array_of("as_tensor", data, dtype))
+        return data.to(dtype=dtype, device=device)
+    return _wrap(placed(_array_of("as_tensor", data, dtype), device))
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -284,6 +285,8 @@ def _array_of(op, data, dtype) -> np.ndarray:
     """Data as an array of a supported dtype, in native byte order, whatever its strides."""
     if isinstance(data, Tensor):
         array = data.data
+    elif hasattr(data, "__cuda_array_interface__"):     # of CuPy, PyTorch or Numba: on the GPU, and not copied
+        array = kernels.cuda.to_device(data)
     elif isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__array__"):
         array = np.asarray(data)
     else:
@@ -334,5 +337,4 @@ def _float_or(dtype):
 
 
 def _leaf(array, device, requires_grad) -> Tensor:
-    _check_device(device)
-    return _wrap(array).requires_grad_(requires_grad)
+    return _wrap(placed(array, device)).requires_grad_(requires_grad)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from minitorch import _html, _printing, autograd, ops
+from minitorch import _html, _printing, autograd, kernels, ops
 from minitorch.autograd import Variable, is_grad_enabled
-from minitorch.errors import DTypeError, ShapeError
+from minitorch.errors import ShapeError
 from minitorch.random import numpy_generator
 
 __all__ = ["RemovableHandle", "Size", "Tensor", "device", "is_tensor", "numel"]
@@ -22,32 +22,32 @@ Size = tuple  # the type of `shape`
 
 
 class device:  # noqa: N801  (PyTorch's name)
-    """Where a tensor lives. Here: "cpu".
+    """Where a tensor lives: "cpu", or "cuda" for the GPU.
 
     >>> minitorch.device("cpu")
     device(type='cpu')
     """
 
     def __init__(self, type: Any = "cpu", index=None):
-        name = getattr(type, "type", type)
-        if name != "cpu":
-            raise RuntimeError(f"device: this build computes on 'cpu' only, got {name!r}")
-        self.type, self.index = "cpu", None
+        name, _, number = str(getattr(type, "type", type)).partition(":")
+        if name not in ("cpu", "cuda") or number not in ("", "0") or index not in (None, 0):
+            raise RuntimeError(f"device: there are 'cpu' and 'cuda', one GPU, got {type!r}")
+        self.type, self.index = name, 0 if name == "cuda" else None
 
     def __eq__(self, other):
-        return getattr(other, "type", other) == self.type
+        return str(getattr(other, "type", other)).partition(":")[0] == self.type
 
     def __hash__(self):
         return hash(self.type)
 
     def __repr__(self):
-        return f"device(type={self.type!r})"
+        return f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
 
     def __str__(self):
-        return str(self.type)
+        return self.type if self.index is None else f"{self.type}:{self.index}"
 
 
-CPU = device("cpu")
+CPU, CUDA = device("cpu"), device("cuda")
 
 
 class Tensor(Variable):
@@ -63,7 +63,6 @@ class Tensor(Variable):
     """
 
     def __init__(self, *data, dtype=None, requires_grad: bool = False, device=None):
-        _check_device(device)
         if data and all(isinstance(size, int) for size in data):
             array = np.zeros(data)                              # Tensor(2, 3) names sizes, Tensor([2, 3]) values
         elif len(data) > 1:
@@ -72,7 +71,7 @@ class Tensor(Variable):
             values = data[0] if data else ()
             array = np.array(values.data if isinstance(values, Variable) else values, order="C")
         dtype = ops.as_dtype(dtype) if dtype is not None else ops.get_default_dtype()
-        self._data = array.astype(dtype, copy=False)
+        self._data = placed(array.astype(dtype, copy=False), device)
         self.requires_grad_(requires_grad)
 
     def like(self, array) -> Tensor:
@@ -89,7 +88,7 @@ class Tensor(Variable):
 
     @data.setter
     def data(self, array):
-        array = array._data if isinstance(array, Tensor) else np.asarray(array)
+        array = array._data if isinstance(array, Tensor) else array if hasattr(array, "kernels") else np.asarray(array)
         ops.as_dtype(array.dtype)
         if self._requires_grad and array.dtype.kind != "f":
             raise RuntimeError(f"data: this tensor requires a gradient; only float data can, got {array.dtype}")
@@ -160,9 +159,13 @@ class Tensor(Variable):
     @property
     def device(self) -> device:
         """Where the values are."""
-        return CPU
+        return CPU if type(self._data) is np.ndarray else CUDA
 
-    is_cuda = False
+    @property
+    def is_cuda(self) -> bool:
+        """Are the values on a GPU?"""
+        return type(self._data) is not np.ndarray
+
     _stays = False  # is it a parameter, which `+=` updates where it stands, frozen or not?
     is_sparse = False
 
@@ -324,10 +327,14 @@ class Tensor(Variable):
         if self._requires_grad and not force and is_grad_enabled():
             raise RuntimeError("numpy: this tensor requires a gradient, and NumPy would not carry it on. "
                                "Use x.detach().numpy().")
+        if type(self._data) is not np.ndarray:
+            raise TypeError("numpy: this tensor is on the GPU. Copy it first: x.cpu().numpy().")
         return self._data
 
     def __array__(self, dtype=None, copy=None):
         # Plotting and np.testing need the values of any tensor; read-only, so that no graph is damaged unseen.
+        if type(self._data) is not np.ndarray:
+            raise TypeError("numpy: this tensor is on the GPU. Copy it first: x.cpu().")
         if self._requires_grad or self.fn is not None:
             view = self._data.view()
             view.flags.writeable = False
@@ -359,6 +366,15 @@ class Tensor(Variable):
             raise BufferError("__dlpack__: this tensor requires a gradient, and DLPack would not carry it on. "
                               "Use x.detach().")
         return self._data.__dlpack__(stream=stream, **settings)
+
+    @property
+    def __cuda_array_interface__(self):
+        if type(self._data) is np.ndarray:
+            raise AttributeError("__cuda_array_interface__: this tensor is on the CPU")
+        if self._requires_grad:
+            raise RuntimeError("__cuda_array_interface__: this tensor requires a gradient, and the other library would not "
+                               "carry it on. Use x.detach().")
+        return self._data.__cuda_array_interface__
 
     def __dlpack_device__(self):
         return self._data.__dlpack_device__()
@@ -424,13 +440,14 @@ class Tensor(Variable):
         """Another dtype or device: ``x.to(minitorch.float64)``, ``x.to("cpu")``, ``x.to(other)``."""
         for arg in args:
             if isinstance(arg, Tensor):
-                dtype = arg.dtype
+                dtype, device = arg.dtype, arg.device
             elif _is_device(arg):
                 device = arg
             elif arg is not None and not isinstance(arg, bool):
                 dtype = arg
-        _check_device(device)
         y = self if dtype is None else ops.to_dtype(self, dtype)
+        if device is not None and _device(device) != y.device:
+            y = ops.to_device(y, _device(device).type)
         return y.clone() if copy and y is self else y
 
     def type(self, dtype=None):
@@ -466,17 +483,21 @@ class Tensor(Variable):
         return ops.to_dtype(self, np.bool_)
 
     def cpu(self) -> Tensor:
-        """Itself: it is on the CPU."""
-        return self
+        """On the CPU: itself, or a copy from the GPU. Gradients flow back to where it was."""
+        return self.to(CPU)
 
-    def cuda(self, device=None) -> Tensor:
-        """Refused: this build has no GPU backend."""
-        raise RuntimeError("cuda: this build computes on the CPU only. Leave out .cuda(), or use .to('cpu').")
+    def cuda(self, device=None, non_blocking: bool = False) -> Tensor:
+        """On the GPU: itself, or a copy from the CPU. Gradients flow back to where it was."""
+        return self.to(CUDA if device is None or isinstance(device, int) else device)
 
     def new_tensor(self, data, dtype=None, requires_grad=False) -> Tensor:
         """A new leaf with this tensor's dtype."""
-        array = np.array(data.data if isinstance(data, Tensor) else data)
-        return self.like(array.astype(self.dtype if dtype is None else ops.as_dtype(dtype))).requires_grad_(requires_grad)
+        array = np.array(data.cpu().data if isinstance(data, Tensor) else data)
+        return self._leaf(array.astype(self.dtype if dtype is None else ops.as_dtype(dtype)), requires_grad)
+
+    def _leaf(self, array, requires_grad) -> Tensor:
+        """A leaf with these values, on this tensor's device."""
+        return self.like(placed(array, self.device)).requires_grad_(requires_grad)
 
     def new_zeros(self, *size, dtype=None, requires_grad=False) -> Tensor:
         """Zeros of this tensor's dtype."""
@@ -488,15 +509,14 @@ class Tensor(Variable):
 
     def new_empty(self, *size, dtype=None, requires_grad=False) -> Tensor:
         """Memory with whatever was in it, of this tensor's dtype."""
-        return self.like(np.empty(_sizes(size), self.dtype if dtype is None else ops.as_dtype(dtype))).requires_grad_(
-            requires_grad)
+        return self._leaf(np.empty(_sizes(size), self.dtype if dtype is None else ops.as_dtype(dtype)), requires_grad)
 
     def new_full(self, *size, fill_value=None, dtype=None, requires_grad=False) -> Tensor:
         """One value throughout, in this tensor's dtype."""
         if fill_value is None:
             size, fill_value = size[:-1], size[-1]
         array = np.full(_sizes(size), fill_value, self.dtype if dtype is None else ops.as_dtype(dtype))
-        return self.like(array).requires_grad_(requires_grad)
+        return self._leaf(array, requires_grad)
 
     # -----------------------------------------------------------------------------------------------------------------
     # writing in place: only what does not damage a graph
@@ -805,7 +825,7 @@ class Tensor(Variable):
 
 def _wrap(array) -> Tensor:
     y = Tensor.__new__(Tensor)
-    y._data = array if type(array) is np.ndarray else np.asarray(array)
+    y._data = array if type(array) is np.ndarray or hasattr(array, "kernels") else np.asarray(array)
     return y
 
 
@@ -857,6 +877,12 @@ def _is_device(x) -> bool:
     return isinstance(x, device) or isinstance(x, str) and x.partition(":")[0] in ("cpu", "cuda", "mps")
 
 
-def _check_device(x) -> None:
-    if x is not None and device(x if isinstance(x, device) else str(x).partition(":")[0]) != CPU:
-        raise DTypeError(f"to: unknown device {x!r}")
+def _device(x) -> device:
+    return x if isinstance(x, device) else CUDA if isinstance(x, int) else device(x)
+
+
+def placed(array, x):
+    """The array on this device; None means where it is."""
+    if x is None or _device(x) == CPU:
+        return array if x is None or type(array) is np.ndarray else array.to_host()
+    return kernels.cuda.to_device(array)

@@ -225,7 +225,8 @@ def _refuse_unless_private(folder):
 def _fingerprint():
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+        if path.parent.name != "cuda":
+            digest.update(path.read_bytes())
     versions = numba.__version__, llvmlite.__version__, np.__version__, platform.python_version()
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas")
     digest.update(repr((versions, blas, sorted(FASTMATH), config.BOUNDSCHECK, config.DISABLE_JIT)).encode())

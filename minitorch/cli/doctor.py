@@ -118,7 +118,7 @@ def _gpu() -> Row:
     if minitorch.cuda.is_available():
         return "GPU", "ready", "ok", ""
     if driver:
-        return "GPU", "an NVIDIA driver is here, but this version of minitorch computes on the CPU", "ok", ""
+        return "GPU", "an NVIDIA driver is here, but Numba cannot use it", "note", "pip install 'numba-cuda[cu13]'"
     return "GPU", "none: no NVIDIA driver", "ok", ""
 
 

@@ -25,6 +25,7 @@ from minitorch import autograd
 from minitorch.autograd import Function
 from minitorch.errors import got
 from minitorch.nn import Dropout, Identity, Module, Parameter
+from minitorch.ops.device import on_host
 from minitorch.optim import Optimizer
 from minitorch.tensor import Tensor
 
@@ -202,12 +203,13 @@ def gradient_flow(model: Module, loss: Tensor | Callable[[], Tensor], *, layers:
     gradients = {name: arrived.get(p) for name, p in params.items()}
     updates = {name: _update_norm(p, gradients[name], lr, optimizer) for name, p in params.items()}
 
-    each = {name: _of_parameter(name, p.data, gradients[name], updates[name]) for name, p in params.items()}
+    gradients = {name: None if g is None else on_host(g) for name, g in gradients.items()}
+    each = {name: _of_parameter(name, on_host(p.data), gradients[name], updates[name]) for name, p in params.items()}
     rows = []
     for name in names:
         ys = outputs.get(name, ())
-        dys = [arrived[y.place] for y in ys if y.place in arrived]
-        rows.append(Layer(name or "(model)", type(chosen[name]).__name__, **_of_outputs([y.data for y in ys], dys),
+        dys = [on_host(arrived[y.place]) for y in ys if y.place in arrived]
+        rows.append(Layer(name or "(model)", type(chosen[name]).__name__, **_of_outputs([on_host(y.data) for y in ys], dys),
                           **_together([each[n] for n in owned[name]], [updates[n] for n in owned[name]])))
     dtypes = ", ".join(sorted({str(p.dtype) for p in params.values()}))
     return Flow(rows, each.values(), float(at.data.reshape(())), dtypes, _problems(at, params, gradients, outputs))
@@ -356,7 +358,7 @@ def _ratio(moved, weight_norm) -> float:
 
 def norm_of(a) -> float:
     """√Σ a² in float64; where the squares would be lost or overflow, scaled by the largest."""
-    a = a.ravel().astype(np.float64)
+    a = on_host(a).ravel().astype(np.float64)
     with np.errstate(all="ignore"):
         norm = math.sqrt(a @ a)
         if 1e-140 < norm < 1e140 or not a.size:

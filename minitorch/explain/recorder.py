@@ -20,6 +20,7 @@ import numpy as np
 from minitorch.autograd import Function, Variable, backward, observers
 from minitorch.explain.trace import Arrival, Place, Step, Summary, Trace, Value
 from minitorch.nn import Module, Parameter
+from minitorch.ops.device import is_array, on_host
 
 __all__ = ["record"]
 
@@ -131,7 +132,7 @@ class _Recorder:
             if isinstance(x, Variable):
                 x = self._value(x, frames)
                 x.users.append((step, i))
-            elif isinstance(x, np.ndarray):
+            elif is_array(x):
                 x = self._copy(x)
             step.inputs.append(x)
         for slot, y in enumerate(outputs):
@@ -141,7 +142,7 @@ class _Recorder:
         for name, thing in vars(fn).items():
             if name not in _OF_THE_ENGINE:
                 _, same = self.arrays.get(id(thing), (None, None))
-                step.saved[name] = same.array if same else self._copy(thing) if isinstance(thing, np.ndarray) else thing
+                step.saved[name] = same.array if same else self._copy(thing) if is_array(thing) else thing
         self.trace.steps.append(step)
         self.steps[id(fn)] = fn, step
 
@@ -207,7 +208,7 @@ class _Recorder:
         held = self.values.get(id(x))
         if held is not None:
             value = held[1]
-            if value.maker is not None or not isinstance(value.array, np.ndarray) or _same(value.array, x.data):
+            if value.maker is not None or not isinstance(value.array, np.ndarray) or _same(value.array, on_host(x.data)):
                 return value
         name, kind = self.parameters.get(id(x), ("", "parameter" if isinstance(x, Parameter) else "input"))
         value = self._new(x, kind)
@@ -224,7 +225,7 @@ class _Recorder:
         return value
 
     def _copy(self, array):
-        array = np.asarray(array)
+        array = on_host(array)
         if array.size <= self.keep:
             return array.copy()
         kept = summary(array)

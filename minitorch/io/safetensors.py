@@ -359,7 +359,7 @@ def _writable(name, array, refuse) -> np.ndarray:
         raise refuse(f"a tensor's name is a text other than __metadata__, got {name!r}")
     if isinstance(array, np.ma.MaskedArray):
         raise refuse("it is a masked array; fill it first: array.filled(0)", name)
-    array = np.asarray(array)
+    array = array.to_host() if hasattr(array, "to_host") else np.asarray(array)     # a checkpoint knows of no device
     if array.dtype.newbyteorder("<") not in NAMES:
         raise refuse(f"arrays of {array.dtype} cannot be stored; numbers of up to 8 bytes and bool can", name)
     return array

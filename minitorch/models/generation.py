@@ -149,6 +149,7 @@ class Generation:
         features: Callable[..., Tensor]
         logits: Callable[[Tensor], Tensor]
         modules: Callable[..., Iterator[Any]]
+        parameters: Callable[..., Iterator[Any]]
         _ids: Callable[..., Tensor]
         _mask: Callable[..., np.ndarray | None]
 
@@ -171,7 +172,7 @@ class Generation:
         token of each row. A model that can read n tokens sees the last n of a longer text; from there on every token costs
         a whole forward, as all positions move.
         """
-        text = self._ids("generate", ids).numpy()
+        text = self._ids("generate", ids).cpu().numpy()
         new = []
         for step in self.stream(ids, max_new_tokens, temperature, top_k, top_p, eos, attention_mask, generator, pad,
                                 use_cache):
@@ -186,7 +187,7 @@ class Generation:
                top_p: float | None = None, eos: int | Sequence[int] | str | None = "config", attention_mask: Any = None,
                generator: Generator | None = None, pad: int | None = None, use_cache: bool = True) -> Iterator[list[int]]:
         """The new tokens as they come: for each step a list with one id per row. Arguments as in ``generate``."""
-        text = self._ids("generate", ids).numpy()
+        text = self._ids("generate", ids).cpu().numpy()
         mask = self._mask("generate", attention_mask, text.shape)
         ends = self._ends(eos)
         pad = next(i for i in (pad, self.config.pad_token_id, *ends, 0) if i is not None)
@@ -194,8 +195,10 @@ class Generation:
             raise ValueError(f"generate: max_new_tokens should be a whole number from 0, got {max_new_tokens!r}")
         check_sampling("generate", temperature, top_k, top_p)
         running, places = np.ones(len(text), bool), None if mask is None else _places(mask)
+        device = next(self.parameters()).device
+        use_cache = use_cache and device == "cpu"       # on a GPU, every token costs a whole forward
         cache, unread = KVCache() if use_cache else None, text
-        step = self.decoder()
+        step = self.decoder() if device == "cpu" else None
         training = [module for module in self.modules() if module.training]
         try:
             for module in training:
@@ -212,7 +215,8 @@ class Generation:
                     logits = step(unread[:, 0], cache.length if at is None else at[:, 0], mask, cache)
                 else:
                     at = None if at is None else from_numpy(at)
-                    logits = self.logits(self.features(from_numpy(unread), mask, at, cache)[:, -1]).data
+                    features = self.features(from_numpy(unread).to(device), mask, at, cache)
+                    logits = self.logits(features[:, -1]).cpu().data
                 new = sample(logits, temperature, top_k, top_p, generator)
                 new = np.where(running, new, pad)
                 yield new.tolist()

@@ -23,7 +23,7 @@ from minitorch import _html, autograd
 from minitorch.autograd import Function
 from minitorch.nn.parameter import Parameter
 from minitorch.ops import as_dtype
-from minitorch.tensor import RemovableHandle, Tensor, _check_device, _is_device
+from minitorch.tensor import RemovableHandle, Tensor, _device, _is_device, placed
 
 __all__ = ["Module"]
 
@@ -385,7 +385,7 @@ class Module:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
         arrays = {name: array.astype(mine[name].dtype) for name, array in arrays.items()}
         for name, array in arrays.items():
-            mine[name].data[...] = array
+            mine[name].data[...] = placed(array, mine[name].device)
             autograd.note_write(mine[name].data)
         return IncompatibleKeys(missing, unexpected)
 
@@ -423,18 +423,19 @@ class Module:
             _zero_grad(parameter, set_to_none)
 
     def to(self, *args, dtype=None, device=None, non_blocking: bool = False) -> Module:
-        """Cast the floating-point parameters and buffers: ``model.to(minitorch.float64)``.
+        """Cast the floating-point parameters and buffers, or move all: ``.to(minitorch.float64)``, ``.to("cuda")``.
 
         The parameters stay the same objects, so optimisers and ties keep working.
         """
         for arg in args:
             if isinstance(arg, Tensor):
-                dtype = arg.dtype
+                dtype, device = arg.dtype, arg.device
             elif _is_device(arg):
                 device = arg
             elif arg is not None and not isinstance(arg, bool):
                 dtype = arg
-        _check_device(device)
+        if device is not None:
+            self._move(_device(device).type)
         if dtype is None:
             return self
         if as_dtype(dtype).kind != "f":
@@ -458,12 +459,20 @@ class Module:
         return self._cast(as_dtype(dst_type), "buif")
 
     def cpu(self) -> Module:
-        """Itself: it is on the CPU."""
-        return self
+        """Every parameter and buffer, and its gradient, on the CPU; returns self."""
+        return self._move("cpu")
 
     def cuda(self, device=None) -> Module:
-        """Refused: this build has no GPU backend."""
-        raise RuntimeError("cuda: this build computes on the CPU only. Leave out .cuda(), or use .to('cpu').")
+        """Every parameter and buffer, and its gradient, on the GPU; returns self."""
+        return self._move("cuda")
+
+    def _move(self, device) -> Module:
+        for tensor in [*self.parameters(), *self.buffers()]:
+            gradient, tensor.grad = tensor.grad, None
+            tensor.data = placed(tensor.data, device)
+            if gradient is not None:
+                tensor.grad = gradient.detach().to(device)
+        return self
 
     def _cast(self, dtype, kinds):
         for tensor in [*self.parameters(), *self.buffers()]:

@@ -11,7 +11,7 @@ from minitorch.nn.dropout import Dropout
 from minitorch.nn.module import Module
 from minitorch.nn.parameter import Parameter
 from minitorch.ops import as_dtype, get_default_dtype
-from minitorch.tensor import Tensor, _check_device
+from minitorch.tensor import Tensor
 
 __all__ = ["LearnedPositionalEncoding", "PositionalEncoding", "SinusoidalEncoding"]
 
@@ -62,13 +62,12 @@ class SinusoidalEncoding(_Encoding):
     def __init__(self, d_model: int, max_len: int = 5000, dropout: float = 0.0, batch_first: bool = True, device=None,
                  dtype=None):
         super().__init__(d_model, max_len, dropout, batch_first)
-        _check_device(device)
         angle = np.arange(max_len)[:, None] / 10000.0 ** (np.arange(0, d_model, 2) / d_model)
         table = np.empty((max_len, d_model))
         table[:, 0::2] = np.sin(angle)
         table[:, 1::2] = np.cos(angle)[:, :d_model // 2]
-        self.register_buffer("pe", tensor(table, dtype=get_default_dtype() if dtype is None else as_dtype(dtype)),
-                             persistent=False)
+        self.register_buffer("pe", tensor(table, dtype=get_default_dtype() if dtype is None else as_dtype(dtype),
+                                          device=device), persistent=False)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         return self._add(x, self.pe, start)

@@ -23,7 +23,7 @@ from minitorch.nn.linear import Linear
 from minitorch.nn.module import Module
 from minitorch.nn.residual import add_branch
 from minitorch.ops import as_dtype, get_default_dtype
-from minitorch.tensor import Tensor, _check_device
+from minitorch.tensor import Tensor
 
 __all__ = [
     "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
@@ -258,9 +258,8 @@ class Transformer(Module):
                 [0., 0., -inf],
                 [0., 0., 0.]])
         """
-        _check_device(device)
         dtype = get_default_dtype() if dtype is None else as_dtype(dtype)
-        return as_tensor(np.triu(np.full((sz, sz), -np.inf), 1).astype(dtype))
+        return as_tensor(np.triu(np.full((sz, sz), -np.inf), 1).astype(dtype), device=device)
 
 
 def _copies(layer, count) -> ModuleList:

@@ -7,6 +7,7 @@ from .batchnorm import *
 from .compare import *
 from .conv import *
 from .cross_entropy import *
+from .device import *
 from .dropout import *
 from .dtype import *
 from .elementwise import *

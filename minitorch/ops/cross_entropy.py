@@ -151,7 +151,7 @@ def share_of_each(reduction, labels, weight, ignore_index, dtype):
     if reduction != "mean":
         return dtype.type(1)
     counted = labels != ignore_index
-    total = counted.sum() if weight is None else weight[labels[counted]].sum(dtype=np.float64)
+    total = float(counted.sum() if weight is None else weight[labels[counted]].sum(dtype=np.float64))
     return dtype.type(1 / total if total else 1 if weight is None or not counted.any() else np.inf)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError, got
+from minitorch.ops.device import is_array
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.reduce import Selected
 from minitorch.ops.shape import as_dim, broadcast_to, flatten, numpy_names
@@ -82,7 +83,7 @@ def plain_index(x: Tensor, index) -> Any:
         elif n and not isinstance(item, slice):
             _check_range("t[...]", item, shape[axis], axis, shape, wraps=True)
         axis += n
-    arrays = [item for item in items if isinstance(item, np.ndarray)]
+    arrays = [item for item in items if is_array(item)]
     numbers = [item.shape for item in arrays if item.dtype.kind != "b"]
     masks = [(np.count_nonzero(item),) for item in arrays if item.dtype.kind == "b"]
     try:
@@ -600,12 +601,12 @@ def _plain_item(item):
     if isinstance(item, (list, tuple, range)):
         item = np.array([i.data if isinstance(i, Variable) else i for i in item])
         item = item.astype(np.int64) if not item.size else item
-    if isinstance(item, np.ndarray) and item.dtype == np.uint8:
+    if is_array(item) and item.dtype == np.uint8:
         raise IndexError("t[...]: a uint8 tensor is a mask in PyTorch's old code and ids elsewhere. Say which: "
                          "index.bool() or index.long().")
-    if isinstance(item, np.ndarray) and item.dtype.kind in "bui":
+    if is_array(item) and item.dtype.kind in "bui":
         return int(item) if not item.ndim and item.dtype.kind != "b" else item
-    if isinstance(item, np.ndarray):
+    if is_array(item):
         raise IndexError(f"t[...]: index tensors hold integers or bools, got {item.dtype}. Use index.long().")
     try:
         return operator.index(item)
@@ -618,13 +619,14 @@ def _plain_item(item):
 def _pytorch_order(items, used, shape):
     """The items as one NumPy index. NumPy counts a number as an index array, PyTorch does not; where that would put the
     arrays' axes elsewhere, as in t[0, :, [1, 2]], write out which element goes where."""
-    arrays = [i for i, item in enumerate(items) if isinstance(item, np.ndarray)]
+    arrays = [i for i, item in enumerate(items) if is_array(item)]
     picks = sorted(arrays + [i for i, item in enumerate(items) if type(item) is int])
     if not arrays or len(picks) == len(arrays) or picks[-1] - picks[0] == len(picks) - 1:
         return tuple(items)
     between = items[arrays[0]:arrays[-1] + 1]
     if any(item is None or item is Ellipsis or isinstance(item, slice) for item in between):
         return tuple(items)  # both put the arrays' axes first
+    items = [item.to_host() if hasattr(item, "to_host") else item for item in items]
     full = [slice(None)] * (len(shape) - sum(used))
     dots = next((i for i, item in enumerate(items) if item is Ellipsis), len(items))
     items = [*items[:dots], *full, *items[dots + 1:]]
@@ -651,12 +653,12 @@ def _pytorch_order(items, used, shape):
 
 
 def _is_mask(item):
-    return isinstance(item, np.ndarray) and item.dtype.kind == "b"
+    return is_array(item) and item.dtype.kind == "b"
 
 
 def _check_range(op, ids, size, axis, shape, wraps=False):
     """Refuse an id that is out of range; name it, its position, and the range."""
-    ids = np.asarray(ids)
+    ids = ids if is_array(ids) else np.asarray(ids)
     low = -size if wraps else 0
     wrong = (ids < low) | (ids >= size)
     if not wrong.any():

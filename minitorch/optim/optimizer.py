@@ -180,19 +180,19 @@ def _loaded(name, value, param):
     """One value of a saved state: arrays of the parameter's shape get its dtype, the rest stays as it is."""
     if not (isinstance(value, (Tensor, np.ndarray, np.generic)) or hasattr(value, "__array__")):
         return make_tensor(float(value), dtype=np.float32) if name == "step" else copy.deepcopy(value)
-    array = np.asarray(value)
+    array = np.asarray(value.cpu() if isinstance(value, Tensor) else value)
     if name == "step":
         return make_tensor(array.astype(np.float32))
     if array.shape != param.shape:
         raise ValueError(f"load_state_dict: {name} has shape {array.shape}, its parameter has {param.shape}")
-    return make_tensor(array.astype(param.dtype))
+    return make_tensor(array.astype(param.dtype), device=param.device)
 
 
 def buffer_like(param: Tensor, state: dict[str, Any], name: str) -> np.ndarray:
     """The state's array of this name: zeros at first, and always of the parameter's dtype."""
     held = state.get(name)
     if held is None or held.dtype != param.dtype:
-        values = np.zeros(param.shape, param.dtype) if held is None else held.data.astype(param.dtype)
+        values = np.zeros_like(param.data) if held is None else held.data.astype(param.dtype)
         state[name] = param.like(values)
     return state[name].data
 

@@ -84,7 +84,7 @@ CASES = {
     "ragged": (lambda: mt.tensor([[1, 2], [3]]), ValueError, "nested lists must have equal lengths"),
     "empty optimizer": (lambda: mt.optim.SGD([], lr=0.1), ValueError, "empty parameter list"),
     "negative lr": (lambda: mt.optim.AdamW([nn.Parameter(mt.ones(1))], lr=-1.0), ValueError, r"(?i)learning rate.*-1"),
-    "cuda": (lambda: mt.ones(1).cuda(), RuntimeError, "computes on the CPU only"),
+    "device": (lambda: mt.ones(1).to("cuda:3"), RuntimeError, "there are 'cpu' and 'cuda', one GPU, got 'cuda:3'"),
     "float64 data": (lambda: nn.Linear(3, 2)(mt.from_numpy(np.ones((4, 3)))), RuntimeError,
                      r"linear: input is float64, weight is float32\. Cast the input, x\.float\(\).*module\.double"),
     "float64 data, norm": (lambda: nn.LayerNorm(3)(mt.from_numpy(np.ones((4, 3)))), RuntimeError,

@@ -1,0 +1,109 @@
+"""Activations: y = f(x), dx = dy · f′. Formulas: here and in kernels/scalar.py; the kernel is in ``_map.py``."""
+
+import math
+
+from ..reference import activation as _reference
+from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI, ROOT_HALF
+from ._launch import scalars
+from ._map import each, formula
+
+__all__ = _reference.__all__
+
+TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
+C1, C3 = 2 * ROOT_2_OVER_PI, 2 * ROOT_2_OVER_PI * 0.044715      # tanh form of GELU: x · σ(C1 x + C3 x³)
+
+_erf, _erfc, _sigmoid = scalars.erf, scalars.erfc, scalars.sigmoid
+_softplus_slope, _elu, _elu_slope = scalars.softplus_slope, scalars.elu, scalars.elu_slope
+
+_erf_slope_ = formula(lambda dy, x: dy * (TWO_OVER_ROOT_PI * math.exp(-x * x)))
+_erfc_slope_ = formula(lambda dy, x: -dy * (TWO_OVER_ROOT_PI * math.exp(-x * x)))
+_sigmoid_slope = formula(lambda dy, y: dy * y * (1.0 - y))
+_silu = formula(lambda x: x * _sigmoid(x))
+_silu_slope = formula(lambda dy, x: dy * (_sigmoid(x) * (1.0 + x * _sigmoid(-x))))
+_relu = formula(lambda x: x if x > 0 or x != x else 0.0)
+_relu_slope = formula(lambda dy, y: 0.0 if y <= 0 else dy)
+_normal = formula(lambda x: 0.5 * _erfc(-x * ROOT_HALF))
+_gelu = formula(lambda x: x * _normal(x))
+_gelu_slope = formula(lambda dy, x: dy * (_normal(x) + x * (INV_ROOT_2PI * math.exp(-0.5 * x * x))))
+_bent = formula(lambda x: x * (C1 + C3 * x * x) if abs(x) < 20.0 else x * 20.0)     # beyond ±20, x³ might overflow
+_gelu_tanh = formula(lambda x: x * _sigmoid(_bent(x)))
+_gelu_tanh_slope = formula(lambda dy, x: dy * _sigmoid(_bent(x)) * (1.0 + x * _sigmoid(-_bent(x)) * (
+    C1 + 3.0 * C3 * x * x if abs(x) < 20.0 else 0.0)))
+_softplus = formula(lambda x, beta, threshold: x if x * beta > threshold else ( 
+    (x * beta if x * beta > 0.0 else 0.0) + math.log1p(math.exp(-abs(x * beta)))) / beta)
+_softplus_times = formula(lambda dy, x, beta, threshold: dy * _softplus_slope(x, beta, threshold))
+_elu_times = formula(lambda dy, x, alpha: dy * _elu_slope(x, alpha))
+_leaky = formula(lambda x, slope: x if x > 0 else x * slope)
+_leaky_slope = formula(lambda dy, x, slope: dy if x > 0 else dy * slope)
+
+
+def erf_forward(x):
+    return each(_erf, x)
+
+
+def erf_backward(dy, x):
+    return each(_erf_slope_, dy, x)
+
+
+def erfc_forward(x):
+    return each(_erfc, x)
+
+
+def erfc_backward(dy, x):
+    return each(_erfc_slope_, dy, x)
+
+
+def sigmoid_forward(x):
+    return each(_sigmoid, x)
+
+
+def sigmoid_backward(dy, y):
+    return each(_sigmoid_slope, dy, y)
+
+
+def silu_forward(x):
+    return each(_silu, x)
+
+
+def silu_backward(dy, x):
+    return each(_silu_slope, dy, x)
+
+
+def relu_forward(x):
+    return each(_relu, x, dtype=x.dtype)
+
+
+def relu_backward(dy, y):
+    return each(_relu_slope, dy, y, dtype=dy.dtype)
+
+
+def gelu_forward(x, approximate):
+    return each(_gelu_tanh if approximate == "tanh" else _gelu, x)
+
+
+def gelu_backward(dy, x, approximate):
+    return each(_gelu_tanh_slope if approximate == "tanh" else _gelu_slope, dy, x)
+
+
+def softplus_forward(x, beta, threshold):
+    return each(_softplus, x, float(beta), float(threshold))
+
+
+def softplus_backward(dy, x, beta, threshold):
+    return each(_softplus_times, dy, x, float(beta), float(threshold))
+
+
+def elu_forward(x, alpha):
+    return each(_elu, x, float(alpha))
+
+
+def elu_backward(dy, x, alpha):
+    return each(_elu_times, dy, x, float(alpha))
+
+
+def leaky_relu_forward(x, slope):
+    return each(_leaky, x, float(slope))
+
+
+def leaky_relu_backward(dy, x, slope):
+    return each(_leaky_slope, dy, x, float(slope))

@@ -1,0 +1,52 @@
+"""From one device to the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minitorch import kernels
+from minitorch.autograd import Function
+
+if TYPE_CHECKING:
+    from minitorch.tensor import Tensor
+
+__all__ = ["is_array", "on_host", "to_device"]
+
+
+class ToDevice(Function):
+    """The same numbers in another device's memory.
+
+    Forward    y = x, copied
+    Backward   dx = dy, copied back
+    Saved      which device x was on
+    Shapes     x, y (…)
+    Derived in docs/gpu.md
+    """
+
+    def forward(self, x, *, device):
+        self.back = "cuda" if hasattr(x, "kernels") else "cpu"
+        return _moved(x, device)
+
+    def backward(self, dy):
+        return _moved(dy, self.back)
+
+
+def to_device(x: Tensor, device: str) -> Tensor:
+    """The tensor on this device, "cpu" or "cuda"; gradients flow back to where it was."""
+    return ToDevice.apply(x, device=device)
+
+
+def is_array(x) -> bool:
+    """Is it an array, on either device?"""
+    return isinstance(x, np.ndarray) or hasattr(x, "kernels")
+
+
+def on_host(array) -> np.ndarray:
+    """A NumPy array of these numbers: itself, or a copy from the GPU. For tools that look at numbers."""
+    return array.to_host() if hasattr(array, "kernels") else np.asarray(array)
+
+
+def _moved(array, device):
+    return kernels.cuda.to_device(array) if device == "cuda" else on_host(array)

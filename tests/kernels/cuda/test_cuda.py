@@ -1,0 +1,115 @@
+"""The CUDA kernels compute what the reference computes.
+
+On a machine with a GPU they run there. Elsewhere Numba's simulator runs them, in a process of its own: it must be chosen
+before Numba is imported. It is slow, so everything is tiny.
+"""
+
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minitorch.kernels import cuda, quiet, reference
+
+import quick_simulator
+from cuda_cases import cases, on_device, to_device, to_host
+from kernel_checks import check_same
+
+if SIMULATED := os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+    quick_simulator.install()
+HERE = SIMULATED or os.path.exists("/dev/nvidiactl")
+_seen: dict = {}
+CASES = []
+for name, *args in cases("float64") if HERE else ():
+    _seen[name] = _seen.get(name, 0) + 1
+    for layout in ("packed", "strided") if _seen[name] <= 2 else ("strided",):      # what goes strided goes packed
+        CASES.append(pytest.param(name, args, layout, id=f"{name}-{_seen[name]}-{layout}"))
+
+
+@pytest.mark.skipif(HERE, reason="kernels run in this process")
+def test_in_the_simulator():
+    """This file once more, with the simulator."""
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__], text=True,
+                         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True)
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+
+
+@pytest.mark.parametrize("name, args, layout", CASES)
+def test_equal_to_the_reference(name, args, layout):
+    settings = {"needs": (True,) * (len(args) - 2)} if name == "einsum_backward" else {}
+    mine = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+    with quiet():
+        want = getattr(reference, name)(*mine, **settings)
+    if name.endswith("_step"):      # they work in place
+        arrays = on_device(layout)
+        getattr(arrays, name)(*args)
+        written = [(a, b) for a, b in zip(arrays.arguments, mine) if isinstance(b, np.ndarray)]
+        return check_same(*[tuple(side) for side in zip(*written)])
+    got = getattr(on_device(layout), name)(*args, **settings)
+    check_same(got, tuple(want) if isinstance(want, list) else np.asarray(want) if isinstance(want, np.generic) else want)
+
+
+@pytest.mark.skipif(not HERE, reason="runs in the simulator")
+@pytest.mark.parametrize("name", ["naive", "coalesced", "tiled", "registers"])
+@pytest.mark.parametrize("m, n, k", [(5, 3, 4), (1, 1, 1), (4, 4, 2), (3, 7, 9)])
+def test_every_rung_of_the_ladder_of_products(name, m, n, k):
+    matmul = importlib.import_module("minitorch.kernels.cuda.matmul")
+    x, y = np.random.default_rng(0).normal(size=(m, k)), np.random.default_rng(1).normal(size=(k, n))
+    check_same(to_host(matmul._rung(name, to_device(x), to_device(y))), x @ y)
+
+
+@pytest.mark.skipif(not HERE, reason="runs in the simulator")
+def test_a_kernel_that_fails_is_named():
+    layernorm = importlib.import_module("minitorch.kernels.cuda.layernorm")
+    with pytest.raises(RuntimeError, match=r"CUDA kernel layernorm\._add_shares\(\[f8\], i8, i8, \[f8\]\), 1 blocks"):
+        layernorm._add_shares[1](to_device(np.ones(4)), 3, 4, to_device(np.ones(4)))      # 12 numbers are read, 4 are there
+
+
+@pytest.mark.skipif(not SIMULATED, reason="the simulator's own")
+def test_the_simulator_finds_a_barrier_that_not_all_threads_reach():
+    launch = importlib.import_module("minitorch.kernels.cuda._launch")
+
+    def lopsided(y):
+        if gpu.threadIdx.x == 0:  # noqa: F821
+            gpu.syncthreads()  # noqa: F821
+
+    with pytest.raises(RuntimeError, match="3 threads ended while 1 wait at syncthreads"):
+        launch.Kernel(lopsided, gpu=launch.cuda)[1](to_device(np.ones(1)))
+
+
+@pytest.mark.skipif(not HERE, reason="runs in the simulator")
+def test_equal_bits_on_repeated_runs():
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(size=(2, 9, 7)).astype(np.float32)
+    runs = []
+    for _ in range(2):
+        y, mean, rstd = on_device().layernorm_forward(x, None, None, 1e-5)
+        runs.append([y, *on_device().layernorm_backward(dy, x, None, mean, rstd), on_device().softmax_forward(x, 1)])
+    for a, b in zip(*runs):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_names_and_signatures_are_those_of_the_reference():
+    for name in dir(cuda):
+        expected, got = [inspect.signature(getattr(k, name)) for k in (reference, cuda)]
+        assert list(expected.parameters) == list(got.parameters), f"{name}: {expected} and {got}"
+        assert [p.default for p in expected.parameters.values()] == [p.default for p in got.parameters.values()], name
+
+
+def test_every_kernel_has_a_case():
+    tried = {name for name, *_ in cases("float64")}
+    assert sorted(set(dir(cuda)) - tried) == []
+
+
+def test_what_is_missing_without_a_gpu_is_said_and_breaks_nothing():
+    code = ("import minitorch, sys; assert 'numba' not in sys.modules; x = minitorch.ones(2) + 1; "
+            "from minitorch.kernels.cuda import _launch; print(_launch.trouble())")
+    env = {**os.environ, "NUMBA_ENABLE_CUDASIM": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert run.returncode == 0, run.stderr
+    for word in ("NVIDIA GPU", "driver", "pip install", "numba-cuda"):
+        assert word in run.stdout
