@@ -381,7 +381,7 @@ def _first_gradients(op, tensors, gradients):
             array = y.copy()
             array.fill(1)
         else:
-            array = t.like(g._data if isinstance(g, Variable) else g)._data
+            array = g._data if isinstance(g, Variable) else t.like(g)._data
         if array.shape != y.shape:
             raise RuntimeError(f"{op}: gradient has shape {array.shape}, the tensor has {y.shape}. "
                                "They must be equal; nothing is broadcast here.")
