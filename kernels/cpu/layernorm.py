@@ -5,7 +5,7 @@ Sums over rows (γ, β) are taken by chunk, in float64, and the chunks are added
 
 import numpy as np
 
-from ._jit import CHUNKS, away, chunk, jit, minus, parallel, prange, ready, rows_of
+from ._jit import CHUNKS, away, chunk, inline, minus, parallel, prange, ready, rows_of
 
 __all__ = ["layernorm_backward", "layernorm_forward", "rmsnorm_backward", "rmsnorm_forward"]
 
@@ -26,9 +26,9 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
     dy, rows = rows_of(dy), rows_of(x)
     n, c = rows.shape
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
-    dx = np.empty_like(rows) if needs[0] else np.empty((0, c), x.dtype)
-    parts = np.zeros((CHUNKS if needs[1] or needs[2] else 0, 2, c))
-    _layernorm_backward(dy, rows, gamma, ready(mean), ready(rstd), chunk(n), dx, parts)
+    dx = np.empty((n if needs[0] else CHUNKS, c), x.dtype)      # if not wanted, a row for each piece to write to
+    parts = np.zeros((CHUNKS, 2, c))
+    _layernorm_backward(dy, rows, gamma, ready(mean), ready(rstd), chunk(n), bool(needs[0]), dx, parts)
     dgamma, dbeta = np.add.reduce(parts).astype(x.dtype)
     return dx.reshape(x.shape) if needs[0] else None, dgamma if needs[1] else None, dbeta if needs[2] else None
 
@@ -66,7 +66,7 @@ def _layernorm_forward(x, gamma, beta, eps, size, y, mean, rstd):
             rstd[i] = r
 
 
-@jit
+@inline
 def _moments(row, eps):
     """A row's mean, as a number and what that lacks, and 1/√(variance + eps)."""
     c, zero = max(len(row), 1), row.dtype.type(0)
@@ -102,16 +102,15 @@ def _moments(row, eps):
 
 
 @parallel
-def _layernorm_backward(dy, x, gamma, mean, rstd, size, dx, parts):
+def _layernorm_backward(dy, x, gamma, mean, rstd, size, wanted, dx, parts):
     n, c = x.shape
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         last = min(first + size, n)
-        near, unwanted = np.zeros((2, c), x.dtype), np.empty(c, x.dtype)
+        near = np.zeros((2, c), x.dtype)
         dgamma, dbeta = near[0], near[1]                # sums of few rows, before they go to float64
         for i in range(first, last):
-            drow, row, m, r = dy[i], x[i], mean[i], rstd[i]
-            out = dx[i] if dx.shape[0] else unwanted
+            drow, row, m, r, out = dy[i], x[i], mean[i], rstd[i], dx[i if wanted else np.int64(piece)]
             # Σ dx̂, Σ dx̂ · x̂ and, as the saved mean was rounded, what it left over
             a, b, total = x.dtype.type(0), x.dtype.type(0), x.dtype.type(0)
             for j in range(len(row)):
@@ -128,7 +127,7 @@ def _layernorm_backward(dy, x, gamma, mean, rstd, size, dx, parts):
                 dgamma[j] += drow[j] * (d * r)
                 dbeta[j] += drow[j]
                 out[j] = (drow[j] * gamma[j] - a - d * b) * r
-            if parts.shape[0] and ((i - first) % ROWS == ROWS - 1 or i == last - 1):
+            if (i - first) % ROWS == ROWS - 1 or i == last - 1:
                 part = parts[np.int64(piece)]
                 for j in range(c):
                     part[0, j] += dgamma[j]

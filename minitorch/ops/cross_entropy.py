@@ -43,7 +43,8 @@ class CrossEntropy(Function):
         return losses if reduction == "none" else losses.sum() * self.share
 
     def backward(self, dy):
-        dlosses = np.ones_like(self.lse) * (dy * self.share)
+        dlosses = np.empty_like(self.lse)
+        dlosses[...] = dy * self.share
         dlogits = self.k.cross_entropy_backward(dlosses, self.logits, self.labels, self.weight, self.lse,
                                                 self.ignore_index, self.smoothing)
         return dlogits, None, None

@@ -46,8 +46,8 @@ def residual_add(x: Tensor, f: Tensor, bias: Tensor | None = None, dropout_p: fl
     if x.shape != f.shape:
         raise ShapeError(f"residual_add: x has shape {x.shape}, f has {f.shape}. The sublayer must keep the shape; where "
                          "channels change, project x first.")
-    for name, t in (("f", f), ("bias", bias)):
-        if t is not None and t.dtype != x.dtype:
+    for name, t in (("f", f),) if bias is None else (("f", f), ("bias", bias)):
+        if t.dtype != x.dtype:
             raise DTypeError(f"residual_add: x is {x.dtype}, {name} is {t.dtype}. Cast one.")
     if bias is not None and bias.shape != x.shape[-1:]:
         raise ShapeError(f"residual_add: bias has shape {bias.shape}, expected {x.shape[-1:]}")

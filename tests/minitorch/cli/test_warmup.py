@@ -18,9 +18,8 @@ for m in pkgutil.iter_modules(cpu.__path__):
     module = importlib.import_module(cpu.__name__ + "." + m.name)
     for name, launch in vars(module).items():
         if getattr(launch, "__module__", "") == module.__name__ and inspect.isfunction(launch) and launch.__closure__:
-            spread = inspect.getclosurevars(launch).nonlocals.get("spread")
-            if spread is not None:
-                loop = inspect.getclosurevars(spread).nonlocals["loop"]
+            loop = inspect.getclosurevars(launch).nonlocals.get("loop")
+            if loop is not None:
                 seen = str(loop.signatures)
                 masks = name == "_keep" and seen != "[]"        # it has no dtype
                 print(m.name, name, masks or "float32" in seen, masks or "float64" in seen)
