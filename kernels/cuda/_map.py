@@ -33,7 +33,8 @@ def into(y, f, *inputs):
     if not y.size:
         return y
     common = meeting(*inputs)
-    inputs = [x if isinstance(x, Array) else _number(type(x), x, common) for x in inputs]
+    inputs = [x if isinstance(x, Array) else _number(type(x), x.item() if type(x) is np.ndarray else x, common)
+              for x in inputs]
     shape, y_steps, *steps = collapsed(y.shape, y.steps, *[broadcast_steps(x, y.shape) for x in inputs])
     places = [part for x, step in zip(inputs, steps) for part in (x.whole, x.offset, step)]
     _kernel(f, len(inputs))[blocks_for(y.size)](*places, shape, y.size, y.offset, y_steps, y.whole)
@@ -42,6 +43,10 @@ def into(y, f, *inputs):
 
 def meeting(*inputs):
     """The dtype in which arrays and Python's numbers meet: a number does not widen an array."""
+    for x in inputs:
+        if type(x) is np.ndarray and x.ndim:
+            raise RuntimeError(f"an array {x.shape} on the CPU meets one on the GPU. Move one: tensor.to('cuda') or "
+                               "tensor.cpu().")
     return np.result_type(*[x.dtype if isinstance(x, Array) else x for x in inputs])
 
 

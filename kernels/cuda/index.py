@@ -137,6 +137,8 @@ def _found(x, index):
     NumPy's rules: index arrays are broadcast against each other, and stand where the first stood, or in front if something
     else stood between them. A number counts as an array of one.
     """
+    if any(_is_mask(item) and not item.ndim for item in _items(index)):
+        x, index = _with_axes_for_bools(x, _items(index))
     items = []
     for item in _items(index):
         items += nonzero(to_device(item)) if _is_mask(item) else [to_device(item) if _is_array(item) else item]
@@ -157,6 +159,18 @@ def _found(x, index):
     rest_steps = (*[x.steps[i] for i in rest[:start]], *[0] * len(common), *[x.steps[i] for i in rest[start:]])
     place_steps = (*[0] * start, *places.steps, *[0] * (len(rest) - start))
     return x, places, tuple(0 if n == 1 else s for n, s in zip(shape, place_steps)), rest_steps, shape
+
+
+def _with_axes_for_bools(x, items):
+    """A single bool picks all or nothing along an axis of its own: x with these axes, and masks of one entry."""
+    places = []
+    for item in items:
+        if _is_mask(item):
+            places += [slice(None)] * item.ndim or [None]
+        elif item is not None:
+            places.append(item if item is Ellipsis else slice(None))
+    return view(lambda ghost: ghost[tuple(places)], x), tuple(
+        [item.reshape(1) if _is_mask(item) and not item.ndim else item for item in items])
 
 
 def _taken(x, places, place_steps, rest_steps, shape):
