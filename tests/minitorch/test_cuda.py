@@ -3,32 +3,26 @@
 Where there is no GPU, Numba's simulator computes, in a process of its own.
 """
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 import minitorch as mt
 import minitorch.nn.functional as F
-from minitorch import explain, nn
+from minitorch import nn
 from minitorch.models import GPT, GPTConfig
 
 import quick_simulator
+from on_cuda import HERE, SIMULATED, in_the_simulator
 
-if SIMULATED := os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+if SIMULATED:
     quick_simulator.install()
-HERE = SIMULATED or os.path.exists("/dev/nvidiactl")
 gpu = pytest.mark.skipif(not HERE, reason="runs in the simulator")
 
 
 @pytest.mark.skipif(HERE, reason="tensors go to the GPU in this process")
 def test_in_the_simulator():
     """This file once more, with the simulator."""
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__], text=True,
-                         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True)
-    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    in_the_simulator(__file__)
 
 
 @pytest.mark.skipif(HERE, reason="there is a GPU")
@@ -156,22 +150,3 @@ def test_generating():
     model = make()
     want = model.generate(mt.tensor(IDS[:1, :2]), 2, temperature=0.0, eos=None).tolist()
     assert model.cuda().generate(mt.tensor(IDS[:1, :2]).cuda(), 2, temperature=0.0, eos=None).tolist() == want
-
-
-@gpu
-def test_the_explaining_tools_look_at_a_model_there():
-    mt.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.GELU(), nn.Linear(4, 3))
-    flows, stops, pages = [], [], []
-    for device in "cpu", "cuda":
-        model.to(device).zero_grad()
-        x, labels = mt.tensor(X[0, :2, :4], device=device), mt.tensor([0, 2], device=device)
-        flows.append(explain.gradient_flow(model, F.cross_entropy(model(x), labels)))
-        with explain.record() as trace:
-            F.cross_entropy(model(x), labels).backward()
-        stops.append(explain.transcript(trace))
-        pages.append(explain.player_html(trace))
-        assert explain.check_grads(model, F.cross_entropy(model(x), labels))
-    for here, there in zip(*flows):
-        np.testing.assert_allclose(there.grad_norm or 0, here.grad_norm or 0, rtol=1e-5)
-    assert len(stops[0].splitlines()) == len(stops[1].splitlines()) and len(pages[1]) > 10000
