@@ -14,6 +14,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "parity: compares with PyTorch; skipped where that is not installed")
+    config.addinivalue_line("markers", "gpu: computes on a GPU, or in its simulator; left out where there is neither")
     if config.getoption("device") == "cuda":
         on_cuda.install()
 
@@ -25,8 +26,7 @@ def torch():
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("device") == "cuda":
-        on_cuda.select(items, config)
+    on_cuda.select(items, config)
     for item in items:
         source = inspect.getsource(item.function) if hasattr(item, "function") else ""
         if "torch" in getattr(item, "fixturenames", ()) or 'importorskip("torch")' in source:

@@ -259,7 +259,8 @@ class PretrainedModel(Module):
         """Write config.json and the weights, as ``transformers`` reads them; in shards if larger than ``"200MB"``, say."""
         content = {**self.config.to_dict(), "architectures": self.architecture(), "dtype": str(self.dtype)}
         content.pop("torch_dtype", None)
-        write_folder(folder, content, {self.file_name(name): t.data for name, t in self._named_state()}, max_shard_size)
+        tensors = {self.file_name(name): on_host(t.data) for name, t in self._named_state()}
+        write_folder(folder, content, tensors, max_shard_size)
 
     def architecture(self) -> list[str]:
         """What config.json calls this model."""

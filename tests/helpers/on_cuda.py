@@ -25,7 +25,9 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 HERE = SIMULATED or os.path.exists("/dev/nvidiactl")        # can this process compute on a GPU, be it a simulated one?
 RUN = ("kernels", "minitorch/ops", "minitorch/nn", "minitorch/models", "minitorch/optim", "minitorch/test_autograd.py",
        "minitorch/test_tensor.py", "minitorch/test_gradcheck.py", "zoo")
-LEFT_OUT = {       # part of a test's name -> why
+LEFT_OUT = {       # part of a test's place or name -> why
+    "kernels/cuda/": "kernels for the GPU alone, which have tests of their own",
+    "test_jit.py": "the CPU's compiler", "test_hazards.py": "the CPU's threads and caches",
     "complex_step": "the reference alone, with complex numbers",
     "[reference-": "the same once more: arrays on the GPU have one backend",
     "test_view_is_possible_exactly_where_pytorch_says": "given strides; what goes to the GPU is packed",
@@ -56,15 +58,18 @@ def install():
 
 
 def select(items, config):
-    """The tests that are about what a GPU computes."""
+    """Leave out what needs a GPU where there is none; with --device cuda, what is not about what a GPU computes."""
     chosen, others = [], []
     for item in items:
-        path, name = str(item.path.relative_to(config.rootpath / "tests")), f"{item.path.name}::{item.name}"
-        out = [*LEFT_OUT, *(SLOW if SIMULATED else ())]
-        runs = path.startswith(RUN) and not path.startswith("kernels/cuda") and not any([part in name for part in out])
+        runs = HERE or item.get_closest_marker("gpu") is None
+        if config.getoption("device") == "cuda":
+            path, name = str(item.path.relative_to(config.rootpath / "tests")), f"{item.path.name}::{item.name}"
+            runs = path.startswith(RUN) and not any(part in f"{path} {name}" for part in LEFT_OUT)
+            runs = runs and not (SIMULATED and any(part in name for part in SLOW))
         (chosen if runs else others).append(item)
-    config.hook.pytest_deselected(items=others)
-    items[:] = chosen
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = chosen
 
 
 class CudaForNumPy:

@@ -16,7 +16,6 @@ from on_cuda import HERE, SIMULATED, in_the_simulator
 
 if SIMULATED:
     quick_simulator.install()
-gpu = pytest.mark.skipif(not HERE, reason="runs in the simulator")
 
 
 @pytest.mark.skipif(HERE, reason="tensors go to the GPU in this process")
@@ -63,13 +62,13 @@ TRAININGS = {
 }
 
 
-@gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_goes_the_same_way(name):
     np.testing.assert_allclose(losses("cuda", *TRAININGS[name]), losses("cpu", *TRAININGS[name]), rtol=1e-4)
 
 
-@gpu
+@pytest.mark.gpu
 def test_there_and_back_with_gradients():
     x = mt.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     y = x.cuda()
@@ -81,7 +80,7 @@ def test_there_and_back_with_gradients():
     assert y[1, 0].item() == 3.0 and [row.tolist() for row in y] == x.tolist()
 
 
-@gpu
+@pytest.mark.gpu
 def test_modules_move_with_their_gradients_and_stay_the_same_objects():
     model = nn.BatchNorm1d(3)
     weight = model.weight
@@ -98,7 +97,7 @@ def test_modules_move_with_their_gradients_and_stay_the_same_objects():
     assert there.weight.is_cuda
 
 
-@gpu
+@pytest.mark.gpu
 def test_mixing_devices_is_refused_but_single_numbers_may_come():
     here, there = mt.ones(2, 2), mt.ones(2, 2, device="cuda")
     with pytest.raises(RuntimeError, match=r"add: the tensors are on different devices: \(2, 2\) on cuda:0, .* on cpu"):
@@ -108,7 +107,7 @@ def test_mixing_devices_is_refused_but_single_numbers_may_come():
     assert (there * mt.tensor(2.0)).tolist() == (2 * here).tolist() == (mt.tensor(2.0) * there).tolist()
 
 
-@gpu
+@pytest.mark.gpu
 def test_nothing_goes_to_the_host_unseen():
     x = mt.ones(2, device="cuda")
     for copy in np.asarray, lambda x: x.numpy():
@@ -118,7 +117,7 @@ def test_nothing_goes_to_the_host_unseen():
         np.asarray(x.data)
 
 
-@gpu
+@pytest.mark.gpu
 def test_memory_is_counted_and_used_again():
     mt.cuda.synchronize()
     before = mt.cuda.memory_allocated()
@@ -133,7 +132,7 @@ def test_memory_is_counted_and_used_again():
     assert mt.cuda.memory_reserved() < reserved
 
 
-@gpu
+@pytest.mark.gpu
 def test_writing_in_place():
     x = mt.zeros(3, 4, device="cuda")
     x[1] = 2.0
@@ -143,7 +142,7 @@ def test_writing_in_place():
     assert x.tolist() == [[7, 0, 0, 1], [5, 5, 5, 5], [7, 0, 0, 3]]
 
 
-@gpu
+@pytest.mark.gpu
 def test_generating():
     make, _ = TRAININGS["GPT"]
     mt.manual_seed(0)

@@ -18,7 +18,6 @@ from on_cuda import HERE, SIMULATED, in_the_simulator
 
 if SIMULATED:
     quick_simulator.install()
-gpu = pytest.mark.skipif(not HERE, reason="runs in the simulator")
 X = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
 
 
@@ -67,7 +66,7 @@ def moved(device):
     return trace
 
 
-@gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("look", [
     lambda trace: explain.why(trace, "x.grad", (0, 1)), lambda trace: explain.why(trace, "loss"), explain.transcript,
     lambda trace: explain.probe(trace, "x", (0, 1)).numeric,
@@ -77,7 +76,7 @@ def test_what_was_recorded(look):
     both(lambda device: look(traced(device)))
 
 
-@gpu
+@pytest.mark.gpu
 def test_what_moved_between_the_devices():
     both(lambda device: explain.why(moved(device), "x.grad", (0, 1)).total)
     both(lambda device: explain.why(moved(device), "s").total)
@@ -86,12 +85,12 @@ def test_what_moved_between_the_devices():
     assert "ToDevice" in explain.transcript(trace) and all(explain.into(trace, step) for step in trace.steps)
 
 
-@gpu
+@pytest.mark.gpu
 def test_the_player():
     assert both(lambda device: len(explain.player_html(traced(device))) // 1000)
 
 
-@gpu
+@pytest.mark.gpu
 def test_gradient_flow():
     def norms(device):
         net = model(device)
@@ -101,7 +100,7 @@ def test_gradient_flow():
     both(norms)
 
 
-@gpu
+@pytest.mark.gpu
 def test_the_checkers():
     def grads(device):
         net = model(device)
@@ -115,13 +114,13 @@ def test_the_checkers():
     both(causal)
 
 
-@gpu
+@pytest.mark.gpu
 def test_look_inside_bert():
     both(lambda device: [step.normed.round(3) for step in explain.look_inside_bert(
         BERT(BERTConfig.preset("tiny")).to(device), [[2, 17, 40, 3]], at=1).steps])
 
 
-@gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("run", [lambda x: x.log(), lambda x: (x.relu().sqrt() * 0).sum().backward(),
                                  lambda x: F.embedding(tensor([1], device=x.device), x).sqrt()])
 def test_nan_watch(run):
@@ -133,7 +132,7 @@ def test_nan_watch(run):
     both(report)
 
 
-@gpu
+@pytest.mark.gpu
 def test_gradcheck():
     both(lambda device: minitorch.autograd.gradcheck(
         lambda x: F.layer_norm(x, (8,)), tensor(X.astype(np.float64), device=device, requires_grad=True)))
