@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 
 from .. import reference
 
-__all__ = ["memory_stats", "release_cached", "synchronize", "to_device", "trouble"]
+__all__ = ["about", "memory_stats", "release_cached", "synchronize", "to_device", "trouble"]
 
 _FAMILIES = {module.name for module in iter_modules(__path__)}
 
@@ -30,6 +30,11 @@ def to_device(array):
     if missing:
         raise RuntimeError(f"cuda: {missing}")
     return import_module(f"{__name__}._array").to_device(array)
+
+
+def about():
+    """Which GPU it is, for tables of figures."""
+    return _loaded().about()
 
 
 def memory_stats():

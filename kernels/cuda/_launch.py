@@ -30,7 +30,7 @@ from numba import cuda
 from .. import scalar
 
 __all__ = [
-    "Kernel", "SIMULATED", "THREADS", "allocate", "blocks_for", "cuda", "device", "kernel", "kernels", "launches",
+    "Kernel", "SIMULATED", "THREADS", "about", "allocate", "blocks_for", "cuda", "device", "kernel", "kernels", "launches",
     "memory_stats", "number", "on_stream", "release_cached", "scalars", "synchronize", "trouble",
 ]
 
@@ -47,6 +47,17 @@ def trouble():
     reason = " ".join(str(cuda.cuda_error() or "no GPU was found").split())
     return (f"Numba finds no usable NVIDIA GPU: {reason} Needed are an NVIDIA GPU with its driver (nvidia-smi shows both) "
             "and the CUDA packages: pip install 'numba-cuda[cu13]' (cu12 for a driver older than 580).")
+
+
+def about():
+    """The GPU's name, its compute capability, its multiprocessors, and the driver's version of CUDA, as texts."""
+    if SIMULATED:
+        return {"gpu": "none: simulated by Numba"}
+    gpu = cuda.get_current_device()
+    name = gpu.name.decode() if isinstance(gpu.name, bytes) else str(gpu.name)
+    return {"gpu": name, "compute capability": ".".join(map(str, gpu.compute_capability)),
+            "multiprocessors": str(gpu.MULTIPROCESSOR_COUNT),
+            "driver's CUDA": ".".join(map(str, cuda.cudadrv.driver.driver.get_version()))}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
