@@ -54,19 +54,19 @@ def test_equal_to_the_reference(name, args, layout):
 
 
 @pytest.mark.skipif(not HERE, reason="runs in the simulator")
-@pytest.mark.parametrize("name", ["naive", "coalesced", "tiled", "registers"])
-@pytest.mark.parametrize("m, n, k", [(5, 3, 4), (1, 1, 1), (4, 4, 2), (3, 7, 9)])
+@pytest.mark.parametrize("name", ["naive", "coalesced", "tiled", "registers", "vector"])
+@pytest.mark.parametrize("m, n, k", [(5, 3, 4), (1, 1, 1), (4, 4, 2), (3, 7, 9), (20, 12, 8)])
 def test_every_rung_of_the_ladder_of_products(name, m, n, k):
     matmul = importlib.import_module("minitorch.kernels.cuda.matmul")
     x, y = np.random.default_rng(0).normal(size=(m, k)), np.random.default_rng(1).normal(size=(k, n))
-    check_same(to_host(matmul._rung(name, to_device(x), to_device(y))), x @ y)
+    check_same(to_host(matmul.ladder[name](to_device(x), to_device(y))), x @ y)
 
 
 @pytest.mark.skipif(not HERE, reason="runs in the simulator")
 def test_a_kernel_that_fails_is_named():
     layernorm = importlib.import_module("minitorch.kernels.cuda.layernorm")
-    with pytest.raises(RuntimeError, match=r"CUDA kernel layernorm\._add_shares\(\[f8\], i8, i8, \[f8\]\), 1 blocks"):
-        layernorm._add_shares[1](to_device(np.ones(4)), 3, 4, to_device(np.ones(4)))      # 12 numbers are read, 4 are there
+    with pytest.raises(RuntimeError, match=r"CUDA kernel layernorm\._add_shares\(\[f8\], i8, i8, \[f8\]\), 2 blocks"):
+        layernorm._add_shares[2, (2, 2)](to_device(np.ones(4)), 3, 4, to_device(np.ones(4)))      # 4 of 12 numbers are there
 
 
 @pytest.mark.skipif(not SIMULATED, reason="the simulator's own")
