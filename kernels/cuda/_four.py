@@ -102,18 +102,19 @@ if SIMULATED:
         y[i] = a
 
     def load_four(x, i):
-        return tuple([load_one(x, j) for j in _fours(i)])
+        return tuple([load_one(x, j) for j in _fours(x, i)])
 
     def store_four(y, i, numbers):
-        for j, v in zip(_fours(i), numbers):
+        for j, v in zip(_fours(y, i), numbers):
             y[j] = v
 
     def begin_at_16(shared):
         pass
 
-    def _fours(i):
-        if i % 4:
-            raise IndexError(f"four numbers that begin at {i}, which is no multiple of 4")
+    def _fours(x, i):
+        x = getattr(getattr(x, "_item", x), "_ary", x)      # NumPy's array, without what the simulator wraps around it
+        if (x.ctypes.data + i * x.itemsize) % min(16, 4 * x.itemsize):
+            raise IndexError(f"four numbers that begin at {i}, which a GPU could not read at once")
         return range(i, i + 4)
 
 else:

@@ -31,7 +31,7 @@ from numba import cuda
 from .. import scalar
 
 __all__ = [
-    "Kernel", "SIMULATED", "THREADS", "WARP", "address_of", "allocate", "blocks_for", "count", "cuda", "device",
+    "Kernel", "SIMULATED", "THREADS", "WARP", "address_of", "allocate", "between", "blocks_for", "count", "cuda", "device",
     "intrinsic", "ir", "kernel", "kernels", "launches", "memory_stats", "number", "on_stream", "release_cached",
     "scalars", "synchronize", "trouble",
 ]
@@ -327,6 +327,14 @@ def release_cached():
 def address_of(array):
     """Where the numbers of one of numba's arrays begin."""
     return array._ary.ctypes.data if SIMULATED else array.device_ctypes_pointer.value
+
+
+def between(low, high, dtype):
+    """All memory from one address to another, as a flat array of this dtype. Some of it may be nobody's: do not go there."""
+    kind = "__array_interface__" if SIMULATED else "__cuda_array_interface__"
+    described = type("Between", (), {kind: {"data": (low, False), "shape": ((high - low) // dtype.itemsize,),
+                                            "strides": None, "typestr": dtype.str, "version": 3}})()
+    return cuda.devicearray.FakeCUDAArray(np.asarray(described)) if SIMULATED else cuda.as_cuda_array(described)
 
 
 def _ask_driver(nbytes):
