@@ -10,6 +10,7 @@ import numpy as np
 from minitorch import kernels
 from minitorch.errors import DTypeError, ShapeError
 from minitorch.ops import as_dtype, get_default_dtype
+from minitorch.ops.device import on_host
 from minitorch.ops.shape import also_by_name
 from minitorch.random import Generator, numpy_generator
 from minitorch.tensor import Tensor, _sizes, _wrap, placed
@@ -313,7 +314,7 @@ def _without_tensors(data):
     """Nested lists with each tensor replaced by its values."""
     if isinstance(data, (list, tuple)):
         return [_without_tensors(v) for v in data]
-    return data.data if isinstance(data, Tensor) else data
+    return on_host(data.data) if isinstance(data, Tensor) else data
 
 
 def _holds_numpy(data) -> bool:

@@ -393,6 +393,9 @@ class Tensor(Variable):
         if self._requires_grad:
             raise BufferError("__dlpack__: this tensor requires a gradient, and DLPack would not carry it on. "
                               "Use x.detach().")
+        if self.is_cuda:
+            raise BufferError("__dlpack__: this tensor is on the GPU. CuPy and PyTorch share its memory without DLPack: "
+                              "cupy.asarray(x), torch.as_tensor(x, device='cuda').")
         return self._data.__dlpack__(stream=stream, **settings)
 
     @property

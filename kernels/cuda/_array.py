@@ -8,15 +8,16 @@ Nothing is copied to the host unless somebody asks: ``to_host``, ``item``, ``tol
 
 import math
 import sys
+from functools import lru_cache
 from importlib import import_module
 
 import numpy as np
 
-from ._launch import allocate, blocks_for, cuda, device, kernel, synchronize
+from ._launch import address_of, allocate, blocks_for, cuda, device, kernel, synchronize
 
 __all__ = [
-    "Array", "broadcast_steps", "cast", "collapsed", "copy_into", "counting", "empty", "empty_like", "fill",
-    "full", "like_ghost", "packed", "place", "ready", "to_device",
+    "Array", "accumulator", "broadcast_steps", "cast", "collapsed", "constant", "copy_into", "counting", "empty",
+    "empty_like", "fill", "full", "like_ghost", "packed", "place", "ready", "to_device",
     "view", "zeros",
 ]
 
@@ -64,6 +65,16 @@ class Array:
     def whole(self):
         """All of the memory that the array is a view of; element i, j is at offset + i · steps[0] + j · steps[1]."""
         return Whole(self.memory.typed(self.dtype), self.dtype)
+
+    @property
+    def address(self):
+        """Where in the GPU's memory the numbers begin."""
+        return self.memory.address + self.offset * self.itemsize
+
+    @property
+    def in_fours(self):
+        """Do the numbers begin at a multiple of four? Only then may kernels read a contiguous array four by four."""
+        return self.offset % 4 == 0 and self.memory.aligned
 
     @property
     def ghost(self):
@@ -219,6 +230,11 @@ _UFUNCS = {
     "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge", "isnan": "isnan",
     "isfinite": "isfinite", "isinf": "isinf", "logical_not": "logical_not", "invert": "bitwise_not",
     "bitwise_and": "bitwise_and", "bitwise_or": "bitwise_or", "logical_and": "logical_and", "logical_or": "logical_or",
+    "arctan2": "atan2_forward", "fmod": "fmod_forward", "hypot": "hypot_forward", "logaddexp": "logaddexp_forward",
+    **{name: f"{name}_forward" for name in (
+        "sin", "cos", "tan", "sinh", "cosh", "tanh", "expm1", "exp2", "log1p", "log2", "log10", "sign", "floor", "ceil",
+        "trunc", "square", "reciprocal")},
+    **{f"arc{name}": f"a{name}_forward" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
 }
 
 
@@ -298,6 +314,11 @@ def empty(shape, dtype):
     return Array(allocate(math.prod(shape) * dtype.itemsize), 0, shape, tuple(reversed(steps)), dtype)
 
 
+def accumulator(dtype):
+    """The dtype in which kernels calculate with numbers of this one: float32 for float16."""
+    return np.dtype("float32") if dtype == np.float16 else dtype
+
+
 def empty_like(x):
     """An array of x's shape and dtype, contiguous."""
     return empty(x.shape, x.dtype)
@@ -312,6 +333,12 @@ def full(shape, value, dtype):
 
 def zeros(shape, dtype):
     return full(shape, 0, dtype)
+
+
+@lru_cache(64)
+def constant(n, value, dtype):
+    """One number n times, kept for the next time: never write to it."""
+    return full((n,), value, dtype)
 
 
 def counting(n):
@@ -343,14 +370,19 @@ def _shared(theirs, dtype):
         raise ValueError("an array with negative strides cannot be shared; make it contiguous first")
     size = 1 + sum((n - 1) * step for n, step in zip(theirs.shape, steps)) if theirs.size else 0
     flat = cuda.cudadrv.devicearray.DeviceNDArray((size,), (dtype.itemsize,), dtype, gpu_data=theirs.gpu_data)
-    return Array(_Theirs(flat), 0, tuple(theirs.shape), steps, dtype, base=theirs)
+    aligned = theirs.device_ctypes_pointer.value % 16 == 0
+    return Array(_Theirs(flat, aligned), 0, tuple(theirs.shape), steps, dtype, base=theirs)
 
 
 class _Theirs:
     """Memory that another library looks after."""
 
-    def __init__(self, linear):
-        self.linear = linear
+    def __init__(self, linear, aligned):
+        self.linear, self.aligned = linear, aligned
+
+    @property
+    def address(self):
+        return address_of(self.linear)
 
     def typed(self, dtype):
         return self.linear if dtype == self.linear.dtype else self.linear.view(dtype)

@@ -25,17 +25,20 @@ from types import CodeType, FunctionType, SimpleNamespace
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import cuda
 
 from .. import scalar
 
 __all__ = [
-    "Kernel", "SIMULATED", "THREADS", "about", "allocate", "blocks_for", "cuda", "device", "kernel", "kernels", "launches",
-    "memory_stats", "number", "on_stream", "release_cached", "scalars", "synchronize", "trouble",
+    "Kernel", "SIMULATED", "THREADS", "WARP", "about", "address_of", "allocate", "between", "blocks_for", "count", "cuda",
+    "device", "intrinsic", "ir", "kernel", "kernels", "launches", "memory_stats", "number", "on_stream", "release_cached",
+    "scalars", "synchronize", "trouble",
 ]
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
 THREADS = 4 if SIMULATED else 256    # in a block; a power of two
+WARP = 2 if SIMULATED else 32        # threads that run in step, and can look at each other's registers
 MOST_BLOCKS = 2 if SIMULATED else 2048   # loops step by the whole grid, so more would only mean shorter loops
 numba.config.CUDA_LOW_OCCUPANCY_WARNINGS = 0    # a small array fills no GPU, and that is no mistake
 
@@ -74,6 +77,11 @@ def kernel(function):
 def device(function, **within):
     """Make a function into one that kernels can call. ``within`` gives names in it a meaning of their own."""
     return _Source(function, **within)
+
+
+def intrinsic(function):
+    """Make a function that writes LLVM code into one that kernels can call. The simulator has none: it compiles nothing."""
+    return None if SIMULATED else cuda.extending.intrinsic(function)
 
 
 class _Source:
@@ -137,7 +145,7 @@ class Kernel(_Source):
                 types = ", ".join(map(str, key[3:]))
                 raise RuntimeError(f"CUDA kernel {self.called}({types}), {blocks} blocks of {threads} threads: "
                                    f"{type(error).__name__}: {error}") from error
-            launches[self.called] = launches.get(self.called, 0) + 1
+            count(self.called)
 
         return launch
 
@@ -156,10 +164,11 @@ class Kernel(_Source):
         return cuda.compile_ptx(self.copy(self.number_for(signature)), self.types(signature), cc=cc)[0]
 
     def number_for(self, signature):
-        """What ``number`` stands for, given the types of the arguments."""
-        floats = [t.strip("[]") for t in signature if t.strip("[]") in ("f4", "f8")]
+        """What ``number`` stands for, given the types of the arguments. Nobody calculates with float16: float32 does."""
         if self.number_like is not None:
-            floats = [signature[self.number_like].strip("[]")]
+            like = signature[self.number_like].strip("[]")
+            return np.dtype("f4" if like == "f2" else like).type
+        floats = [t.strip("[]") for t in signature if t.strip("[]") in ("f4", "f8")]
         return np.dtype(floats[0]).type if floats else np.float32
 
     def types(self, signature):
@@ -176,6 +185,11 @@ class Kernel(_Source):
 
 kernels: dict[str, Kernel] = {}     # every kernel, by "family._name"
 launches: dict[str, int] = {}       # how often each was launched
+
+
+def count(name):
+    """Note that a kernel, or a library's, was launched."""
+    launches[name] = launches.get(name, 0) + 1
 
 
 def blocks_for(n, threads=THREADS):
@@ -270,6 +284,7 @@ class Memory:
     """A piece of the GPU's memory; it goes back to the pool when nobody holds it. Work is ordered, so it is free at once."""
 
     __slots__ = ("array", "bytes", "views")
+    aligned = True      # the driver's pieces begin at a multiple of 256 bytes
 
     def __init__(self, nbytes):
         # sizes are rounded up to 2ⁿ or 3 · 2ⁿ⁻¹, so that a later array is likely to fit: at most a third is wasted
@@ -286,6 +301,11 @@ class Memory:
         self.views = {}
         memory_stats["allocated"] += self.bytes
         memory_stats["most_allocated"] = max(memory_stats["most_allocated"], memory_stats["allocated"])
+
+    @property
+    def address(self):
+        """Where it begins: a number of bytes."""
+        return address_of(self.array)
 
     def typed(self, dtype):
         """All of it, as a flat array of this dtype."""
@@ -313,6 +333,19 @@ def release_cached():
     """Give what the pool holds back to the driver."""
     memory_stats["reserved"] -= sum(size * len(pieces) for size, pieces in _pool.items())
     _pool.clear()
+
+
+def address_of(array):
+    """Where the numbers of one of numba's arrays begin."""
+    return array._ary.ctypes.data if SIMULATED else array.device_ctypes_pointer.value
+
+
+def between(low, high, dtype):
+    """All memory from one address to another, as a flat array of this dtype. Some of it may be nobody's: do not go there."""
+    kind = "__array_interface__" if SIMULATED else "__cuda_array_interface__"
+    described = type("Between", (), {kind: {"data": (low, False), "shape": ((high - low) // dtype.itemsize,),
+                                            "strides": None, "typestr": dtype.str, "version": 3}})()
+    return cuda.devicearray.FakeCUDAArray(np.asarray(described)) if SIMULATED else cuda.as_cuda_array(described)
 
 
 def _ask_driver(nbytes):

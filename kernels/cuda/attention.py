@@ -22,7 +22,7 @@ from ._array import empty, full, packed, ready, view
 from ._block import block_max, block_sum
 from ._launch import SIMULATED, THREADS, Kernel, cuda, device, kernel, number, scalars
 from .arithmetic import sum_to
-from .dropout import limits, scale_of
+from .dropout import drop
 from .matmul import product
 
 __all__ = _reference.__all__
@@ -286,7 +286,7 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
     if lse.size:
         tile, forward, *_ = _kernels(max(K, E, 1), q.itemsize)
         forward[(B * H, -(-T // tile)), (tile, tile)](
-            *_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *_drop(p, seed), y, lse)
+            *_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *drop(p, seed), y, lse)
     return y, lse
 
 
@@ -298,7 +298,7 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
     totals, dots = empty((B, H, T), q.dtype), empty((B, H, T), q.dtype)
     tile, _, queries, keys = _kernels(max(K, E, 1), q.itemsize)
     dy, y, lse = ready(dy, q.dtype), ready(y), ready(lse)
-    shared = (*_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *_drop(p, seed))
+    shared = (*_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *drop(p, seed))
     if lse.size:
         queries[(B * H, -(-T // tile)), (tile, tile)](dy, *shared, y, lse, bool(needs_mask), totals, dots, dq, ds)
     if S and B * G and (needs[1] or needs[2]):
@@ -319,11 +319,6 @@ def _mask(mask, q, S):
     mask = mask if mask.dtype in (bool, q.dtype) else ready(mask, q.dtype)
     spread = view(np.broadcast_to, mask, (*q.shape[:3], S))
     return spread.whole, spread.offset, spread.steps, 1 if mask.dtype == bool else 2
-
-
-def _drop(p, seed):
-    """What dropout inside a kernel needs: the factor of what stays, and how to draw."""
-    return (scale_of(p) if p < 1 else 1.0, *limits(p, seed)) if p else (1.0, 0, 0, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -56,14 +56,14 @@ def prepare(library, case: dict):
     return write, {"losses": [float(i) for i in write()]}
 
 
-def _minitorch(torch, config, prompt, new):
+def _minitorch(torch, config, prompt, new=NEW):
     models = import_module("minitorch.models")
     gpt = models.GPT(models.GPTConfig(**config))
     _fill(torch, gpt, "")
     return lambda: gpt.generate(prompt, new, temperature=0).cpu().numpy()[0]
 
 
-def _transformers(torch, config, prompt, new):
+def _transformers(torch, config, prompt, new=NEW):
     transformers = import_module("transformers")
     transformers.logging.set_verbosity_error()
     gpt = transformers.GPT2LMHeadModel(transformers.GPT2Config(**config)).eval()

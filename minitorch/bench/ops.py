@@ -70,7 +70,7 @@ class Maker:
 
     def __init__(self, library):
         self.torch, self.nn, self.F, self.compiled = library.torch, library.nn, library.F, library.compiled
-        self.device = library.device
+        self.device = getattr(library, "device", "cpu")
         self.numbers = np.random.default_rng(0)
         self.leaves: list = []
         self.random = False     # whether the result differs from library to library

@@ -17,8 +17,8 @@ from on_cuda import HERE, in_the_simulator
 
 @pytest.mark.skipif(HERE, reason="tensors go to the GPU in this process")
 def test_in_the_simulator():
-    """What needs a GPU in this file, with the simulator."""
-    in_the_simulator(__file__, "-m", "gpu")
+    """The quicker half of what needs a GPU in this file, with the simulator."""
+    in_the_simulator(__file__, "-k", "goes_through and (train or matmul)")
 
 
 @pytest.mark.skipif(HERE, reason="there is a GPU")
@@ -84,17 +84,16 @@ def test_short_calls_are_timed_in_rows():
 
 
 @pytest.mark.gpu
-def test_all_of_it(tmp_path, monkeypatch, capsys):
-    if "NUMBA_ENABLE_CUDASIM" in process.environment(1):
-        monkeypatch.setattr(process, "WORKER", Path(quick_simulator.__file__).with_name("quick_worker.py"))
-    assert main(["bench", "all", "--device", "cuda", "--quick", "--rounds", "1", "--save", str(tmp_path)]) == 0
+@pytest.mark.parametrize("what", ["ops", "train", "memory", "generate", "matmul"])
+def test_it_goes_through(what, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(process, "WORKER", Path(quick_simulator.__file__).with_name("quick_worker.py"))
+    assert main(["bench", what, "--device", "cuda", "--quick", "--rounds", "1", "--save", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert "launches per step" in out and "this GPU copies" in out
-    for name in "ops", "train", "memory", "generate", "matmul":
-        with open(tmp_path / f"{name}.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        assert rows and all(row["gpu"] for row in rows)
-        assert all(row["note"] == gpu.SIMULATED for row in rows) or "simulated" not in rows[0]["gpu"]
-        if name == "train":
-            assert int(rows[0]["launches"]) > 50
-    assert {"naive", "vector"} <= {row["case"] for row in rows}
+    assert "gpu: " in out and f"saved {tmp_path / what}.csv" in out
+    with open(tmp_path / f"{what}.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows and all(row["note"] == (gpu.SIMULATED if "simulated" in row["gpu"] else "") for row in rows)
+    if what == "train":
+        assert int(rows[0]["launches"]) > 50 and "launches per step: " in out
+    if what == "matmul":
+        assert {"naive", "vector"} <= {row["case"] for row in rows}
