@@ -14,7 +14,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "parity: compares with PyTorch; skipped where that is not installed")
-    config.addinivalue_line("markers", "gpu: computes on a GPU, or in its simulator; left out where there is neither")
+    config.addinivalue_line("markers", "gpu: computes on a GPU, or in its simulator, "
+                            "but with real=True not in that; left out where there is neither")
     if config.getoption("device") == "cuda":
         on_cuda.install()
 

@@ -57,12 +57,12 @@ def _add_segments(values, ids, order, n, c, y):
     for k in range(cuda.grid(1), n * c, cuda.gridsize(1)):
         i, j = k // c, k % c
         if i == 0 or ids[i] != ids[i - 1]:
-            total = number(y[ids[i] * c + j])
+            total = number(0.0)
             m = i
             while m < n and ids[m] == ids[i]:
                 total += values[order[m] * c + j]
                 m += 1
-            y[ids[i] * c + j] = total
+            y[ids[i] * c + j] += total      # their sum first: the same, whether y was 0 or is added to later
 
 
 def add_rows(y, ids, values):

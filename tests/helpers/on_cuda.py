@@ -23,7 +23,8 @@ __all__ = ["HERE", "SIMULATED", "in_the_simulator", "install", "select"]
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 HERE = SIMULATED or os.path.exists("/dev/nvidiactl")        # can this process compute on a GPU, be it a simulated one?
-RUN = ("kernels", "minitorch/ops", "minitorch/nn", "minitorch/models", "minitorch/optim", "minitorch/test_autograd.py", "zoo")
+RUN = ("kernels", "minitorch/ops", "minitorch/nn", "minitorch/models", "minitorch/optim", "minitorch/test_autograd.py",
+       "zoo")
 LEFT_OUT = {       # part of a test's place or name -> why
     "kernels/cuda/": "kernels for the GPU alone, which have tests of their own",
     "test_jit.py": "the CPU's compiler", "test_hazards.py": "the CPU's threads and caches",
@@ -62,7 +63,8 @@ def select(items, config):
     """Leave out what needs a GPU where there is none; with --device cuda, what is not about what a GPU computes."""
     chosen, others = [], []
     for item in items:
-        runs = HERE or item.get_closest_marker("gpu") is None
+        gpu = item.get_closest_marker("gpu")
+        runs = gpu is None or HERE and not (SIMULATED and gpu.kwargs.get("real"))
         if config.getoption("device") == "cuda":
             path, name = str(item.path.relative_to(config.rootpath / "tests")), f"{item.path.name}::{item.name}"
             runs = path.startswith(RUN) and not any(part in f"{path} {name}" for part in LEFT_OUT)
