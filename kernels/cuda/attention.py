@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..reference import attention as _reference
-from ._array import empty, full, packed, ready, view
+from ._array import constant, empty, full, packed, ready, view
 from ._block import block_max, block_sum
 from ._launch import SIMULATED, THREADS, Kernel, cuda, device, kernel, number, scalars
 from .arithmetic import sum_to
@@ -294,7 +294,7 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
     (B, H, T, K), (G, S), E = q.shape, k.shape[1:3], v.shape[3]
     needs_mask = needs[3] and mask is not None and mask.dtype != bool
     dq, dk, dv = empty(q.shape, q.dtype), empty(k.shape, q.dtype), empty(v.shape, q.dtype)
-    ds = full((B, H, T, S) if needs_mask else (1,), 0, q.dtype)
+    ds = full((B, H, T, S), 0, q.dtype) if needs_mask else constant(1, 0, q.dtype)
     totals, dots = empty((B, H, T), q.dtype), empty((B, H, T), q.dtype)
     tile, _, queries, keys = _kernels(max(K, E, 1), q.itemsize)
     dy, y, lse = ready(dy, q.dtype), ready(y), ready(lse)
@@ -315,7 +315,7 @@ def _parts(*arrays):
 def _mask(mask, q, S):
     """A mask as kernels take it: its memory, where it begins, steps over (B, H, T, S), its kind."""
     if mask is None:
-        return full((1,), True, bool).whole, 0, (0, 0, 0, 0), 0
+        return constant(1, True, np.dtype(bool)).whole, 0, (0, 0, 0, 0), 0
     mask = mask if mask.dtype in (bool, q.dtype) else ready(mask, q.dtype)
     spread = view(np.broadcast_to, mask, (*q.shape[:3], S))
     return spread.whole, spread.offset, spread.steps, 1 if mask.dtype == bool else 2

@@ -21,6 +21,7 @@ from .arithmetic import _where
 __all__ = _reference.__all__
 
 SHARES = 3 if SIMULATED else 128    # pieces into which columns are cut
+FEW = 2 if SIMULATED else 32        # numbers: shorter pieces are not worth a second launch
 
 same = combine = whole_block = formula(lambda x: x)     # in the kernels below: what they are being compiled for
 
@@ -53,11 +54,12 @@ def fold(x, dim, keepdim, combination, initial, first=same, dtype=None):
     y = empty([x.shape[axis] for axis in rest], dtype)
     initial = bool(initial) if dtype.kind == "b" else dtype.type(initial)
     if x.contiguous and tuple(dim) == tuple(range(len(dim))) and n > 1 and c:
-        shares = min(c, SHARES)
-        parts = empty((shares, n), dtype)
+        shares = max(1, min(c // FEW, SHARES))
+        parts = y if shares == 1 else empty((shares, n), dtype)
         columns[-(-n // THREADS), shares](x, c, n, initial, parts)
-        last = _kernels(combination, same)[1]
-        last[-(-n // THREADS), 1](parts, shares, n, initial, y)
+        if shares > 1:
+            last = _kernels(combination, same)[1]
+            last[-(-n // THREADS), 1](parts, shares, n, initial, y)
     elif n:
         rows[n](ready(view(np.transpose, x, [*rest, *dim])), c, initial, y)
     return view(np.expand_dims, y, tuple(dim)) if keepdim else y

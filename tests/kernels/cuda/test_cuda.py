@@ -88,8 +88,8 @@ def test_an_optimizer_steps_all_parameters_in_one_launch(dtype):
 @pytest.mark.skipif(not HERE, reason="runs in the simulator")
 def test_a_kernel_that_fails_is_named():
     layernorm = importlib.import_module("minitorch.kernels.cuda.layernorm")
-    with pytest.raises(RuntimeError, match=r"CUDA kernel layernorm\._add_shares\(\[f8\], i8, i8, \[f8\]\), 2 blocks"):
-        layernorm._add_shares[2, (2, 2)](to_device(np.ones(4)), 3, 4, to_device(np.ones(4)))      # 4 of 12 numbers are there
+    with pytest.raises(RuntimeError, match=r"CUDA kernel layernorm\._add_shares\(\[f8\], i8, i8, i8, \[f8\], \[f8\]\), 2 b"):
+        layernorm._add_shares[2, (2, 2)](to_device(np.ones(4)), 3, 1, 4, *[to_device(np.ones(4))] * 2)      # 12 are read
 
 
 @pytest.mark.skipif(not SIMULATED, reason="the simulator's own")
