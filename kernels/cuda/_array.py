@@ -8,7 +8,7 @@ Nothing is copied to the host unless somebody asks: ``to_host``, ``item``, ``tol
 
 import math
 import sys
-from functools import lru_cache
+from functools import lru_cache, wraps
 from importlib import import_module
 
 import numpy as np
@@ -17,7 +17,7 @@ from ._launch import address_of, allocate, blocks_for, cuda, device, kernel, syn
 
 __all__ = [
     "Array", "accumulator", "broadcast_steps", "cast", "collapsed", "constant", "copy_into", "counting", "empty",
-    "empty_like", "fill", "full", "like_ghost", "packed", "place", "ready", "to_device",
+    "empty_like", "fill", "full", "in_float32", "like_ghost", "packed", "place", "ready", "to_device",
     "view", "zeros",
 ]
 
@@ -350,6 +350,10 @@ def to_device(x):
         return x
     interface = getattr(x, "__cuda_array_interface__", None)
     if interface is not None:
+        if np.dtype(interface["typestr"]).kind not in "biuf":
+            raise TypeError(f"numbers of type {interface['typestr']!r} came; known are bool, whole numbers, float16, "
+                            "float32 and float64. bfloat16 and complex numbers are not: convert them first, with .float() "
+                            "or .half().")
         return _shared(cuda.as_cuda_array(x), np.dtype(interface["typestr"]))
     x = np.asarray(x)
     y = empty(x.shape, x.dtype)
@@ -414,6 +418,25 @@ def ready(x, dtype=None):
 def cast(x, dtype):
     """A contiguous copy in this dtype."""
     return copy_into(empty(x.shape, dtype), x)
+
+
+def in_float32(function):
+    """Let a function of the backend calculate with float32 where it gets float16, and round what it returns."""
+    @wraps(function)
+    def rounded(*args, **settings):
+        if not any([isinstance(a, Array) and a.dtype == np.float16 for a in args]):
+            return function(*args, **settings)
+        results = function(*[cast(a, _FLOAT32) if isinstance(a, Array) and a.dtype == np.float16 else a for a in args],
+                           **settings)
+        if not isinstance(results, tuple):
+            return cast(results, _FLOAT16)
+        first_only = function.__name__.endswith("_forward")     # the others are for backward
+        return tuple([y if y is None or first_only and i else cast(y, _FLOAT16) for i, y in enumerate(results)])
+
+    return rounded
+
+
+_FLOAT16, _FLOAT32 = np.dtype("float16"), np.dtype("float32")
 
 
 def copy_into(y, x):

@@ -33,7 +33,7 @@ from .. import scalar
 __all__ = [
     "Kernel", "SIMULATED", "THREADS", "WARP", "address_of", "allocate", "between", "blocks_for", "count", "cuda", "device",
     "intrinsic", "ir", "kernel", "kernels", "launches", "memory_stats", "number", "on_stream", "release_cached",
-    "scalars", "synchronize", "trouble",
+    "scalars", "stream_number", "synchronize", "trouble",
 ]
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
@@ -259,6 +259,14 @@ def on_stream(stream):
         yield stream
     finally:
         _stream = before
+
+
+def stream_number():
+    """The stream as other libraries know it; 0 is the default stream."""
+    if hasattr(_stream, "__cuda_stream__"):
+        return int(_stream.__cuda_stream__()[1])
+    handle = getattr(_stream, "handle", 0)
+    return int(getattr(handle, "value", handle) or 0)
 
 
 def synchronize():

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..reference import attention as _reference
-from ._array import constant, empty, full, packed, ready, view
+from ._array import constant, empty, full, in_float32, packed, ready, view
 from ._block import block_max, block_sum
 from ._launch import SIMULATED, THREADS, Kernel, cuda, device, kernel, number, scalars
 from .arithmetic import sum_to
@@ -280,6 +280,7 @@ def _kernels(features, itemsize):
             Kernel(_backward_keys, f"attention._backward_keys {name}", **within))
 
 
+@in_float32
 def attention_forward(q, k, v, mask, causal, scale, p, seed):
     (B, H, T, K), (G, S), E = q.shape, k.shape[1:3], v.shape[3]
     y, lse = empty((B, H, T, E), q.dtype), empty((B, H, T), q.dtype)
@@ -290,6 +291,7 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
     return y, lse
 
 
+@in_float32
 def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
     (B, H, T, K), (G, S), E = q.shape, k.shape[1:3], v.shape[3]
     needs_mask = needs[3] and mask is not None and mask.dtype != bool
@@ -373,6 +375,7 @@ def _skipping_product(a, a_at, a_steps, x, x_at, x_steps, scale, H, m, n, k, z):
         z[at] = scale * total
 
 
+@in_float32
 def attention_weights_forward(q, k, mask, causal, scale):
     (B, H, T, _), S = q.shape, k.shape[2]
     probs = empty((B, H, T, S), q.dtype)
@@ -382,6 +385,7 @@ def attention_weights_forward(q, k, mask, causal, scale):
     return probs
 
 
+@in_float32
 def attention_weights_backward(dy, q, k, mask, probs, causal, scale, needs=(True, True, True)):
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     ds = empty(probs.shape, q.dtype)

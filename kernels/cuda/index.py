@@ -25,6 +25,7 @@ from ._array import (
     view,
     zeros,
 )
+from ._four import load_one
 from ._launch import blocks_for, cuda, device, kernel, number
 from ._map import each, formula
 from .arithmetic import _where, sum_to
@@ -338,7 +339,7 @@ def _merge(keys, order, n, c, width, descending, y):
         start = p // (2 * width) * 2 * width
         middle, end = start + width, start + 2 * width
         middle, end = middle if middle < c else c, end if end < c else c
-        mine = keys[row + order[k]]
+        mine = load_one(keys, row + order[k])
         # how many of the other run stand before me? Equals of the left run stand before those of the right one
         first = p < middle
         low = middle if first else start
@@ -346,7 +347,7 @@ def _merge(keys, order, n, c, width, descending, y):
         begin = low
         while low < high:
             half = (low + high) // 2
-            other = keys[row + order[row + half]]
+            other = load_one(keys, row + order[row + half])
             before = _before(other, mine, descending) if first else not _before(mine, other, descending)
             if before:
                 low = half + 1

@@ -12,8 +12,9 @@ from functools import lru_cache
 import numpy as np
 
 from ..reference import reduce as _reference
-from ._array import Array, cast, empty, full, ready, view, zeros
+from ._array import Array, accumulator, cast, empty, full, ready, view, zeros
 from ._block import block_fold, larger, plus, smaller, times
+from ._four import load_one, store_one
 from ._launch import SIMULATED, THREADS, Kernel, cuda, kernel, number
 from ._map import each, formula
 from .arithmetic import _where
@@ -30,10 +31,10 @@ def _fold_rows(x, c, initial, y):
     t, row = cuda.threadIdx.x, cuda.blockIdx.x * c
     total = initial
     for j in range(t, c, cuda.blockDim.x):
-        total = combine(total, number(same(x[row + j])))
+        total = combine(total, number(same(load_one(x, row + j))))
     total = whole_block(total)
     if t == 0:
-        y[cuda.blockIdx.x] = total
+        store_one(y, cuda.blockIdx.x, total)
 
 
 def _fold_columns(x, n, c, initial, y):
@@ -41,8 +42,8 @@ def _fold_columns(x, n, c, initial, y):
     if j < c:
         total = initial
         for i in range(share * n // shares, (share + 1) * n // shares):
-            total = combine(total, number(same(x[i * c + j])))
-        y[share * c + j] = total
+            total = combine(total, number(same(load_one(x, i * c + j))))
+        store_one(y, share * c + j, total)
 
 
 def fold(x, dim, keepdim, combination, initial, first=same, dtype=None):
@@ -52,10 +53,11 @@ def fold(x, dim, keepdim, combination, initial, first=same, dtype=None):
     n, c = math.prod([x.shape[axis] for axis in rest]), math.prod([x.shape[axis] for axis in dim])
     rows, columns = _kernels(combination, first)
     y = empty([x.shape[axis] for axis in rest], dtype)
-    initial = bool(initial) if dtype.kind == "b" else dtype.type(initial)
+    wide = accumulator(dtype)
+    initial = bool(initial) if dtype.kind == "b" else wide.type(initial)
     if x.contiguous and tuple(dim) == tuple(range(len(dim))) and n > 1 and c:
         shares = max(1, min(c // FEW, SHARES))
-        parts = y if shares == 1 else empty((shares, n), dtype)
+        parts = y if shares == 1 else empty((shares, n), wide)
         columns[-(-n // THREADS), shares](x, c, n, initial, parts)
         if shares > 1:
             last = _kernels(combination, same)[1]
@@ -199,9 +201,9 @@ def _argmax_rows(x, c, sign, y):
     places = cuda.shared.array(THREADS, np.int64)
     t, row = cuda.threadIdx.x, cuda.blockIdx.x * c
     at = t if t < c else c - 1
-    best = x[row + at]
+    best = load_one(x, row + at)
     for j in range(t, c, cuda.blockDim.x):
-        v = x[row + j]
+        v = load_one(x, row + j)
         if best == best and (v != v or (v > best if sign > 0 else v < best)):
             best, at = v, j
     values[t], places[t] = best, at
