@@ -8,17 +8,18 @@ Nothing is copied to the host unless somebody asks: ``to_host``, ``item``, ``tol
 
 import math
 import sys
-from functools import lru_cache
+from functools import lru_cache, wraps
 from importlib import import_module
+from typing import NamedTuple
 
 import numpy as np
 
 from ._launch import address_of, allocate, blocks_for, cuda, device, kernel, synchronize
 
 __all__ = [
-    "Array", "accumulator", "broadcast_steps", "cast", "collapsed", "constant", "copy_into", "counting", "empty",
-    "empty_like", "fill", "full", "like_ghost", "packed", "place", "ready", "to_device",
-    "view", "zeros",
+    "Array", "Known", "accumulator", "broadcast_steps", "cast", "collapsed", "constant", "copy_into", "counting",
+    "empty", "empty_like", "fill", "full", "in_float32", "like_ghost", "packed", "place", "ready", "to_device", "view",
+    "zeros",
 ]
 
 
@@ -41,6 +42,7 @@ class Array:
     strides = property(lambda self: tuple([s * self.dtype.itemsize for s in self.steps]))
     flags = property(lambda self: Flags(self))
     T = property(lambda self: self.transpose())
+    known = property(lambda self: self.memory.known)
     real = property(lambda self: self)
 
     @property
@@ -86,6 +88,7 @@ class Array:
     def __cuda_array_interface__(self):
         """For CuPy, PyTorch and Numba: where the numbers are. They share memory, nothing is copied."""
         synchronize()
+        self.memory.known = None        # from now on others may write here
         pointer = self.memory.typed(self.dtype).__cuda_array_interface__["data"][0]
         return {"data": (pointer + self.offset * self.itemsize, not self.writeable), "shape": self.shape,
                 "strides": None if self.contiguous else self.strides, "typestr": self.dtype.str, "version": 3}
@@ -355,12 +358,34 @@ def to_device(x):
         return x
     interface = getattr(x, "__cuda_array_interface__", None)
     if interface is not None:
+        if np.dtype(interface["typestr"]).kind not in "biuf":
+            raise TypeError(f"numbers of type {interface['typestr']!r} came; known are bool, whole numbers, float16, "
+                            "float32 and float64. bfloat16 and complex numbers are not: convert them first, with .float() "
+                            "or .half().")
         return _shared(cuda.as_cuda_array(x), np.dtype(interface["typestr"]))
     x = np.asarray(x)
     y = empty(x.shape, x.dtype)
     if x.size:
         y.linear.copy_to_device(np.ascontiguousarray(x).reshape(-1))
+        y.memory.known = Known.of(x) if x.dtype.kind in "iu" else None
     return y
+
+
+class Known(NamedTuple):
+    """What was seen of whole numbers on the CPU, before they went to the GPU: so nobody has to wait for the GPU to say
+    whether ids and labels are in range. Forgotten when something is written over them."""
+
+    size: int
+    low: int        # the smallest: often the label that does not count
+    lows: int       # how often it occurs, where it is negative
+    above: int      # the smallest of the others, or the largest where there are none
+    high: int
+
+    @classmethod
+    def of(cls, x):
+        low, high = int(x.min()), int(x.max())
+        others = x[x != low] if low < 0 else x
+        return cls(x.size, low, x.size - others.size, int(others.min(initial=high)), high)
 
 
 def _shared(theirs, dtype):
@@ -376,6 +401,8 @@ def _shared(theirs, dtype):
 
 class _Theirs:
     """Memory that another library looks after."""
+
+    known = property(lambda self: None, lambda self, value: None)      # others may write there at any time
 
     def __init__(self, linear, aligned):
         self.linear, self.aligned = linear, aligned
@@ -421,8 +448,28 @@ def cast(x, dtype):
     return copy_into(empty(x.shape, dtype), x)
 
 
+def in_float32(function):
+    """Let a function of the backend calculate with float32 where it gets float16, and round what it returns."""
+    @wraps(function)
+    def rounded(*args, **settings):
+        if not any([isinstance(a, Array) and a.dtype == np.float16 for a in args]):
+            return function(*args, **settings)
+        results = function(*[cast(a, _FLOAT32) if isinstance(a, Array) and a.dtype == np.float16 else a for a in args],
+                           **settings)
+        if not isinstance(results, tuple):
+            return cast(results, _FLOAT16)
+        first_only = function.__name__.endswith("_forward")     # the others are for backward
+        return tuple([y if y is None or first_only and i else cast(y, _FLOAT16) for i, y in enumerate(results)])
+
+    return rounded
+
+
+_FLOAT16, _FLOAT32 = np.dtype("float16"), np.dtype("float32")
+
+
 def copy_into(y, x):
     """Write the numbers of x, broadcast, over those of y; → y."""
+    y.memory.known = None
     if y.size:
         shape, y_steps, x_steps = collapsed(y.shape, y.steps, broadcast_steps(x, y.shape))
         _copy[blocks_for(y.size)](x.whole, x.offset, x_steps, shape, y.size, y.offset, y_steps, y.whole)
@@ -431,6 +478,7 @@ def copy_into(y, x):
 
 def fill(y, value):
     """Write one number over all of y."""
+    y.memory.known = None
     if y.size:
         shape, steps = collapsed(y.shape, y.steps)
         value = bool(value) if y.dtype.kind == "b" else y.dtype.type(value)

@@ -33,7 +33,7 @@ from .. import scalar
 __all__ = [
     "Kernel", "SIMULATED", "THREADS", "WARP", "about", "address_of", "allocate", "between", "blocks_for", "count", "cuda",
     "device", "intrinsic", "ir", "kernel", "kernels", "launches", "memory_stats", "number", "on_stream", "release_cached",
-    "scalars", "synchronize", "trouble",
+    "scalars", "stream_number", "synchronize", "trouble",
 ]
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
@@ -272,6 +272,14 @@ def on_stream(stream):
         _stream = before
 
 
+def stream_number():
+    """The stream as other libraries know it; 0 is the default stream."""
+    if hasattr(_stream, "__cuda_stream__"):
+        return int(_stream.__cuda_stream__()[1])
+    handle = getattr(_stream, "handle", 0)
+    return int(getattr(handle, "value", handle) or 0)
+
+
 def synchronize():
     """Wait until the GPU has done all that it was told."""
     cuda.synchronize()
@@ -283,7 +291,7 @@ def synchronize():
 class Memory:
     """A piece of the GPU's memory; it goes back to the pool when nobody holds it. Work is ordered, so it is free at once."""
 
-    __slots__ = ("array", "bytes", "views")
+    __slots__ = ("array", "bytes", "known", "views")
     aligned = True      # the driver's pieces begin at a multiple of 256 bytes
 
     def __init__(self, nbytes):
@@ -299,6 +307,7 @@ class Memory:
         if SIMULATED:
             self.array.copy_to_device(np.full(self.bytes, 0xFF, np.uint8))  # NaN as a float: what is not written shows
         self.views = {}
+        self.known = None       # what was seen of its numbers when they came: _array.Known
         memory_stats["allocated"] += self.bytes
         memory_stats["most_allocated"] = max(memory_stats["most_allocated"], memory_stats["allocated"])
 

@@ -5,6 +5,7 @@ one after the other is what it calls not transposed. It gets addresses; nothing 
 """
 
 import os
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from importlib import import_module
 
@@ -42,24 +43,36 @@ def chosen():
 def library(name):
     """cuBLAS as CuPy or nvmath offer it, or None where they are not installed."""
     try:
-        return Cublas(import_module("cupy_backends.cuda.libs.cublas"), import_module("cupy").cuda.device.get_cublas_handle(),
-                      "{}gemmStridedBatched", "gemmStridedBatchedEx", "setStream") if name == "cupy" else _nvmath()
+        return _cupy() if name == "cupy" else _nvmath()
     except Exception:       # not installed, or not for this CUDA
         return None
 
 
+def _cupy():
+    cublas, gpu = import_module("cupy_backends.cuda.libs.cublas"), import_module("cupy").cuda
+    return Cublas(gpu.device.get_cublas_handle(), cublas.sgemmStridedBatched, cublas.dgemmStridedBatched,
+                  cublas.gemmStridedBatchedEx, gpu.ExternalStream)
+
+
 def _nvmath():
     cublas = import_module("nvmath.bindings.cublas")
-    return Cublas(cublas, cublas.create(), "{}gemm_strided_batched", "gemm_strided_batched_ex", "set_stream")
+    handle = cublas.create()
+
+    @contextmanager
+    def on_stream(stream):
+        cublas.set_stream(handle, stream)
+        yield
+        cublas.set_stream(handle, 0)
+
+    return Cublas(handle, cublas.sgemm_strided_batched, cublas.dgemm_strided_batched, cublas.gemm_strided_batched_ex,
+                  on_stream)
 
 
 class Cublas:
     """cuBLAS behind one of its two doors: the functions are the same, their names are spelled in two ways."""
 
-    def __init__(self, module, handle, product, mixed, set_stream):
-        self.handle, self.set_stream = handle, getattr(module, set_stream)
-        self.single, self.double = getattr(module, product.format("s")), getattr(module, product.format("d"))
-        self.mixed = getattr(module, mixed)
+    def __init__(self, handle, single, double, mixed, on_stream):
+        self.handle, self.single, self.double, self.mixed, self.on_stream = handle, single, double, mixed, on_stream
         self.factors = {np.dtype(d): (np.ones(1, d), np.zeros(1, d)) for d in ("float32", "float64")}     # it gets addresses
 
     def gemm(self, dtype, a_turned, b_turned, rows, columns, inner, a, b, c, batch):
@@ -84,8 +97,10 @@ def multiply(x, x_steps, y, y_steps, m, n, k, z, batch):
     if cublas is None or None in sides or not k or z.dtype.char not in "efd":
         return False
     (x_turned, x_step), (y_turned, y_step) = sides
-    cublas.gemm(z.dtype, y_turned, x_turned, n, m, k, (y.address, y_step, y_steps[0]), (x.address, x_step, x_steps[0]),
-                (z.address, n, m * n), batch)
+    stream = _launch.stream_number()
+    with cublas.on_stream(stream) if stream else nullcontext():
+        cublas.gemm(z.dtype, y_turned, x_turned, n, m, k, (y.address, y_step, y_steps[0]),
+                    (x.address, x_step, x_steps[0]), (z.address, n, m * n), batch)
     _launch.count(f"matmul by {chosen()}")
     return True
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..reference import attention as _reference
-from ._array import empty, full, packed, ready, view
+from ._array import constant, empty, full, in_float32, packed, ready, view
 from ._block import block_max, block_sum
 from ._launch import SIMULATED, THREADS, Kernel, cuda, device, kernel, number, scalars
 from .arithmetic import sum_to
@@ -280,6 +280,7 @@ def _kernels(features, itemsize):
             Kernel(_backward_keys, f"attention._backward_keys {name}", **within))
 
 
+@in_float32
 def attention_forward(q, k, v, mask, causal, scale, p, seed):
     (B, H, T, K), (G, S), E = q.shape, k.shape[1:3], v.shape[3]
     y, lse = empty((B, H, T, E), q.dtype), empty((B, H, T), q.dtype)
@@ -290,11 +291,12 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
     return y, lse
 
 
+@in_float32
 def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
     (B, H, T, K), (G, S), E = q.shape, k.shape[1:3], v.shape[3]
     needs_mask = needs[3] and mask is not None and mask.dtype != bool
     dq, dk, dv = empty(q.shape, q.dtype), empty(k.shape, q.dtype), empty(v.shape, q.dtype)
-    ds = full((B, H, T, S) if needs_mask else (1,), 0, q.dtype)
+    ds = full((B, H, T, S), 0, q.dtype) if needs_mask else constant(1, 0, q.dtype)
     totals, dots = empty((B, H, T), q.dtype), empty((B, H, T), q.dtype)
     tile, _, queries, keys = _kernels(max(K, E, 1), q.itemsize)
     dy, y, lse = ready(dy, q.dtype), ready(y), ready(lse)
@@ -315,7 +317,7 @@ def _parts(*arrays):
 def _mask(mask, q, S):
     """A mask as kernels take it: its memory, where it begins, steps over (B, H, T, S), its kind."""
     if mask is None:
-        return full((1,), True, bool).whole, 0, (0, 0, 0, 0), 0
+        return constant(1, True, np.dtype(bool)).whole, 0, (0, 0, 0, 0), 0
     mask = mask if mask.dtype in (bool, q.dtype) else ready(mask, q.dtype)
     spread = view(np.broadcast_to, mask, (*q.shape[:3], S))
     return spread.whole, spread.offset, spread.steps, 1 if mask.dtype == bool else 2
@@ -373,6 +375,7 @@ def _skipping_product(a, a_at, a_steps, x, x_at, x_steps, scale, H, m, n, k, z):
         z[at] = scale * total
 
 
+@in_float32
 def attention_weights_forward(q, k, mask, causal, scale):
     (B, H, T, _), S = q.shape, k.shape[2]
     probs = empty((B, H, T, S), q.dtype)
@@ -382,6 +385,7 @@ def attention_weights_forward(q, k, mask, causal, scale):
     return probs
 
 
+@in_float32
 def attention_weights_backward(dy, q, k, mask, probs, causal, scale, needs=(True, True, True)):
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     ds = empty(probs.shape, q.dtype)

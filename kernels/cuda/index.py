@@ -25,6 +25,7 @@ from ._array import (
     view,
     zeros,
 )
+from ._four import load_one
 from ._launch import blocks_for, cuda, device, kernel, number
 from ._map import each, formula
 from .arithmetic import _where, sum_to
@@ -183,6 +184,7 @@ def _taken(x, places, place_steps, rest_steps, shape):
 
 def _write(value, x, places, place_steps, rest_steps, shape):
     value = packed(view(np.broadcast_to, value, shape))
+    x.memory.known = None
     if value.size:
         shape, place_steps, rest_steps = collapsed(shape, place_steps, rest_steps)
         _put[blocks_for(value.size)](value, places, place_steps, shape, value.size, x.offset, rest_steps, x.whole)
@@ -352,7 +354,7 @@ def _merge(keys, order, n, c, width, descending, y):
         start = p // (2 * width) * 2 * width
         middle, end = start + width, start + 2 * width
         middle, end = middle if middle < c else c, end if end < c else c
-        mine = keys[row + order[k]]
+        mine = load_one(keys, row + order[k])
         # how many of the other run stand before me? Equals of the left run stand before those of the right one
         first = p < middle
         low = middle if first else start
@@ -360,7 +362,7 @@ def _merge(keys, order, n, c, width, descending, y):
         begin = low
         while low < high:
             half = (low + high) // 2
-            other = keys[row + order[row + half]]
+            other = load_one(keys, row + order[row + half])
             before = _before(other, mine, descending) if first else not _before(mine, other, descending)
             if before:
                 low = half + 1

@@ -12,6 +12,7 @@ import math
 
 from ._array import accumulator, constant, empty, ready
 from ._block import block_max, block_sum, larger
+from ._four import store_one
 from ._launch import SIMULATED, WARP, cuda, kernel, number
 from ._row import HELD, LONG, again, by_row, fetch, place, put
 
@@ -191,21 +192,25 @@ def _rmsnorm_backward(dy, x, gamma, rrms, n, c, wants_dx, dx, parts):
 
 
 @kernel
-def _add_shares(parts, shares, c, total):
-    # threads side by side take columns; those below each other every WARP-th share, and the first adds up what they got
+def _add_shares(parts, shares, m, c, first, second):
+    # threads side by side take columns; those below each other every WARP-th share, and the first adds up what they got.
+    # parts is (shares, m, c); m is 1 or 2, and the sums go to one array or two
     sums = cuda.shared.array((WARP, WARP), number)
     across, down = cuda.threadIdx.x, cuda.threadIdx.y
     j, s = cuda.blockIdx.x * WARP + across, number(0.0)
-    if j < c:
+    if j < m * c:
         for share in range(down, shares, WARP):
-            s += parts[share * c + j]
+            s += parts[share * m * c + j]
     sums[down, across] = s
     cuda.syncthreads()
-    if down == 0 and j < c:
+    if down == 0 and j < m * c:
         s = number(0.0)
         for k in range(WARP):
             s += sums[k, across]
-        total[j] = s
+        if j < c:
+            store_one(first, j, s)
+        else:
+            store_one(second, j - c, s)
 
 
 def layernorm_forward(x, gamma, beta, eps):
@@ -249,10 +254,10 @@ def rmsnorm_backward(dy, x, gamma, rrms, needs=(True, True)):
 def _added(parts, dtype):
     """parts (shares, m, c) → their sums, m arrays (c,), added in order."""
     shares, m, c = parts.shape
-    total = empty((m, c), dtype)
+    sums = [empty((c,), dtype) for _ in range(m)]
     if c:
-        _add_shares[(-(-m * c // WARP),), (WARP, WARP)](parts, shares, m * c, total)
-    return [total[i] for i in range(m)]
+        _add_shares[(-(-m * c // WARP),), (WARP, WARP)](parts, shares, m, c, sums[0], sums[-1])
+    return sums
 
 
 def _shares(n):

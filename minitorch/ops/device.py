@@ -12,7 +12,7 @@ from minitorch.autograd import Function
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
-__all__ = ["all_on_host", "is_array", "on_device_of", "on_host", "to_device"]
+__all__ = ["all_on_host", "is_array", "known", "on_device_of", "on_host", "to_device"]
 
 
 class ToDevice(Function):
@@ -41,6 +41,11 @@ def to_device(x: Tensor, device: str) -> Tensor:
 def is_array(x) -> bool:
     """Is it an array, on either device?"""
     return isinstance(x, np.ndarray) or hasattr(x, "kernels")
+
+
+def known(array):
+    """What the CPU saw of whole numbers before they went to the GPU (``kernels/cuda/_array.py``: Known), or None."""
+    return None if type(array) is np.ndarray else getattr(array, "known", None)
 
 
 def on_host(array) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError, got
-from minitorch.ops.device import is_array, on_device_of, on_host
+from minitorch.ops.device import is_array, known, on_device_of, on_host
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.reduce import Selected
 from minitorch.ops.shape import as_dim, broadcast_to, flatten, numpy_names
@@ -660,7 +660,9 @@ def _is_mask(item):
 def _check_range(op, ids, size, axis, shape, wraps=False):
     """Refuse an id that is out of range; name it, its position, and the range."""
     ids = ids if is_array(ids) else np.asarray(ids)
-    low = -size if wraps else 0
+    low, seen = -size if wraps else 0, known(ids)
+    if seen and low <= seen.low and seen.high < size:
+        return
     wrong = (ids < low) | (ids >= size)
     if not wrong.any():
         return

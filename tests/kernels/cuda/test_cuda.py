@@ -62,6 +62,49 @@ def test_every_rung_of_the_ladder_of_products(name, m, n, k):
     check_same(to_host(matmul.ladder[name](to_device(x), to_device(y))), x @ y)
 
 
+IN_HALF = ("softmax", "log_softmax", "layernorm", "rmsnorm", "residual", "dropout", "gelu", "relu", "silu", "sigmoid",
+           "tanh", "exp", "add", "sub", "mul", "div", "matmul", "linear", "ffn", "cross_entropy", "embedding", "attention",
+           "sum", "mean")
+
+
+@pytest.mark.skipif(not HERE, reason="runs in the simulator")
+@pytest.mark.parametrize("name", IN_HALF)
+def test_float16_is_stored_and_float32_calculates(name):
+    """As good as the reference in float32 with the last rounding to float16, forward and backward."""
+    tried = 0
+    for case, *args in cases("float32"):
+        small = not any(isinstance(a, np.ndarray) and not (abs(a[np.isfinite(a)]) < 100).all() for a in args)
+        if case not in (name + "_forward", name + "_backward") or not small or tried > 7:
+            continue
+        args = [half(a) for a in args]
+        with quiet():
+            want = getattr(reference, case)(*[a.astype("f4") if is_float(a) else a for a in args])
+        got = getattr(on_device(), case)(*args)
+        for i, (g, w) in enumerate(zip(*[x if isinstance(x, tuple) else (x,) for x in (got, want)], strict=True)):
+            if w is not None:
+                assert g.dtype == (np.float32 if case.endswith("forward") and i and "ffn" not in case else np.float16), case
+                np.testing.assert_allclose(g, w.astype("f2"), rtol=4e-3, atol=4e-3 * np.nanmax(abs(w), initial=1e-3))
+        tried += 1
+    assert tried
+
+
+@pytest.mark.skipif(not HERE, reason="runs in the simulator")
+def test_bfloat16_is_refused_in_words():
+    class Theirs:
+        __cuda_array_interface__ = {"data": (0, False), "shape": (3,), "typestr": "|V2", "version": 3}
+
+    with pytest.raises(TypeError, match=r"numbers of type '\|V2' came; .*bfloat16 .* convert them first"):
+        cuda.to_device(Theirs())
+
+
+def half(a):
+    return a.astype("f2") if is_float(a) else a
+
+
+def is_float(a):
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
 @pytest.mark.skipif(not HERE, reason="runs in the simulator")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_an_optimizer_steps_all_parameters_in_one_launch(dtype):
@@ -88,8 +131,8 @@ def test_an_optimizer_steps_all_parameters_in_one_launch(dtype):
 @pytest.mark.skipif(not HERE, reason="runs in the simulator")
 def test_a_kernel_that_fails_is_named():
     layernorm = importlib.import_module("minitorch.kernels.cuda.layernorm")
-    with pytest.raises(RuntimeError, match=r"CUDA kernel layernorm\._add_shares\(\[f8\], i8, i8, \[f8\]\), 2 blocks"):
-        layernorm._add_shares[2, (2, 2)](to_device(np.ones(4)), 3, 4, to_device(np.ones(4)))      # 4 of 12 numbers are there
+    with pytest.raises(RuntimeError, match=r"CUDA kernel layernorm\._add_shares\(\[f8\], i8, i8, i8, \[f8\], \[f8\]\), 2 b"):
+        layernorm._add_shares[2, (2, 2)](to_device(np.ones(4)), 3, 1, 4, *[to_device(np.ones(4))] * 2)      # 12 are read
 
 
 @pytest.mark.skipif(not SIMULATED, reason="the simulator's own")

@@ -114,6 +114,10 @@ def test_four_numbers_are_read_and_written_at_once(fours, dtype):
     assert len(fours[dtype]) > 15 and missing == []
 
 
+def test_float16_is_never_calculated_with(fours):
+    assert [name for name, ptx in fours["f2"] if re.search(r"\b(add|sub|mul|fma)\S*\.f16|\.f64", ptx)] == []
+
+
 def test_what_a_thread_keeps_of_a_row_stays_in_registers(fours):
     """One read of every row: with four fours a thread, four loads for each array, and none in local memory."""
     assert [name for dtype in FOURS for name, ptx in fours[dtype] if ".local" in ptx] == []
