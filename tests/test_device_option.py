@@ -10,7 +10,8 @@ from on_cuda import HERE, in_the_simulator
 
 HOME = Path(__file__).parent
 SOME = ["kernels/test_softmax.py", "kernels/test_rotary.py", "kernels/test_cross_entropy.py",
-        "minitorch/ops/test_embedding.py", "minitorch/nn/test_containers.py", "minitorch/nn/test_module.py", "minitorch/nn/test_rotary.py",
+        "minitorch/ops/test_embedding.py", "minitorch/nn/test_containers.py", "minitorch/nn/test_module.py",
+        "minitorch/nn/test_rotary.py",
         "minitorch/optim/test_swa_utils.py"]
 
 

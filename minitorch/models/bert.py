@@ -201,10 +201,12 @@ class BERT(PretrainedModel):
         x = self(ids, **inputs)
         if labels.shape != x.shape[:2]:
             raise ShapeError(f"BERT.mlm_loss: labels should have the shape of ids, {x.shape[:2]}, got {labels.shape}")
-        places = beside(labels, np.flatnonzero(on_host(labels.data).reshape(-1) != -100))
+        given = on_host(labels.data).reshape(-1)
+        counted = np.flatnonzero(given != -100)
+        places, asked = beside(x, counted), beside(x, given[counted])
         x = words.transformed(x.reshape(-1, x.shape[-1])[places])
         weight, bias = words.projection(self.embeddings.word_embeddings.weight)
-        return F.softmax_projection(x, weight, bias, labels.reshape(-1)[places], label_smoothing=label_smoothing)
+        return F.softmax_projection(x, weight, bias, asked, label_smoothing=label_smoothing)
 
     def next_sentence_logits(self, ids: Tensor, **inputs: Tensor | None) -> Tensor:
         """Does the second sentence follow the first? (B, 2): the score of yes, then of no."""

@@ -3,6 +3,8 @@
 Where there is no GPU, Numba's simulator computes, in a process of its own.
 """
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -153,6 +155,86 @@ def test_nothing_goes_to_the_host_unseen():
             copy(x)
     with pytest.raises(TypeError, match=r"tensor\.cpu\(\)"):
         np.asarray(x.data)
+
+
+READ = {"Llama": 1, "BERT": 2}     # made on the CPU: Llama's labels, from its ids; what BERT's mask and labels leave out
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_training_step_does_not_wait_for_the_gpu(name, monkeypatch):
+    """Nothing is copied to the CPU from the loss's beginning to the optimizer's end, and kernels get no array from there."""
+    (make, loss), copies = TRAININGS[name], []
+    arrays, launch = (import_module(f"minitorch.kernels.cuda.{file}") for file in ("_array", "_launch"))
+    to_host, type_of = arrays.Array.to_host, launch._type_of
+
+    def refuse(a):
+        assert not isinstance(a, np.ndarray), "numba would copy this array there and back at every launch"
+        return type_of(a)
+
+    monkeypatch.setattr(arrays.Array, "to_host", lambda self: copies.append(self.shape) or to_host(self))
+    monkeypatch.setattr(launch, "_type_of", refuse)
+    model = make().cuda()
+    optimizer = mt.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(2):
+        optimizer.zero_grad()
+        copies.clear()
+        value = loss(model, "cuda")
+        value.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        optimizer.step()
+        assert len(copies) == READ.get(name, 0)
+    assert norm.is_cuda and norm.item() > 0 and value.item() == value.item()
+    assert len(copies) == READ.get(name, 0) + 3
+
+
+@pytest.mark.gpu
+def test_ids_that_are_wrong_are_named_wherever_they_come_from():
+    """Those that come from the CPU were looked at there; those made on the GPU are asked for."""
+    table, fine = mt.randn(5, 2, device="cuda"), mt.tensor([[1, 4], [0, 2]], device="cuda")
+    assert fine.data.known == (4, 0, 0, 0, 4) and fine.T[1:].data.known.high == 4
+    for wrong in mt.tensor([[1, 5]]).cuda(), fine + 2:
+        assert (wrong.data.known is None) == (wrong.shape == (2, 2))
+        with pytest.raises(IndexError, match=r"token id [56] at index \(0, 1\)"):
+            F.embedding(wrong, table)
+    fine[0, 0] = 9
+    assert fine.data.known is None
+    with pytest.raises(IndexError, match="token id 9"):
+        F.embedding(fine, table)
+    logits = mt.randn(3, 4, device="cuda")
+    for labels in [0, 3, 1], [0, -100, -100], [-100, 2, 3]:
+        here, there = mt.tensor(labels), mt.tensor(labels, device="cuda")
+        want = F.cross_entropy(logits.cpu(), here).item()
+        assert F.cross_entropy(logits, there).item() == pytest.approx(want, rel=1e-6) and there.data.known.high < 4
+        assert F.cross_entropy(logits, there + 0).item() == pytest.approx(want, rel=1e-6)
+    for labels in [0, 4, 1], [0, -1, 1], [-100, -1, 2]:
+        with pytest.raises(IndexError, match="label (4|-1) at position 1"):
+            F.cross_entropy(logits, mt.tensor(labels, device="cuda"))
+    with pytest.warns(UserWarning, match="all 3 labels equal ignore_index"):
+        assert F.cross_entropy(logits, mt.full((3,), -100, device="cuda")).item() == 0
+
+
+@pytest.mark.gpu
+def test_clipping_is_that_of_the_cpu():
+    for scale, norm_type in (1.0, 2.0), (1e-3, 2.0), (1.0, 3.0), (1.0, float("inf")):
+        found = []
+        for device in "cpu", "cuda":
+            w = [nn.Parameter(mt.ones(3, device=device)), nn.Parameter(mt.ones(2, device=device))]
+            w[0].grad, w[1].grad = (scale * mt.tensor(g, device=device) for g in ([3.0, -4.0, 0.0], [1.0, 2.0]))
+            norm = nn.utils.clip_grad_norm_(w, 1.0, norm_type)
+            found.append([norm.item(), *w[0].grad.tolist(), *w[1].grad.tolist()])
+        np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+
+
+@pytest.mark.gpu
+def test_set_default_device():
+    with mt.device("cuda"):
+        assert mt.get_default_device() == "cuda" and mt.zeros(2).is_cuda and nn.Linear(2, 3).weight.is_cuda
+        assert mt.ones(2, device="cpu").device == "cpu" and mt.from_numpy(X[0]).device == "cpu"
+    mt.set_default_device("cuda")
+    assert mt.arange(3).is_cuda and mt.Tensor([1.0]).is_cuda
+    mt.set_default_device(None)
+    assert mt.get_default_device() == "cpu" and not mt.arange(3).is_cuda
 
 
 @pytest.mark.gpu
