@@ -20,7 +20,7 @@ from minitorch.bench import generate, ladder, memory, ops, train
 from minitorch.bench.compare import OURS, Row, compare
 from minitorch.bench.process import Worker, WorkerDied, is_installed
 
-__all__ = ["SIMULATED", "Ceiling", "cases", "curves", "findings", "measure", "sides"]
+__all__ = ["Ceiling", "SIMULATED", "cases", "curves", "findings", "measure", "sides"]
 
 SIMULATED = "simulated, no timing"
 GPT2 = (50304, 1024, 12, 12, 768, 4)        # vocabulary, words, layers, heads, d, texts

@@ -31,6 +31,7 @@ LEFT_OUT = {       # part of a test's place or name -> why
     "complex_step": "the reference alone, with complex numbers",
     "[reference-": "the same once more: arrays on the GPU have one backend",
     "test_on_cuda.py": "both devices are in it already",
+    "test_names_and_signatures_agree": "a test in kernels/cuda does it",
     "test_repr": "the device is printed, too",
     "test_view_is_possible_exactly_where_pytorch_says": "given strides; what goes to the GPU is packed",
 }
