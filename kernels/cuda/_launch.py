@@ -20,6 +20,7 @@ for each of theirs. Blocks and tiles are tiny there; ``SIMULATED`` says so.
 """
 
 import math
+import os
 from contextlib import contextmanager
 from types import CodeType, FunctionType, SimpleNamespace
 
@@ -288,6 +289,9 @@ def synchronize():
 # ---------------------------------------------------------------------------------------------------------------------
 # memory: asking the driver for some takes long and may wait for the GPU, so what is given back is kept for the next array
 
+EXACT = os.environ.get("MINITORCH_CUDA_EXACT_MEMORY") == "1"     # no pool: for tools that look at every access
+
+
 class Memory:
     """A piece of the GPU's memory; it goes back to the pool when nobody holds it. Work is ordered, so it is free at once."""
 
@@ -297,7 +301,7 @@ class Memory:
     def __init__(self, nbytes):
         # sizes are rounded up to 2ⁿ or 3 · 2ⁿ⁻¹, so that a later array is likely to fit: at most a third is wasted
         power = 1 << max(9, (max(nbytes, 1) - 1).bit_length())
-        self.bytes = power * 3 // 4 if nbytes <= power * 3 // 4 else power
+        self.bytes = max(nbytes, 1) if EXACT else power * 3 // 4 if nbytes <= power * 3 // 4 else power
         kept = _pool.get(self.bytes)
         if kept:
             self.array = kept.pop()
@@ -326,7 +330,10 @@ class Memory:
         if hasattr(self, "views"):
             self.views = None
             memory_stats["allocated"] -= self.bytes
-            _pool.setdefault(self.bytes, []).append(self.array)
+            if EXACT:
+                memory_stats["reserved"] -= self.bytes
+            else:
+                _pool.setdefault(self.bytes, []).append(self.array)
 
 
 memory_stats = {"allocated": 0, "reserved": 0, "most_allocated": 0}     # bytes

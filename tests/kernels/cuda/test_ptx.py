@@ -33,6 +33,8 @@ CASES = """
 for name, *args in cuda_cases.cases("float32"):
     if "getitem_backward" in name or "masked_select" in name:
         continue        # how much they pick depends on numbers, and there are none
+    if name.startswith("attention") and args[1].shape[-1] != 3:
+        continue        # the kernels for other numbers of features are the same
     settings = {"needs": (True,) * (len(args) - 2)} if name == "einsum_backward" else {}
     getattr(cuda, name)(*[cuda_cases.to_device(a) for a in args], **settings)
 print(json.dumps([[name, types, ptx] for (name, types), ptx in ghost_gpu.compiled.items()]))
