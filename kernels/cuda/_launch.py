@@ -275,8 +275,9 @@ def on_stream(stream):
 
 def stream_number():
     """The stream as other libraries know it; 0 is the default stream."""
-    if hasattr(_stream, "__cuda_stream__"):
-        return int(_stream.__cuda_stream__()[1])
+    protocol = getattr(_stream, "__cuda_stream__", lambda: None)()      # (version, stream)
+    if protocol:
+        return int(protocol[1])
     handle = getattr(_stream, "handle", 0)
     return int(getattr(handle, "value", handle) or 0)
 
