@@ -59,8 +59,7 @@ class Array:
     def linear(self):
         """The numbers as kernels take them: numba's flat array. Only a contiguous array has it."""
         if self._linear is None:
-            whole = self.memory.typed(self.dtype)
-            self._linear = whole[self.offset:self.offset + self.size]
+            self._linear = self.memory.part(self.dtype, self.offset, self.size)
         return self._linear
 
     @property
@@ -413,6 +412,9 @@ class _Theirs:
 
     def typed(self, dtype):
         return self.linear if dtype == self.linear.dtype else self.linear.view(dtype)
+
+    def part(self, dtype, offset, size):
+        return self.typed(dtype)[offset:offset + size]
 
 
 def view(function, x, *settings):

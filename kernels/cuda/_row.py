@@ -86,13 +86,14 @@ class by_row:  # noqa: N801  (a decorator)
 
     def __call__(self, blocks, c):
         def launch(*args):
+            sizes = SIZES[:-1] if args[0].itemsize == 8 else SIZES      # a float64 takes two registers
+            threads, quads = next((size for size in sizes if c <= 4 * size[0] * size[1]), sizes[-1])
+            long = c > 4 * threads * quads
             fours = c % 4 == 0 and all([a.in_fours for a in args if isinstance(a, Array) and a.shape[-1:] == (c,)])
             key = quads, long, fours
             kernel = self.variants.get(key) or self.variants.setdefault(key, self.variant(*key))
             kernel[(blocks,), (threads,)](*args)
 
-        threads, quads = next((size for size in SIZES if c <= 4 * size[0] * size[1]), SIZES[-1])
-        long = c > 4 * threads * quads
         return launch
 
     def variant(self, quads, long, fours):

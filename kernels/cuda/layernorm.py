@@ -70,9 +70,10 @@ def _layernorm_backward(dy, x, gamma, mean, rstd, n, c, wants_dx, dx, parts):
     at = share * 2 * c      # where in parts (shares, 2, c) this share's dγ begins; dβ is c further on
     for k in range(HELD):
         dgamma[k] = dbeta[k] = nothing
-    if LONG:                # what of a long row does not fit into registers is added up in memory
-        for start in range(0, 2 * c, span):
-            put(dgamma, parts, at + start, 2 * c - start)
+    if LONG:                # what of a long row does not fit into registers is added up in memory, by the same thread
+        for start in range(0, c, span):
+            put(dgamma, parts, at + start, c - start)
+            put(dbeta, parts, at + c + start, c - start)
     fetch(gamma, 0, c, nothing, scale)
     for i in range(share * n // shares, (share + 1) * n // shares):
         row, m, r = i * c, mean[i], rstd[i]
