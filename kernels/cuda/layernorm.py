@@ -10,7 +10,7 @@ its part of dγ and dβ in registers on the way; then the shares' sums are added
 
 import math
 
-from ._array import accumulator, constant, empty, ready
+from ._array import accumulator, constant, empty, fill, ready
 from ._block import block_max, block_sum, larger
 from ._four import store_one
 from ._launch import SIMULATED, WARP, cuda, kernel, number
@@ -218,7 +218,9 @@ def layernorm_forward(x, gamma, beta, eps):
     rows, n, c = _rows(x)
     wide = accumulator(x.dtype)
     y, mean, rstd = empty(x.shape, x.dtype), empty((n,), wide), empty((n,), wide)
-    if n:
+    if not c:       # rows of nothing: mean 0, variance 0
+        fill(mean, 0), fill(rstd, eps ** -0.5)
+    elif n:
         _layernorm_forward(n, c)(rows, _weight(gamma, 1, c, x), _weight(beta, 0, c, x), float(eps), c, y, mean, rstd)
     return y, mean, rstd
 
@@ -237,7 +239,9 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
 def rmsnorm_forward(x, gamma, eps):
     rows, n, c = _rows(x)
     y, rrms = empty(x.shape, x.dtype), empty((n,), accumulator(x.dtype))
-    if n:
+    if not c:
+        fill(rrms, eps ** -0.5)
+    elif n:
         _rmsnorm_forward(n, c)(rows, _weight(gamma, 1, c, x), float(eps), c, y, rrms)
     return y, rrms
 
