@@ -489,20 +489,26 @@ def fill(y, value):
 
 @kernel
 def _copy(x, x_offset, x_steps, shape, n, y_offset, y_steps, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         y[y_offset + place(i, shape, y_steps)] = x[x_offset + place(i, shape, x_steps)]
+        i += cuda.gridsize(1)
 
 
 @kernel
 def _fill(value, shape, n, y_offset, y_steps, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         y[y_offset + place(i, shape, y_steps)] = value
+        i += cuda.gridsize(1)
 
 
 @kernel
 def _count(n, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         y[i] = i
+        i += cuda.gridsize(1)
 
 
 @device
