@@ -23,19 +23,20 @@ __all__ = ["HERE", "SIMULATED", "in_the_simulator", "install", "select"]
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 HERE = SIMULATED or os.path.exists("/dev/nvidiactl")        # can this process compute on a GPU, be it a simulated one?
-RUN = ("kernels", "minitorch/ops", "minitorch/nn", "minitorch/models", "minitorch/optim", "minitorch/test_autograd.py",
-       "zoo")
+RUN = ("kernels", "minitorch/ops", "minitorch/nn", "minitorch/models", "minitorch/optim", "minitorch/test_autograd.py")
 LEFT_OUT = {       # part of a test's place or name -> why
     "kernels/cuda/": "kernels for the GPU alone, which have tests of their own",
     "test_jit.py": "the CPU's compiler", "test_hazards.py": "the CPU's threads and caches",
     "complex_step": "the reference alone, with complex numbers",
     "[reference-": "the same once more: arrays on the GPU have one backend",
     "test_on_cuda.py": "both devices are in it already",
+    "test_function_gets_arrays_and_settings_and_needs": "an op of NumPy's arrays",
+    "test_an_array_that_a_backward_keeps_is_not_added_to": "an op of NumPy's arrays",
     "test_names_and_signatures_agree": "a test in kernels/cuda does it",
     "test_repr": "the device is printed, too",
     "test_view_is_possible_exactly_where_pytorch_says": "given strides; what goes to the GPU is packed",
 }
-SLOW = ("layouts-", "filled-", "test_float32_sums_are_accurate")       # four threads add up less exactly than 256
+SLOW = ("layouts-", "filled-", "100_000", "10_000", "test_float32_sums_are_accurate")    # four threads add less exactly
 
 
 def in_the_simulator(*arguments):
@@ -79,7 +80,11 @@ def select(items, config):
 class CudaForNumPy:
     """The CUDA backend for NumPy arrays: its kernels get copies on the GPU, and results come back."""
 
+    __name__ = "minitorch.kernels.cuda"
+
     def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
         kernel = getattr(import_module("minitorch.kernels.cuda"), name)
         return lambda *args, **settings: self.call(kernel, args, settings)
 
