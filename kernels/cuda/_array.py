@@ -59,8 +59,7 @@ class Array:
     def linear(self):
         """The numbers as kernels take them: numba's flat array. Only a contiguous array has it."""
         if self._linear is None:
-            whole = self.memory.typed(self.dtype)
-            self._linear = whole[self.offset:self.offset + self.size]
+            self._linear = self.memory.part(self.dtype, self.offset, self.size)
         return self._linear
 
     @property
@@ -414,6 +413,9 @@ class _Theirs:
     def typed(self, dtype):
         return self.linear if dtype == self.linear.dtype else self.linear.view(dtype)
 
+    def part(self, dtype, offset, size):
+        return self.typed(dtype)[offset:offset + size]
+
 
 def view(function, x, *settings):
     """What a NumPy function that only makes views makes of x."""
@@ -487,20 +489,26 @@ def fill(y, value):
 
 @kernel
 def _copy(x, x_offset, x_steps, shape, n, y_offset, y_steps, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         y[y_offset + place(i, shape, y_steps)] = x[x_offset + place(i, shape, x_steps)]
+        i += cuda.gridsize(1)
 
 
 @kernel
 def _fill(value, shape, n, y_offset, y_steps, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         y[y_offset + place(i, shape, y_steps)] = value
+        i += cuda.gridsize(1)
 
 
 @kernel
 def _count(n, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         y[i] = i
+        i += cuda.gridsize(1)
 
 
 @device

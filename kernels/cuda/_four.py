@@ -150,11 +150,13 @@ class FourKernel:
 
         def _double(x, n, y):
             held = cuda.local.array(WIDTH, number)
-            for i in range(WIDTH * cuda.grid(1), n, WIDTH * cuda.gridsize(1)):
+            i = WIDTH * cuda.grid(1)
+            while i < n:        # range() would divide to find out how often; division of whole numbers is slow on a GPU
                 fetch(x, i, held)
                 for k in range(WIDTH):
                     held[k] *= 2.0
                 put(held, y, i)
+                i += WIDTH * cuda.gridsize(1)
 
         FourKernel(_double)(y.size, x, y.size, y)
     """

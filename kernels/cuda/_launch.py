@@ -275,8 +275,9 @@ def on_stream(stream):
 
 def stream_number():
     """The stream as other libraries know it; 0 is the default stream."""
-    if hasattr(_stream, "__cuda_stream__"):
-        return int(_stream.__cuda_stream__()[1])
+    protocol = getattr(_stream, "__cuda_stream__", lambda: None)()      # (version, stream)
+    if protocol:
+        return int(protocol[1])
     handle = getattr(_stream, "handle", 0)
     return int(getattr(handle, "value", handle) or 0)
 
@@ -304,13 +305,12 @@ class Memory:
         self.bytes = max(nbytes, 1) if EXACT else power * 3 // 4 if nbytes <= power * 3 // 4 else power
         kept = _pool.get(self.bytes)
         if kept:
-            self.array = kept.pop()
+            self.array, self.views = kept.pop()
         else:
-            self.array = _ask_driver(self.bytes)
+            self.array, self.views = _ask_driver(self.bytes), {}
             memory_stats["reserved"] += self.bytes
         if SIMULATED:
             self.array.copy_to_device(np.full(self.bytes, 0xFF, np.uint8))  # NaN as a float: what is not written shows
-        self.views = {}
         self.known = None       # what was seen of its numbers when they came: _array.Known
         memory_stats["allocated"] += self.bytes
         memory_stats["most_allocated"] = max(memory_stats["most_allocated"], memory_stats["allocated"])
@@ -326,16 +326,26 @@ class Memory:
             self.views[dtype] = self.array.view(dtype)
         return self.views[dtype]
 
+    def part(self, dtype, offset, size):
+        """A part of it. Numba makes an object with a shape and strides of it, so parts are kept, also while the piece is in
+        the pool: a training step asks for the same ones as the step before."""
+        key = dtype, offset, size
+        if key not in self.views:
+            if len(self.views) >= MOST_VIEWS:
+                self.views.clear()
+            self.views[key] = self.typed(dtype)[offset:offset + size]
+        return self.views[key]
+
     def __del__(self):
-        if hasattr(self, "views"):
-            self.views = None
+        if hasattr(self, "known"):
             memory_stats["allocated"] -= self.bytes
             if EXACT:
                 memory_stats["reserved"] -= self.bytes
             else:
-                _pool.setdefault(self.bytes, []).append(self.array)
+                _pool.setdefault(self.bytes, []).append((self.array, self.views))
 
 
+MOST_VIEWS = 32
 memory_stats = {"allocated": 0, "reserved": 0, "most_allocated": 0}     # bytes
 _pool: dict[int, list] = {}     # size -> pieces that nobody holds
 

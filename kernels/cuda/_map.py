@@ -110,29 +110,37 @@ _FOUR_TIMES = (
 
 
 def _map1(a, a_offset, a_steps, shape, n, y_offset, y_steps, y):
-    for i in range(WIDTH * cuda.grid(1), n, WIDTH * cuda.gridsize(1)):
+    i = WIDTH * cuda.grid(1)
+    while i < n:
         write(y, y_offset + place(i, shape, y_steps), f(read(a, a_offset + place(i, shape, a_steps), a_steps)))
+        i += WIDTH * cuda.gridsize(1)
 
 
 def _map2(a, a_offset, a_steps, b, b_offset, b_steps, shape, n, y_offset, y_steps, y):
-    for i in range(WIDTH * cuda.grid(1), n, WIDTH * cuda.gridsize(1)):
+    i = WIDTH * cuda.grid(1)
+    while i < n:
         write(y, y_offset + place(i, shape, y_steps), f(
             read(a, a_offset + place(i, shape, a_steps), a_steps), read(b, b_offset + place(i, shape, b_steps), b_steps)))
+        i += WIDTH * cuda.gridsize(1)
 
 
 def _map3(a, a_offset, a_steps, b, b_offset, b_steps, c, c_offset, c_steps, shape, n, y_offset, y_steps, y):
-    for i in range(WIDTH * cuda.grid(1), n, WIDTH * cuda.gridsize(1)):
+    i = WIDTH * cuda.grid(1)
+    while i < n:
         write(y, y_offset + place(i, shape, y_steps), f(
             read(a, a_offset + place(i, shape, a_steps), a_steps), read(b, b_offset + place(i, shape, b_steps), b_steps),
             read(c, c_offset + place(i, shape, c_steps), c_steps)))
+        i += WIDTH * cuda.gridsize(1)
 
 
 def _map4(a, a_offset, a_steps, b, b_offset, b_steps, c, c_offset, c_steps, d, d_offset, d_steps, shape, n, y_offset,
           y_steps, y):
-    for i in range(WIDTH * cuda.grid(1), n, WIDTH * cuda.gridsize(1)):
+    i = WIDTH * cuda.grid(1)
+    while i < n:
         write(y, y_offset + place(i, shape, y_steps), f(
             read(a, a_offset + place(i, shape, a_steps), a_steps), read(b, b_offset + place(i, shape, b_steps), b_steps),
             read(c, c_offset + place(i, shape, c_steps), c_steps), read(d, d_offset + place(i, shape, d_steps), d_steps)))
+        i += WIDTH * cuda.gridsize(1)
 
 
 _MAPS = _map1, _map2, _map3, _map4

@@ -15,20 +15,20 @@ from ._array import accumulator, constant, empty, ready
 from ._block import block_max, block_sum, larger
 from ._four import load_one
 from ._launch import cuda, number
-from ._row import HELD, again, by_row, fetch, place, put
+from ._row import HELD, SPAN, again, by_row, fetch, place, put
 
 __all__ = _reference.__all__
 
 
 @by_row
 def _losses(z, labels, weight, ignore, smoothing, quiet, v, losses, lse):
-    i, span, nothing = cuda.blockIdx.x, HELD * cuda.blockDim.x, number(-math.inf)
+    i, nothing = cuda.blockIdx.x, number(-math.inf)
     row, label = i * v, labels[i]
     held, weights = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     # pass 1: the largest logit, how often it is there, and Σ e^(z − largest) of the others. What a thread has added up is
     # worth less when a larger one turns up
     top, largest, rest = nothing, number(0.0), number(0.0)
-    for start in range(0, v, span):
+    for start in range(0, v, SPAN):
         fetch(z, row + start, v - start, nothing, held)
         before = top
         for k in range(HELD):
@@ -48,7 +48,7 @@ def _losses(z, labels, weight, ignore, smoothing, quiet, v, losses, lse):
     # pass 2: the label's loss, and the smoothed mean of all
     spread = number(0.0)
     if smoothing > 0.0:
-        for start in range(0, v, span):
+        for start in range(0, v, SPAN):
             again(z, row + start, v - start, nothing, held)
             fetch(weight, start, v - start, number(0.0), weights)
             for k in range(HELD):
@@ -65,18 +65,18 @@ def _losses(z, labels, weight, ignore, smoothing, quiet, v, losses, lse):
 
 @by_row
 def _slopes(dy, z, labels, weight, lse, ignore, smoothing, v, dz):
-    i, span, nothing = cuda.blockIdx.x, HELD * cuda.blockDim.x, number(-math.inf)
+    i, nothing = cuda.blockIdx.x, number(-math.inf)
     row, label, slope, above = i * v, labels[i], load_one(dy, i), load_one(lse, i)
     held, weights = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     if label == ignore:
         for k in range(HELD):
             held[k] = number(0.0)
-        for start in range(0, v, span):
+        for start in range(0, v, SPAN):
             put(held, dz, row + start, v - start)
         return
     # pass 1 backward: the probabilities, all but the label's. lse was rounded, so they add up to nearly 1
     others, own, total_weight = number(0.0), number(0.0), number(0.0)
-    for start in range(0, v, span):
+    for start in range(0, v, SPAN):
         fetch(z, row + start, v - start, nothing, held)
         fetch(weight, start, v - start, number(0.0), weights)
         for k in range(HELD):
@@ -89,7 +89,7 @@ def _slopes(dy, z, labels, weight, lse, ignore, smoothing, v, dz):
     others, own, total_weight = block_sum(others), block_sum(own), block_sum(total_weight)
     total, share, label_weight = others + own, smoothing / number(v), (1.0 - smoothing) * load_one(weight, label)
     # pass 2 backward
-    for start in range(0, v, span):
+    for start in range(0, v, SPAN):
         again(z, row + start, v - start, nothing, held)
         again(weight, start, v - start, number(0.0), weights)
         for k in range(HELD):

@@ -13,17 +13,21 @@ _bits = scalars.random_bits
 
 @kernel
 def _keep(limit, first, second, n, mask):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         mask[i] = _bits(first, second, i) >= limit
+        i += cuda.gridsize(1)
 
 
 def _dropout(x, scale, limit, first, second, n, y):
     held = cuda.local.array(WIDTH, number)
-    for i in range(WIDTH * cuda.grid(1), n, WIDTH * cuda.gridsize(1)):
+    i = WIDTH * cuda.grid(1)
+    while i < n:
         fetch(x, i, held)
         for k in range(WIDTH):
             held[k] = held[k] * scale if _bits(first, second, i + k) >= limit else number(0.0)
         put(held, y, i)
+        i += WIDTH * cuda.gridsize(1)
 
 
 _dropout = FourKernel(_dropout)

@@ -9,7 +9,7 @@ from ..reference import embedding as _reference
 from ._array import copy_into, empty, packed, ready, to_device, view, zeros
 from ._launch import cuda, number
 from ._map import each
-from ._row import HELD, by_row, fetch, put
+from ._row import HELD, SPAN, by_row, fetch, put
 from .arithmetic import _where
 from .index import add_rows, index_select_forward
 
@@ -18,9 +18,9 @@ __all__ = _reference.__all__
 
 @by_row
 def _pick(weight, ids, c, y):
-    row, span = ids[cuda.blockIdx.x] * c, HELD * cuda.blockDim.x
+    row = ids[cuda.blockIdx.x] * c
     held = cuda.local.array(HELD, number)
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         fetch(weight, row + start, c - start, number(0.0), held)
         put(held, y, cuda.blockIdx.x * c + start, c - start)
 

@@ -30,7 +30,8 @@ act = act_slope = formula(lambda x: x)      # below: the activation that a kerne
 
 def _hidden(linear, bias, scale, limit, first, second, n, h, pre, hidden):
     held, shift = cuda.local.array(WIDTH, number), cuda.local.array(WIDTH, number)
-    for i in range(WIDTH * cuda.grid(1), n, WIDTH * cuda.gridsize(1)):
+    i = WIDTH * cuda.grid(1)
+    while i < n:
         fetch(linear, i, held)
         fetch(bias, i % h, shift)
         for k in range(WIDTH):
@@ -40,11 +41,13 @@ def _hidden(linear, bias, scale, limit, first, second, n, h, pre, hidden):
             kept = limit == 0 or _bits(first, second, i + k) >= limit
             held[k] = number(act(held[k])) * scale if kept else number(0.0)
         put(held, hidden, i)
+        i += WIDTH * cuda.gridsize(1)
 
 
 def _hidden_backward(dhidden, pre, scale, limit, first, second, n, dpre, hidden):
     held, slopes = cuda.local.array(WIDTH, number), cuda.local.array(WIDTH, number)
-    for i in range(WIDTH * cuda.grid(1), n, WIDTH * cuda.gridsize(1)):
+    i = WIDTH * cuda.grid(1)
+    while i < n:
         fetch(pre, i, held)
         fetch(dhidden, i, slopes)
         for k in range(WIDTH):
@@ -53,6 +56,7 @@ def _hidden_backward(dhidden, pre, scale, limit, first, second, n, dpre, hidden)
             held[k] = number(act(held[k])) * scale if kept else number(0.0)
         put(slopes, dpre, i)
         put(held, hidden, i)
+        i += WIDTH * cuda.gridsize(1)
 
 
 @lru_cache(None)

@@ -14,7 +14,7 @@ from ._array import accumulator, constant, empty, fill, ready
 from ._block import block_max, block_sum, larger
 from ._four import store_one
 from ._launch import SIMULATED, WARP, cuda, kernel, number
-from ._row import HELD, LONG, again, by_row, fetch, place, put
+from ._row import HELD, LONG, SPAN, again, by_row, fetch, place, put
 
 __all__ = ["layernorm_backward", "layernorm_forward", "rmsnorm_backward", "rmsnorm_forward"]
 
@@ -24,33 +24,33 @@ ROWS = 1 if SIMULATED else 16               # at least so many in a share: their
 
 @by_row
 def _layernorm_forward(x, gamma, beta, eps, c, y, mean, rstd):
-    i, span, nothing = cuda.blockIdx.x, HELD * cuda.blockDim.x, number(0.0)
+    i, nothing = cuda.blockIdx.x, number(0.0)
     row = i * c
     held = cuda.local.array(HELD, number)
     scale, shift = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     # pass 1: the mean, and what it left over because it was rounded
     total = nothing
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         fetch(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             total += held[k]
     m = block_sum(total) / number(c)
     total = nothing
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             total += held[k] - m if start + place(k) < c else nothing
     rest = block_sum(total) / number(c)
     # pass 2: the variance
     total = nothing
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             d = held[k] - m - rest
             total += d * d if start + place(k) < c else nothing
     r = 1.0 / math.sqrt(block_sum(total) / number(c) + eps)
     # pass 3: normalise, scale, shift
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         fetch(gamma, start, c - start, nothing, scale)
         fetch(beta, start, c - start, nothing, shift)
@@ -64,21 +64,22 @@ def _layernorm_forward(x, gamma, beta, eps, c, y, mean, rstd):
 
 @by_row
 def _layernorm_backward(dy, x, gamma, mean, rstd, n, c, wants_dx, dx, parts):
-    share, shares, span, nothing = cuda.blockIdx.x, cuda.gridDim.x, HELD * cuda.blockDim.x, number(0.0)
+    share, shares, nothing = cuda.blockIdx.x, cuda.gridDim.x, number(0.0)
     slopes, held, scale = cuda.local.array(HELD, number), cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     dgamma, dbeta = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     at = share * 2 * c      # where in parts (shares, 2, c) this share's dγ begins; dβ is c further on
     for k in range(HELD):
         dgamma[k] = dbeta[k] = nothing
-    if LONG:                # what of a long row does not fit into registers is added up in memory
-        for start in range(0, 2 * c, span):
-            put(dgamma, parts, at + start, 2 * c - start)
+    if LONG:                # what of a long row does not fit into registers is added up in memory, by the same thread
+        for start in range(0, c, SPAN):
+            put(dgamma, parts, at + start, c - start)
+            put(dbeta, parts, at + c + start, c - start)
     fetch(gamma, 0, c, nothing, scale)
     for i in range(share * n // shares, (share + 1) * n // shares):
         row, m, r = i * c, mean[i], rstd[i]
         # the saved mean was rounded: take what it left over, too
         total = nothing
-        for start in range(0, c, span):
+        for start in range(0, c, SPAN):
             fetch(x, row + start, c - start, nothing, held)
             fetch(dy, row + start, c - start, nothing, slopes)
             for k in range(HELD):
@@ -86,7 +87,7 @@ def _layernorm_backward(dy, x, gamma, mean, rstd, n, c, wants_dx, dx, parts):
         rest = block_sum(total) / number(c)
         # pass 3 backward: γ and β were used in every row
         along, across = nothing, nothing
-        for start in range(0, c, span):
+        for start in range(0, c, SPAN):
             again(x, row + start, c - start, nothing, held)
             again(dy, row + start, c - start, nothing, slopes)
             again(gamma, start, c - start, nothing, scale)
@@ -106,7 +107,7 @@ def _layernorm_backward(dy, x, gamma, mean, rstd, n, c, wants_dx, dx, parts):
         if wants_dx:
             along = block_sum(along) / number(c)
             across = block_sum(across) / number(c)
-            for start in range(0, c, span):
+            for start in range(0, c, SPAN):
                 if LONG:
                     again(x, row + start, c - start, nothing, held)
                     again(dy, row + start, c - start, nothing, slopes)
@@ -123,26 +124,26 @@ def _layernorm_backward(dy, x, gamma, mean, rstd, n, c, wants_dx, dx, parts):
 
 @by_row
 def _rmsnorm_forward(x, gamma, eps, c, y, rrms):
-    i, span, nothing = cuda.blockIdx.x, HELD * cuda.blockDim.x, number(0.0)
+    i, nothing = cuda.blockIdx.x, number(0.0)
     row = i * c
     held, scale = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     # pass 1: the mean square, of the row divided by its largest value where x² might overflow
     big = number(1.0)
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         fetch(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             big = larger(big, abs(held[k]))
     big = block_max(big)
     big = big if big < math.inf else number(1.0)
     total = nothing
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             small = held[k] / big
             total += small * small
     r = 1.0 / (math.sqrt(block_sum(total) / number(c) + eps / big / big) * big)
     # pass 2: normalise, scale
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         fetch(gamma, start, c - start, nothing, scale)
         for k in range(HELD):
@@ -154,20 +155,20 @@ def _rmsnorm_forward(x, gamma, eps, c, y, rrms):
 
 @by_row
 def _rmsnorm_backward(dy, x, gamma, rrms, n, c, wants_dx, dx, parts):
-    share, shares, span, nothing = cuda.blockIdx.x, cuda.gridDim.x, HELD * cuda.blockDim.x, number(0.0)
+    share, shares, nothing = cuda.blockIdx.x, cuda.gridDim.x, number(0.0)
     slopes, held = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     scale, dgamma = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     at = share * c      # where in parts (shares, c) this share's dγ begins
     for k in range(HELD):
         dgamma[k] = nothing
     if LONG:
-        for start in range(0, c, span):
+        for start in range(0, c, SPAN):
             put(dgamma, parts, at + start, c - start)
     fetch(gamma, 0, c, nothing, scale)
     for i in range(share * n // shares, (share + 1) * n // shares):
         row, r, total = i * c, rrms[i], nothing
         # pass 2 backward: γ was used in every row
-        for start in range(0, c, span):
+        for start in range(0, c, SPAN):
             fetch(x, row + start, c - start, nothing, held)
             fetch(dy, row + start, c - start, nothing, slopes)
             again(gamma, start, c - start, nothing, scale)
@@ -180,7 +181,7 @@ def _rmsnorm_backward(dy, x, gamma, rrms, n, c, wants_dx, dx, parts):
         # pass 1 backward
         if wants_dx:
             total = block_sum(total) / number(c)
-            for start in range(0, c, span):
+            for start in range(0, c, SPAN):
                 again(x, row + start, c - start, nothing, held)
                 again(dy, row + start, c - start, nothing, slopes)
                 again(gamma, start, c - start, nothing, scale)

@@ -29,7 +29,8 @@ def _sgd(memory, table, pieces, lr, momentum, fresh, weight_decay, sign, has_buf
     row, start = pieces[2 * cuda.blockIdx.x], pieces[2 * cuda.blockIdx.x + 1]
     n, param, grad, buffer = table[row], table[row + 1], table[row + 2], table[row + 3]
     stop = start + PIECE if start + PIECE < n else n
-    for i in range(start + WIDTH * cuda.threadIdx.x, stop, WIDTH * cuda.blockDim.x):
+    i = start + WIDTH * cuda.threadIdx.x
+    while i < stop:
         fetch(memory, param + i, params)
         fetch(memory, grad + i, grads)
         fetch(memory, buffer + i, buffers)
@@ -42,6 +43,7 @@ def _sgd(memory, table, pieces, lr, momentum, fresh, weight_decay, sign, has_buf
         put(params, memory, param + i)
         if has_buffer:
             put(buffers, memory, buffer + i)
+        i += WIDTH * cuda.blockDim.x
 
 
 def _adam(memory, table, pieces, rate, fresh1, beta2, fresh2, root, eps, shrink, weight_decay, sign, amsgrad):
@@ -51,7 +53,8 @@ def _adam(memory, table, pieces, rate, fresh1, beta2, fresh2, root, eps, shrink,
     row, start = pieces[2 * cuda.blockIdx.x], pieces[2 * cuda.blockIdx.x + 1]
     n, param, grad, m, v, vmax = table[row], table[row + 1], table[row + 2], table[row + 3], table[row + 4], table[row + 5]
     stop = start + PIECE if start + PIECE < n else n
-    for i in range(start + WIDTH * cuda.threadIdx.x, stop, WIDTH * cuda.blockDim.x):
+    i = start + WIDTH * cuda.threadIdx.x
+    while i < stop:
         fetch(memory, param + i, params)
         fetch(memory, grad + i, grads)
         fetch(memory, m + i, ms)
@@ -69,6 +72,7 @@ def _adam(memory, table, pieces, rate, fresh1, beta2, fresh2, root, eps, shrink,
         put(vs, memory, v + i)
         if amsgrad:
             put(largest, memory, vmax + i)
+        i += WIDTH * cuda.blockDim.x
 
 
 _sgd, _adam = FourKernel(_sgd), FourKernel(_adam)

@@ -17,7 +17,8 @@ _bits = scalars.random_bits
 
 def _residual(x, f, bias, scale, limit, first, second, n, c, y):
     held, branch, shift = cuda.local.array(WIDTH, number), cuda.local.array(WIDTH, number), cuda.local.array(WIDTH, number)
-    for i in range(WIDTH * cuda.grid(1), n, WIDTH * cuda.gridsize(1)):
+    i = WIDTH * cuda.grid(1)
+    while i < n:
         fetch(x, i, held)
         fetch(f, i, branch)
         fetch(bias, i % c, shift)
@@ -25,6 +26,7 @@ def _residual(x, f, bias, scale, limit, first, second, n, c, y):
             kept = limit == 0 or _bits(first, second, i + k) >= limit
             held[k] += (branch[k] + shift[k]) * scale if kept else number(0.0)
         put(held, y, i)
+        i += WIDTH * cuda.gridsize(1)
 
 
 _residual = FourKernel(_residual)

@@ -11,31 +11,31 @@ import numpy as np
 from ._array import empty_like, ready, view
 from ._block import block_max, block_sum, larger
 from ._launch import cuda, number
-from ._row import HELD, again, by_row, fetch, put
+from ._row import HELD, SPAN, again, by_row, fetch, put
 
 __all__ = ["log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
 
 
 @by_row
 def _softmax_forward(x, c, y):
-    row, span = cuda.blockIdx.x * c, HELD * cuda.blockDim.x
+    row = cuda.blockIdx.x * c
     held, nothing = cuda.local.array(HELD, number), number(-math.inf)
     # pass 1: the largest
     top = nothing
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         fetch(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             top = larger(top, held[k])
     top = block_max(top)
     # pass 2: the sum
     total = number(0.0)
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             total += math.exp(held[k] - top)
     total = block_sum(total)
     # pass 3: write
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             held[k] = math.exp(held[k] - top) / total
@@ -44,18 +44,18 @@ def _softmax_forward(x, c, y):
 
 @by_row
 def _softmax_backward(dy, y, c, dx):
-    row, span = cuda.blockIdx.x * c, HELD * cuda.blockDim.x
+    row = cuda.blockIdx.x * c
     slopes, p, nothing = cuda.local.array(HELD, number), cuda.local.array(HELD, number), number(0.0)
     # pass 2 backward: a probability that grows takes from the others of its row
     total = number(0.0)
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         fetch(dy, row + start, c - start, nothing, slopes)
         fetch(y, row + start, c - start, nothing, p)
         for k in range(HELD):
             total += slopes[k] * p[k]
     total = block_sum(total)
     # pass 3 backward
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(dy, row + start, c - start, nothing, slopes)
         again(y, row + start, c - start, nothing, p)
         for k in range(HELD):
@@ -65,24 +65,24 @@ def _softmax_backward(dy, y, c, dx):
 
 @by_row
 def _log_softmax_forward(x, c, y):
-    row, span = cuda.blockIdx.x * c, HELD * cuda.blockDim.x
+    row = cuda.blockIdx.x * c
     held, nothing = cuda.local.array(HELD, number), number(-math.inf)
     # pass 1: the largest
     top = nothing
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         fetch(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             top = larger(top, held[k])
     top = block_max(top)
     # pass 2: the logarithm of the sum
     total = number(0.0)
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             total += math.exp(held[k] - top)
     logsum = math.log(block_sum(total))
     # pass 3: write
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         for k in range(HELD):
             held[k] = held[k] - top - logsum
@@ -91,17 +91,17 @@ def _log_softmax_forward(x, c, y):
 
 @by_row
 def _log_softmax_backward(dy, y, c, dx):
-    row, span = cuda.blockIdx.x * c, HELD * cuda.blockDim.x
+    row = cuda.blockIdx.x * c
     slopes, held, nothing = cuda.local.array(HELD, number), cuda.local.array(HELD, number), number(0.0)
     # pass 2 backward
     total = number(0.0)
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         fetch(dy, row + start, c - start, nothing, slopes)
         for k in range(HELD):
             total += slopes[k]
     total = block_sum(total)
     # pass 3 backward
-    for start in range(0, c, span):
+    for start in range(0, c, SPAN):
         again(dy, row + start, c - start, nothing, slopes)
         fetch(y, row + start, c - start, nothing, held)
         for k in range(HELD):
