@@ -20,7 +20,7 @@ from .creation import *
 from .errors import CheckpointError, DTypeError, RangeError, ShapeError
 from .ops import *
 from .random import Generator, default_generator, initial_seed, manual_seed, seed
-from .tensor import Size, Tensor, device, is_tensor, numel
+from .tensor import Size, Tensor, device, get_default_device, is_tensor, numel, set_default_device
 
 newaxis = None
 

@@ -10,6 +10,7 @@ import numpy as np
 from minitorch import kernels
 from minitorch.errors import DTypeError, ShapeError
 from minitorch.ops import as_dtype, get_default_dtype
+from minitorch.ops.device import on_host
 from minitorch.ops.shape import also_by_name
 from minitorch.random import Generator, numpy_generator
 from minitorch.tensor import Tensor, _sizes, _wrap, placed
@@ -247,7 +248,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype=None, device=N
 
 def normal(mean=0.0, std=1.0, size=None, *, generator: Generator | None = None, dtype=None, device=None) -> Tensor:
     """Normal random numbers of a given mean and standard deviation, numbers or tensors."""
-    mean, std = (v.data if isinstance(v, Tensor) else v for v in (mean, std))
+    mean, std = (v.cpu().data if isinstance(v, Tensor) else v for v in (mean, std))
     if np.any(np.less(std, 0)):
         raise RuntimeError("normal: std must not be negative")
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std)) if size is None else _shape("normal", (size,))
@@ -259,7 +260,8 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that stands there, else 0, element by element."""
     if input.data.size and not ((input.data >= 0) & (input.data <= 1)).all():
         raise RuntimeError("bernoulli: every probability must be in [0, 1]")
-    return _wrap((numpy_generator(generator).random(input.shape) < input.data).astype(input.dtype))
+    drawn = numpy_generator(generator).random(input.shape) < input.cpu().data
+    return _wrap(placed(drawn.astype(input.dtype), input.device))
 
 
 def rand_like(input: Tensor, *, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
@@ -312,7 +314,7 @@ def _without_tensors(data):
     """Nested lists with each tensor replaced by its values."""
     if isinstance(data, (list, tuple)):
         return [_without_tensors(v) for v in data]
-    return data.data if isinstance(data, Tensor) else data
+    return on_host(data.data) if isinstance(data, Tensor) else data
 
 
 def _holds_numpy(data) -> bool:

@@ -6,7 +6,7 @@ from minitorch.kernels import cuda as _kernels
 
 __all__ = [
     "current_device", "device_count", "empty_cache", "is_available", "manual_seed_all", "max_memory_allocated",
-    "memory_allocated", "memory_reserved", "synchronize", "why_not",
+    "memory_allocated", "memory_reserved", "product_by", "synchronize", "why_not",
 ]
 
 
@@ -18,6 +18,14 @@ def is_available() -> bool:
 def why_not() -> str | None:
     """What keeps minitorch from using a GPU here, and what to install; None if it can."""
     return _kernels.trouble()
+
+
+def product_by() -> str:
+    """Who multiplies matrices on the GPU: "cupy" or "nvmath", through which cuBLAS does it, or "own", our kernel.
+
+    The environment variable ``MINITORCH_CUDA_PRODUCT`` decides it; without, the first of them that is installed.
+    """
+    return _kernels.product_by() if is_available() else "own"
 
 
 def device_count() -> int:

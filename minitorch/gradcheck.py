@@ -27,6 +27,7 @@ import numpy as np
 
 from minitorch.autograd import Function, Variable, enable_grad, no_grad, observers, run_backward
 from minitorch.diagnosis import Wrong, guess
+from minitorch.ops.device import on_device_of, on_host, to_device
 
 __all__ = ["GradcheckError", "InputReport", "Report", "check", "gradcheck"]
 
@@ -195,6 +196,16 @@ def check(func, inputs, *, eps=None, atol=None, rtol=None, nondet_tol=0.0, check
 # ---------------------------------------------------------------------------------------------------------------------
 # the function under test, as a function of float64 arrays
 
+def _run_on_gpu(func):
+    """The function of tensors on the GPU as one of tensors on the CPU, which can be moved number by number."""
+    def call(*inputs):
+        result = func(*[to_device(x, "cuda") if isinstance(x, Variable) else x for x in inputs])
+        back = [to_device(y, "cpu") if isinstance(y, Variable) else y for y in
+                (result if isinstance(result, (tuple, list)) else [result])]
+        return tuple(back) if isinstance(result, (tuple, list)) else back[0]
+    return call
+
+
 @dataclass
 class _Settings:
     eps: float | None
@@ -216,18 +227,22 @@ class _Subject:
             func = func.apply
         names = names or _parameter_names(getattr(func, "forward", func), self.inputs)
         self.leaves = {}
+        there = any(isinstance(x, Variable) and hasattr(x.data, "kernels") for x in self.inputs)
         for i, x in enumerate(self.inputs):
             if isinstance(x, Variable):
                 is_float = x.data.dtype.kind == "f"
-                copied = x.like(np.array(x.data, "float64" if is_float else None, order="K"))
+                copied = x.like(np.array(on_host(x.data), "float64" if is_float else None, order="K"))
                 self.inputs[i] = copied
                 if is_float and x._requires_grad:
                     copied._requires_grad = True
                     self.leaves[names[i]] = copied
         if hasattr(func, "named_parameters") and hasattr(func, "double"):
+            if there or any(hasattr(p.data, "kernels") for p in func.parameters()):
+                raise RuntimeError(f"gradcheck: {self.name} is on the GPU. Check it on the CPU, where its parameters can be "
+                                   "moved one by one: gradcheck(copy.deepcopy(model).cpu(), ...).")
             func = copy.deepcopy(func).double()
             self.leaves.update((n, p) for n, p in func.named_parameters() if p._requires_grad)
-        self.func = func
+        self.func = _run_on_gpu(func) if there else func
         if not self.leaves:
             raise ValueError(f"gradcheck: {self.name}: no input requires a gradient, so there is nothing to check. Make at "
                              "least one floating-point input with requires_grad=True.")
@@ -583,7 +598,7 @@ class _Tape:
         self.nodes.append(fn)
 
     def backward(self, fn, dys, gradients):
-        self.dys[fn] = [None if dy is None else np.array(dy) for dy in dys]
+        self.dys[fn] = [None if dy is None else np.array(on_host(dy)) for dy in dys]
 
 
 class _Nudge:
@@ -594,7 +609,7 @@ class _Nudge:
 
     def forward(self, fn, inputs, settings, outputs):
         if self.left == 0:
-            outputs[self.slot].data = outputs[self.slot].data + self.move
+            outputs[self.slot].data = outputs[self.slot].data + on_device_of(self.move, outputs[self.slot])
         self.left -= 1
 
     def backward(self, fn, dys, gradients):

@@ -16,15 +16,20 @@ from minitorch.autograd import Variable, is_grad_enabled
 from minitorch.errors import ShapeError
 from minitorch.random import numpy_generator
 
-__all__ = ["RemovableHandle", "Size", "Tensor", "device", "is_tensor", "numel"]
+__all__ = [
+    "RemovableHandle", "Size", "Tensor", "device", "get_default_device", "is_tensor", "numel", "set_default_device",
+]
 
 Size = tuple  # the type of `shape`
 
 
 class device:  # noqa: N801  (PyTorch's name)
-    """Where a tensor lives: "cpu", or "cuda" for the GPU.
+    """Where a tensor lives: "cpu", or "cuda" for the GPU. In a ``with`` block, new tensors are made there.
 
     >>> minitorch.device("cpu")
+    device(type='cpu')
+    >>> with minitorch.device("cpu"):
+    ...     minitorch.ones(2).device
     device(type='cpu')
     """
 
@@ -46,8 +51,31 @@ class device:  # noqa: N801  (PyTorch's name)
     def __str__(self):
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
+    def __enter__(self):
+        _defaults.append(_defaults[-1])
+        set_default_device(self)
+        return self
+
+    def __exit__(self, *_):
+        _defaults.pop()
+
 
 CPU, CUDA = device("cpu"), device("cuda")
+_defaults = [CPU]       # where new tensors are made; a `with` block adds its own
+
+
+def set_default_device(device) -> None:
+    """Make new tensors, and with them the parameters of new modules, on this device from now on."""
+    _defaults[-1] = CPU if device is None else _device(device)
+
+
+def get_default_device() -> device:
+    """Where new tensors are made.
+
+    >>> minitorch.get_default_device()
+    device(type='cpu')
+    """
+    return _defaults[-1]
 
 
 class Tensor(Variable):
@@ -365,6 +393,9 @@ class Tensor(Variable):
         if self._requires_grad:
             raise BufferError("__dlpack__: this tensor requires a gradient, and DLPack would not carry it on. "
                               "Use x.detach().")
+        if self.is_cuda:
+            raise BufferError("__dlpack__: this tensor is on the GPU. CuPy and PyTorch share its memory without DLPack: "
+                              "cupy.asarray(x), torch.as_tensor(x, device='cuda').")
         return self._data.__dlpack__(stream=stream, **settings)
 
     @property
@@ -882,7 +913,9 @@ def _device(x) -> device:
 
 
 def placed(array, x):
-    """The array on this device; None means where it is."""
-    if x is None or _device(x) == CPU:
-        return array if x is None or type(array) is np.ndarray else array.to_host()
+    """The array on this device; None means on the default one, and an array on the GPU stays there."""
+    if x is None:
+        return array if _defaults[-1].type == "cpu" or type(array) is not np.ndarray else kernels.cuda.to_device(array)
+    if _device(x) == CPU:
+        return array if type(array) is np.ndarray else array.to_host()
     return kernels.cuda.to_device(array)

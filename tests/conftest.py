@@ -1,12 +1,23 @@
-"""The mark ``parity`` on tests that compare with PyTorch, and the count of planted mistakes at the end of a run."""
+"""The option ``--device``, the mark ``parity`` on tests that compare with PyTorch, and the count of planted mistakes."""
 
 import inspect
 
 import pytest
 
+import on_cuda
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", choices=["cpu", "cuda"], default="cpu", help="where tensors are made: with cuda, the tests "
+                     "of kernels, ops, layers and models run on the GPU (or, with NUMBA_ENABLE_CUDASIM=1, in the simulator)")
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "parity: compares with PyTorch; skipped where that is not installed")
+    config.addinivalue_line("markers", "gpu: computes on a GPU, or in its simulator, "
+                            "but with real=True not in that; left out where there is neither")
+    if config.getoption("device") == "cuda":
+        on_cuda.install()
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +26,8 @@ def torch():
     return pytest.importorskip("torch")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    on_cuda.select(items, config)
     for item in items:
         source = inspect.getsource(item.function) if hasattr(item, "function") else ""
         if "torch" in getattr(item, "fixturenames", ()) or 'importorskip("torch")' in source:

@@ -10,7 +10,9 @@ from pkgutil import iter_modules
 
 from .. import reference
 
-__all__ = ["memory_stats", "release_cached", "synchronize", "to_device", "trouble"]
+__all__ = [
+    "about", "choose_product", "memory_stats", "product_by", "release_cached", "synchronize", "to_device", "trouble",
+]
 
 _FAMILIES = {module.name for module in iter_modules(__path__)}
 
@@ -30,6 +32,24 @@ def to_device(array):
     if missing:
         raise RuntimeError(f"cuda: {missing}")
     return import_module(f"{__name__}._array").to_device(array)
+
+
+def about():
+    """Which GPU it is, for tables of figures."""
+    return _loaded().about()
+
+
+def product_by():
+    """Who multiplies matrices on the GPU: "cupy" or "nvmath", which let cuBLAS do it, or "own", the kernel in matmul.py.
+
+    The first that is installed, unless the environment variable MINITORCH_CUDA_PRODUCT names one, or ``choose_product``.
+    """
+    return import_module(f"{__name__}._library").chosen()
+
+
+def choose_product(name=None):
+    """Let matrices be multiplied by "cupy", "nvmath" or our "own" kernel from now on; None: by the first that is there."""
+    import_module(f"{__name__}._library").choose(name)
 
 
 def memory_stats():

@@ -8,16 +8,18 @@ Nothing is copied to the host unless somebody asks: ``to_host``, ``item``, ``tol
 
 import math
 import sys
+from functools import lru_cache, wraps
 from importlib import import_module
+from typing import NamedTuple
 
 import numpy as np
 
-from ._launch import allocate, blocks_for, cuda, device, kernel, synchronize
+from ._launch import address_of, allocate, blocks_for, cuda, device, kernel, synchronize
 
 __all__ = [
-    "Array", "broadcast_steps", "cast", "collapsed", "copy_into", "counting", "empty", "empty_like", "fill",
-    "full", "like_ghost", "packed", "place", "ready", "to_device",
-    "view", "zeros",
+    "Array", "Known", "accumulator", "broadcast_steps", "cast", "collapsed", "constant", "copy_into", "counting",
+    "empty", "empty_like", "fill", "full", "in_float32", "like_ghost", "packed", "place", "ready", "to_device", "view",
+    "zeros",
 ]
 
 
@@ -40,6 +42,7 @@ class Array:
     strides = property(lambda self: tuple([s * self.dtype.itemsize for s in self.steps]))
     flags = property(lambda self: Flags(self))
     T = property(lambda self: self.transpose())
+    known = property(lambda self: self.memory.known)
     real = property(lambda self: self)
 
     @property
@@ -56,14 +59,23 @@ class Array:
     def linear(self):
         """The numbers as kernels take them: numba's flat array. Only a contiguous array has it."""
         if self._linear is None:
-            whole = self.memory.typed(self.dtype)
-            self._linear = whole[self.offset:self.offset + self.size]
+            self._linear = self.memory.part(self.dtype, self.offset, self.size)
         return self._linear
 
     @property
     def whole(self):
         """All of the memory that the array is a view of; element i, j is at offset + i · steps[0] + j · steps[1]."""
         return Whole(self.memory.typed(self.dtype), self.dtype)
+
+    @property
+    def address(self):
+        """Where in the GPU's memory the numbers begin."""
+        return self.memory.address + self.offset * self.itemsize
+
+    @property
+    def in_fours(self):
+        """Do the numbers begin at a multiple of four? Only then may kernels read a contiguous array four by four."""
+        return self.offset % 4 == 0 and self.memory.aligned
 
     @property
     def ghost(self):
@@ -75,6 +87,7 @@ class Array:
     def __cuda_array_interface__(self):
         """For CuPy, PyTorch and Numba: where the numbers are. They share memory, nothing is copied."""
         synchronize()
+        self.memory.known = None        # from now on others may write here
         pointer = self.memory.typed(self.dtype).__cuda_array_interface__["data"][0]
         return {"data": (pointer + self.offset * self.itemsize, not self.writeable), "shape": self.shape,
                 "strides": None if self.contiguous else self.strides, "typestr": self.dtype.str, "version": 3}
@@ -219,6 +232,11 @@ _UFUNCS = {
     "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge", "isnan": "isnan",
     "isfinite": "isfinite", "isinf": "isinf", "logical_not": "logical_not", "invert": "bitwise_not",
     "bitwise_and": "bitwise_and", "bitwise_or": "bitwise_or", "logical_and": "logical_and", "logical_or": "logical_or",
+    "arctan2": "atan2_forward", "fmod": "fmod_forward", "hypot": "hypot_forward", "logaddexp": "logaddexp_forward",
+    **{name: f"{name}_forward" for name in (
+        "sin", "cos", "tan", "sinh", "cosh", "tanh", "expm1", "exp2", "log1p", "log2", "log10", "sign", "floor", "ceil",
+        "trunc", "square", "reciprocal")},
+    **{f"arc{name}": f"a{name}_forward" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
 }
 
 
@@ -298,6 +316,11 @@ def empty(shape, dtype):
     return Array(allocate(math.prod(shape) * dtype.itemsize), 0, shape, tuple(reversed(steps)), dtype)
 
 
+def accumulator(dtype):
+    """The dtype in which kernels calculate with numbers of this one: float32 for float16."""
+    return np.dtype("float32") if dtype == np.float16 else dtype
+
+
 def empty_like(x):
     """An array of x's shape and dtype, contiguous."""
     return empty(x.shape, x.dtype)
@@ -314,6 +337,12 @@ def zeros(shape, dtype):
     return full(shape, 0, dtype)
 
 
+@lru_cache(64)
+def constant(n, value, dtype):
+    """One number n times, kept for the next time: never write to it."""
+    return full((n,), value, dtype)
+
+
 def counting(n):
     """0, 1, … n − 1."""
     x = empty((n,), np.int64)
@@ -328,12 +357,34 @@ def to_device(x):
         return x
     interface = getattr(x, "__cuda_array_interface__", None)
     if interface is not None:
+        if np.dtype(interface["typestr"]).kind not in "biuf":
+            raise TypeError(f"numbers of type {interface['typestr']!r} came; known are bool, whole numbers, float16, "
+                            "float32 and float64. bfloat16 and complex numbers are not: convert them first, with .float() "
+                            "or .half().")
         return _shared(cuda.as_cuda_array(x), np.dtype(interface["typestr"]))
     x = np.asarray(x)
     y = empty(x.shape, x.dtype)
     if x.size:
         y.linear.copy_to_device(np.ascontiguousarray(x).reshape(-1))
+        y.memory.known = Known.of(x) if x.dtype.kind in "iu" else None
     return y
+
+
+class Known(NamedTuple):
+    """What was seen of whole numbers on the CPU, before they went to the GPU: so nobody has to wait for the GPU to say
+    whether ids and labels are in range. Forgotten when something is written over them."""
+
+    size: int
+    low: int        # the smallest: often the label that does not count
+    lows: int       # how often it occurs, where it is negative
+    above: int      # the smallest of the others, or the largest where there are none
+    high: int
+
+    @classmethod
+    def of(cls, x):
+        low, high = int(x.min()), int(x.max())
+        others = x[x != low] if low < 0 else x
+        return cls(x.size, low, x.size - others.size, int(others.min(initial=high)), high)
 
 
 def _shared(theirs, dtype):
@@ -343,17 +394,27 @@ def _shared(theirs, dtype):
         raise ValueError("an array with negative strides cannot be shared; make it contiguous first")
     size = 1 + sum((n - 1) * step for n, step in zip(theirs.shape, steps)) if theirs.size else 0
     flat = cuda.cudadrv.devicearray.DeviceNDArray((size,), (dtype.itemsize,), dtype, gpu_data=theirs.gpu_data)
-    return Array(_Theirs(flat), 0, tuple(theirs.shape), steps, dtype, base=theirs)
+    aligned = theirs.device_ctypes_pointer.value % 16 == 0
+    return Array(_Theirs(flat, aligned), 0, tuple(theirs.shape), steps, dtype, base=theirs)
 
 
 class _Theirs:
     """Memory that another library looks after."""
 
-    def __init__(self, linear):
-        self.linear = linear
+    known = property(lambda self: None, lambda self, value: None)      # others may write there at any time
+
+    def __init__(self, linear, aligned):
+        self.linear, self.aligned = linear, aligned
+
+    @property
+    def address(self):
+        return address_of(self.linear)
 
     def typed(self, dtype):
         return self.linear if dtype == self.linear.dtype else self.linear.view(dtype)
+
+    def part(self, dtype, offset, size):
+        return self.typed(dtype)[offset:offset + size]
 
 
 def view(function, x, *settings):
@@ -389,8 +450,28 @@ def cast(x, dtype):
     return copy_into(empty(x.shape, dtype), x)
 
 
+def in_float32(function):
+    """Let a function of the backend calculate with float32 where it gets float16, and round what it returns."""
+    @wraps(function)
+    def rounded(*args, **settings):
+        if not any([isinstance(a, Array) and a.dtype == np.float16 for a in args]):
+            return function(*args, **settings)
+        results = function(*[cast(a, _FLOAT32) if isinstance(a, Array) and a.dtype == np.float16 else a for a in args],
+                           **settings)
+        if not isinstance(results, tuple):
+            return cast(results, _FLOAT16)
+        first_only = function.__name__.endswith("_forward")     # the others are for backward
+        return tuple([y if y is None or first_only and i else cast(y, _FLOAT16) for i, y in enumerate(results)])
+
+    return rounded
+
+
+_FLOAT16, _FLOAT32 = np.dtype("float16"), np.dtype("float32")
+
+
 def copy_into(y, x):
     """Write the numbers of x, broadcast, over those of y; → y."""
+    y.memory.known = None
     if y.size:
         shape, y_steps, x_steps = collapsed(y.shape, y.steps, broadcast_steps(x, y.shape))
         _copy[blocks_for(y.size)](x.whole, x.offset, x_steps, shape, y.size, y.offset, y_steps, y.whole)
@@ -399,6 +480,7 @@ def copy_into(y, x):
 
 def fill(y, value):
     """Write one number over all of y."""
+    y.memory.known = None
     if y.size:
         shape, steps = collapsed(y.shape, y.steps)
         value = bool(value) if y.dtype.kind == "b" else y.dtype.type(value)
@@ -407,20 +489,26 @@ def fill(y, value):
 
 @kernel
 def _copy(x, x_offset, x_steps, shape, n, y_offset, y_steps, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         y[y_offset + place(i, shape, y_steps)] = x[x_offset + place(i, shape, x_steps)]
+        i += cuda.gridsize(1)
 
 
 @kernel
 def _fill(value, shape, n, y_offset, y_steps, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         y[y_offset + place(i, shape, y_steps)] = value
+        i += cuda.gridsize(1)
 
 
 @kernel
 def _count(n, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         y[i] = i
+        i += cuda.gridsize(1)
 
 
 @device

@@ -1,10 +1,10 @@
 """What the threads of a block find out together: every thread brings a number, all get the result.
 
-Half of the threads take over the numbers of the other half, until one is left: log₂(threads) steps, always in the same
-order, so the same bits on every run. All threads of the block must call it.
+Threads are put together in pairs, pairs in pairs, until one number is left: log₂(threads) steps, always in the same order,
+so the same bits on every run. All threads of the block must call it, and blocks are whole warps.
 """
 
-from ._launch import THREADS, cuda, device, number
+from ._launch import SIMULATED, THREADS, WARP, cuda, device, number
 
 __all__ = ["block_fold", "block_max", "block_sum", "larger", "plus", "smaller", "times"]
 
@@ -32,21 +32,42 @@ def smaller(a, b):
 
 
 combine = plus      # below: the function that the fold is being compiled for
+WARPS = THREADS // WARP    # in the largest block
 
 
 def _fold(value):
-    shared = cuda.shared.array(THREADS, number)
-    t = cuda.threadIdx.x
+    t, warps = cuda.threadIdx.x, cuda.blockDim.x // WARP
+    # the threads of a warp exchange what they have: with the thread half a warp away, a quarter, an eighth …
+    far = WARP // 2
+    while far > 0:
+        value = combine(value, _exchanged(value, far))
+        far //= 2
+    # the warps exchange what they have through shared memory
+    shared = cuda.shared.array(WARPS, number)
     cuda.syncthreads()      # nobody still reads what was here before
-    shared[t] = value
+    if t % WARP == 0:
+        shared[t // WARP] = value
     cuda.syncthreads()
-    half = THREADS // 2
-    while half > 0:
-        if t < half:
-            shared[t] = combine(shared[t], shared[t + half])
+    value = shared[0]
+    for warp in range(1, warps):
+        value = combine(value, shared[warp])
+    return value
+
+
+@device
+def _exchanged(value, far):
+    """The value of the thread whose number differs from ours in the bit `far`; it gets ours."""
+    return number(cuda.shfl_xor_sync(0xFFFFFFFF, +value, far))      # + makes a whole number of True, and nothing of others
+
+
+if SIMULATED:       # it has no warps; what they hand each other goes through shared memory there
+    @device
+    def _exchanged(value, far):  # noqa: F811
+        shared, t = cuda.shared.array(THREADS, number), cuda.threadIdx.x
         cuda.syncthreads()
-        half //= 2
-    return shared[0]
+        shared[t] = value
+        cuda.syncthreads()
+        return shared[t ^ far]
 
 
 def block_fold(combine):

@@ -20,22 +20,26 @@ for each of theirs. Blocks and tiles are tiny there; ``SIMULATED`` says so.
 """
 
 import math
+import os
 from contextlib import contextmanager
 from types import CodeType, FunctionType, SimpleNamespace
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import cuda
 
 from .. import scalar
 
 __all__ = [
-    "Kernel", "SIMULATED", "THREADS", "allocate", "blocks_for", "cuda", "device", "kernel", "kernels", "launches",
-    "memory_stats", "number", "on_stream", "release_cached", "scalars", "synchronize", "trouble",
+    "Kernel", "SIMULATED", "THREADS", "WARP", "about", "address_of", "allocate", "between", "blocks_for", "count", "cuda",
+    "device", "intrinsic", "ir", "kernel", "kernels", "launches", "memory_stats", "number", "on_stream", "release_cached",
+    "scalars", "stream_number", "synchronize", "trouble",
 ]
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
 THREADS = 4 if SIMULATED else 256    # in a block; a power of two
+WARP = 2 if SIMULATED else 32        # threads that run in step, and can look at each other's registers
 MOST_BLOCKS = 2 if SIMULATED else 2048   # loops step by the whole grid, so more would only mean shorter loops
 numba.config.CUDA_LOW_OCCUPANCY_WARNINGS = 0    # a small array fills no GPU, and that is no mistake
 
@@ -47,6 +51,17 @@ def trouble():
     reason = " ".join(str(cuda.cuda_error() or "no GPU was found").split())
     return (f"Numba finds no usable NVIDIA GPU: {reason} Needed are an NVIDIA GPU with its driver (nvidia-smi shows both) "
             "and the CUDA packages: pip install 'numba-cuda[cu13]' (cu12 for a driver older than 580).")
+
+
+def about():
+    """The GPU's name, its compute capability and its multiprocessors, and the version of Numba, as texts."""
+    if SIMULATED:
+        return {"gpu": "none: simulated by Numba"}
+    gpu = cuda.get_current_device()
+    name = gpu.name.decode() if isinstance(gpu.name, bytes) else str(gpu.name)
+    return {"gpu": name, "compute capability": ".".join(map(str, gpu.compute_capability)),
+            "multiprocessors": str(gpu.MULTIPROCESSOR_COUNT),
+            "numba": numba.__version__}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -63,6 +78,11 @@ def kernel(function):
 def device(function, **within):
     """Make a function into one that kernels can call. ``within`` gives names in it a meaning of their own."""
     return _Source(function, **within)
+
+
+def intrinsic(function):
+    """Make a function that writes LLVM code into one that kernels can call. The simulator has none: it compiles nothing."""
+    return None if SIMULATED else cuda.extending.intrinsic(function)
 
 
 class _Source:
@@ -126,7 +146,7 @@ class Kernel(_Source):
                 types = ", ".join(map(str, key[3:]))
                 raise RuntimeError(f"CUDA kernel {self.called}({types}), {blocks} blocks of {threads} threads: "
                                    f"{type(error).__name__}: {error}") from error
-            launches[self.called] = launches.get(self.called, 0) + 1
+            count(self.called)
 
         return launch
 
@@ -145,10 +165,11 @@ class Kernel(_Source):
         return cuda.compile_ptx(self.copy(self.number_for(signature)), self.types(signature), cc=cc)[0]
 
     def number_for(self, signature):
-        """What ``number`` stands for, given the types of the arguments."""
-        floats = [t.strip("[]") for t in signature if t.strip("[]") in ("f4", "f8")]
+        """What ``number`` stands for, given the types of the arguments. Nobody calculates with float16: float32 does."""
         if self.number_like is not None:
-            floats = [signature[self.number_like].strip("[]")]
+            like = signature[self.number_like].strip("[]")
+            return np.dtype("f4" if like == "f2" else like).type
+        floats = [t.strip("[]") for t in signature if t.strip("[]") in ("f4", "f8")]
         return np.dtype(floats[0]).type if floats else np.float32
 
     def types(self, signature):
@@ -165,6 +186,11 @@ class Kernel(_Source):
 
 kernels: dict[str, Kernel] = {}     # every kernel, by "family._name"
 launches: dict[str, int] = {}       # how often each was launched
+
+
+def count(name):
+    """Note that a kernel, or a library's, was launched."""
+    launches[name] = launches.get(name, 0) + 1
 
 
 def blocks_for(n, threads=THREADS):
@@ -247,6 +273,15 @@ def on_stream(stream):
         _stream = before
 
 
+def stream_number():
+    """The stream as other libraries know it; 0 is the default stream."""
+    protocol = getattr(_stream, "__cuda_stream__", lambda: None)()      # (version, stream)
+    if protocol:
+        return int(protocol[1])
+    handle = getattr(_stream, "handle", 0)
+    return int(getattr(handle, "value", handle) or 0)
+
+
 def synchronize():
     """Wait until the GPU has done all that it was told."""
     cuda.synchronize()
@@ -255,26 +290,35 @@ def synchronize():
 # ---------------------------------------------------------------------------------------------------------------------
 # memory: asking the driver for some takes long and may wait for the GPU, so what is given back is kept for the next array
 
+EXACT = os.environ.get("MINITORCH_CUDA_EXACT_MEMORY") == "1"     # no pool: for tools that look at every access
+
+
 class Memory:
     """A piece of the GPU's memory; it goes back to the pool when nobody holds it. Work is ordered, so it is free at once."""
 
-    __slots__ = ("array", "bytes", "views")
+    __slots__ = ("array", "bytes", "known", "views")
+    aligned = True      # the driver's pieces begin at a multiple of 256 bytes
 
     def __init__(self, nbytes):
         # sizes are rounded up to 2ⁿ or 3 · 2ⁿ⁻¹, so that a later array is likely to fit: at most a third is wasted
         power = 1 << max(9, (max(nbytes, 1) - 1).bit_length())
-        self.bytes = power * 3 // 4 if nbytes <= power * 3 // 4 else power
+        self.bytes = max(nbytes, 1) if EXACT else power * 3 // 4 if nbytes <= power * 3 // 4 else power
         kept = _pool.get(self.bytes)
         if kept:
-            self.array = kept.pop()
+            self.array, self.views = kept.pop()
         else:
-            self.array = _ask_driver(self.bytes)
+            self.array, self.views = _ask_driver(self.bytes), {}
             memory_stats["reserved"] += self.bytes
         if SIMULATED:
             self.array.copy_to_device(np.full(self.bytes, 0xFF, np.uint8))  # NaN as a float: what is not written shows
-        self.views = {}
+        self.known = None       # what was seen of its numbers when they came: _array.Known
         memory_stats["allocated"] += self.bytes
         memory_stats["most_allocated"] = max(memory_stats["most_allocated"], memory_stats["allocated"])
+
+    @property
+    def address(self):
+        """Where it begins: a number of bytes."""
+        return address_of(self.array)
 
     def typed(self, dtype):
         """All of it, as a flat array of this dtype."""
@@ -282,13 +326,26 @@ class Memory:
             self.views[dtype] = self.array.view(dtype)
         return self.views[dtype]
 
+    def part(self, dtype, offset, size):
+        """A part of it. Numba makes an object with a shape and strides of it, so parts are kept, also while the piece is in
+        the pool: a training step asks for the same ones as the step before."""
+        key = dtype, offset, size
+        if key not in self.views:
+            if len(self.views) >= MOST_VIEWS:
+                self.views.clear()
+            self.views[key] = self.typed(dtype)[offset:offset + size]
+        return self.views[key]
+
     def __del__(self):
-        if hasattr(self, "views"):
-            self.views = None
+        if hasattr(self, "known"):
             memory_stats["allocated"] -= self.bytes
-            _pool.setdefault(self.bytes, []).append(self.array)
+            if EXACT:
+                memory_stats["reserved"] -= self.bytes
+            else:
+                _pool.setdefault(self.bytes, []).append((self.array, self.views))
 
 
+MOST_VIEWS = 32
 memory_stats = {"allocated": 0, "reserved": 0, "most_allocated": 0}     # bytes
 _pool: dict[int, list] = {}     # size -> pieces that nobody holds
 
@@ -302,6 +359,19 @@ def release_cached():
     """Give what the pool holds back to the driver."""
     memory_stats["reserved"] -= sum(size * len(pieces) for size, pieces in _pool.items())
     _pool.clear()
+
+
+def address_of(array):
+    """Where the numbers of one of numba's arrays begin."""
+    return array._ary.ctypes.data if SIMULATED else array.device_ctypes_pointer.value
+
+
+def between(low, high, dtype):
+    """All memory from one address to another, as a flat array of this dtype. Some of it may be nobody's: do not go there."""
+    kind = "__array_interface__" if SIMULATED else "__cuda_array_interface__"
+    described = type("Between", (), {kind: {"data": (low, False), "shape": ((high - low) // dtype.itemsize,),
+                                            "strides": None, "typestr": dtype.str, "version": 3}})()
+    return cuda.devicearray.FakeCUDAArray(np.asarray(described)) if SIMULATED else cuda.as_cuda_array(described)
 
 
 def _ask_driver(nbytes):

@@ -18,11 +18,11 @@ from functools import lru_cache
 import numpy as np
 
 from ..reference import attention as _reference
-from ._array import empty, full, packed, ready, view
+from ._array import constant, empty, full, in_float32, packed, ready, view
 from ._block import block_max, block_sum
 from ._launch import SIMULATED, THREADS, Kernel, cuda, device, kernel, number, scalars
 from .arithmetic import sum_to
-from .dropout import limits, scale_of
+from .dropout import drop
 from .matmul import product
 
 __all__ = _reference.__all__
@@ -280,25 +280,27 @@ def _kernels(features, itemsize):
             Kernel(_backward_keys, f"attention._backward_keys {name}", **within))
 
 
+@in_float32
 def attention_forward(q, k, v, mask, causal, scale, p, seed):
     (B, H, T, K), (G, S), E = q.shape, k.shape[1:3], v.shape[3]
     y, lse = empty((B, H, T, E), q.dtype), empty((B, H, T), q.dtype)
     if lse.size:
         tile, forward, *_ = _kernels(max(K, E, 1), q.itemsize)
         forward[(B * H, -(-T // tile)), (tile, tile)](
-            *_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *_drop(p, seed), y, lse)
+            *_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *drop(p, seed), y, lse)
     return y, lse
 
 
+@in_float32
 def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
     (B, H, T, K), (G, S), E = q.shape, k.shape[1:3], v.shape[3]
     needs_mask = needs[3] and mask is not None and mask.dtype != bool
     dq, dk, dv = empty(q.shape, q.dtype), empty(k.shape, q.dtype), empty(v.shape, q.dtype)
-    ds = full((B, H, T, S) if needs_mask else (1,), 0, q.dtype)
+    ds = full((B, H, T, S), 0, q.dtype) if needs_mask else constant(1, 0, q.dtype)
     totals, dots = empty((B, H, T), q.dtype), empty((B, H, T), q.dtype)
     tile, _, queries, keys = _kernels(max(K, E, 1), q.itemsize)
     dy, y, lse = ready(dy, q.dtype), ready(y), ready(lse)
-    shared = (*_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *_drop(p, seed))
+    shared = (*_parts(q, k, v), *_mask(mask, q, S), (B, H, G, T, S, K, E), bool(causal), float(scale), *drop(p, seed))
     if lse.size:
         queries[(B * H, -(-T // tile)), (tile, tile)](dy, *shared, y, lse, bool(needs_mask), totals, dots, dq, ds)
     if S and B * G and (needs[1] or needs[2]):
@@ -315,15 +317,10 @@ def _parts(*arrays):
 def _mask(mask, q, S):
     """A mask as kernels take it: its memory, where it begins, steps over (B, H, T, S), its kind."""
     if mask is None:
-        return full((1,), True, bool).whole, 0, (0, 0, 0, 0), 0
+        return constant(1, True, np.dtype(bool)).whole, 0, (0, 0, 0, 0), 0
     mask = mask if mask.dtype in (bool, q.dtype) else ready(mask, q.dtype)
     spread = view(np.broadcast_to, mask, (*q.shape[:3], S))
     return spread.whole, spread.offset, spread.steps, 1 if mask.dtype == bool else 2
-
-
-def _drop(p, seed):
-    """What dropout inside a kernel needs: the factor of what stays, and how to draw."""
-    return (scale_of(p) if p < 1 else 1.0, *limits(p, seed)) if p else (1.0, 0, 0, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -378,6 +375,7 @@ def _skipping_product(a, a_at, a_steps, x, x_at, x_steps, scale, H, m, n, k, z):
         z[at] = scale * total
 
 
+@in_float32
 def attention_weights_forward(q, k, mask, causal, scale):
     (B, H, T, _), S = q.shape, k.shape[2]
     probs = empty((B, H, T, S), q.dtype)
@@ -387,6 +385,7 @@ def attention_weights_forward(q, k, mask, causal, scale):
     return probs
 
 
+@in_float32
 def attention_weights_backward(dy, q, k, mask, probs, causal, scale, needs=(True, True, True)):
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     ds = empty(probs.shape, q.dtype)

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..reference import batchnorm as _reference
-from ._array import ready, view
+from ._array import ready, view, zeros
 from ._map import each, formula
 from .reduce import mean_forward, sum_forward
 
@@ -25,7 +25,10 @@ _input_slope = formula(lambda dxhat, across, xhat, along: dxhat - across - xhat 
 
 def batchnorm_forward(x, gamma, beta, mean, var, eps):
     dims, rest = _all_but_channels(x), 0.0
-    if mean is None:
+    if mean is None and not x.size:     # nothing to average: 0
+        mean = var = zeros((x.shape[1],), x.dtype)
+        d = x
+    elif mean is None:
         # pass 1: the mean, and what is left after taking it away
         mean = mean_forward(x, dims, False)
         rest = _column(mean_forward(each(_less, x, _column(mean, x), 0.0), dims, False), x)

@@ -11,92 +11,121 @@ logit's e⁰ = 1 is left to log1p, and p[label] − 1, which is taken as −Σ o
 import math
 
 from ..reference import cross_entropy as _reference
-from ._array import empty, full, ready
-from ._block import block_max, block_sum
-from ._launch import cuda, kernel, number
+from ._array import accumulator, constant, empty, ready
+from ._block import block_max, block_sum, larger
+from ._four import load_one
+from ._launch import cuda, number
+from ._row import HELD, SPAN, again, by_row, fetch, place, put
 
 __all__ = _reference.__all__
 
 
-@kernel
-def _cross_entropy_forward(z, labels, weight, ignore, smoothing, v, losses, lse):
-    t, threads, i = cuda.threadIdx.x, cuda.blockDim.x, cuda.blockIdx.x
+@by_row
+def _losses(z, labels, weight, ignore, smoothing, quiet, v, losses, lse):
+    i, nothing = cuda.blockIdx.x, number(-math.inf)
     row, label = i * v, labels[i]
-    # pass 1: the log-sum-exp, above the largest logit
-    top = number(-math.inf)
-    for j in range(t, v, threads):
-        x = z[row + j]
-        top = x if x > top or x != x else top
-    top = block_max(top)
-    rest, largest = number(0.0), number(0.0)
-    for j in range(t, v, threads):
-        if z[row + j] == top:
-            largest += 1.0
-        else:
-            rest += math.exp(z[row + j] - top)
+    held, weights = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
+    # pass 1: the largest logit, how often it is there, and Σ e^(z − largest) of the others. What a thread has added up is
+    # worth less when a larger one turns up
+    top, largest, rest = nothing, number(0.0), number(0.0)
+    for start in range(0, v, SPAN):
+        fetch(z, row + start, v - start, nothing, held)
+        before = top
+        for k in range(HELD):
+            top = larger(top, held[k])
+        if top != before:
+            rest, largest = (rest + largest) * math.exp(before - top), number(0.0)
+        for k in range(HELD):
+            if held[k] == top:
+                largest += 1.0
+            else:
+                rest += math.exp(held[k] - top)
+    before, top = top, block_max(top)
+    if top != before:
+        rest, largest = (rest + largest) * math.exp(before - top), number(0.0)
     rest = block_sum(rest)
     logsum = math.log1p(rest + (block_sum(largest) - 1.0)) + (top - top)     # NaN if the largest is infinite
     # pass 2: the label's loss, and the smoothed mean of all
     spread = number(0.0)
     if smoothing > 0.0:
-        for j in range(t, v, threads):
-            spread += (logsum - (z[row + j] - top)) * weight[j]
+        for start in range(0, v, SPAN):
+            again(z, row + start, v - start, nothing, held)
+            fetch(weight, start, v - start, number(0.0), weights)
+            for k in range(HELD):
+                spread += (logsum - (held[k] - top)) * weights[k] if start + place(k) < v else number(0.0)
         spread = block_sum(spread)
-    if t == 0:
-        lse[i] = top + logsum
-        if label == ignore:
-            losses[i] = number(0.0)
-        else:
-            losses[i] = ((1.0 - smoothing) * weight[label] * (logsum - (z[row + label] - top))
+    if cuda.threadIdx.x == 0:
+        ignored = label == ignore
+        lse[i] = top + logsum if not (ignored and quiet) else number(0.0)
+        losses[i] = number(0.0)
+        if not ignored:
+            losses[i] = ((1.0 - smoothing) * load_one(weight, label) * (logsum - (load_one(z, row + label) - top))
                          + smoothing / number(v) * spread)
 
 
-@kernel
-def _cross_entropy_backward(dy, z, labels, weight, ignore, smoothing, v, dz):
-    t, threads, i = cuda.threadIdx.x, cuda.blockDim.x, cuda.blockIdx.x
-    row, label, slope = i * v, labels[i], dy[i]
+@by_row
+def _slopes(dy, z, labels, weight, lse, ignore, smoothing, v, dz):
+    i, nothing = cuda.blockIdx.x, number(-math.inf)
+    row, label, slope, above = i * v, labels[i], load_one(dy, i), load_one(lse, i)
+    held, weights = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     if label == ignore:
-        for j in range(t, v, threads):
-            dz[row + j] = number(0.0)
+        for k in range(HELD):
+            held[k] = number(0.0)
+        for start in range(0, v, SPAN):
+            put(held, dz, row + start, v - start)
         return
-    # pass 1 backward: the probabilities, all but the label's
-    top = number(-math.inf)
-    for j in range(t, v, threads):
-        x = z[row + j]
-        top = x if x > top or x != x else top
-    top = block_max(top)
-    others, weights = number(0.0), number(0.0)
-    for j in range(t, v, threads):
-        weights += weight[j]
-        if j != label:
-            others += math.exp(z[row + j] - top)
-    others = block_sum(others)
-    weights = block_sum(weights)
-    total = others + math.exp(z[row + label] - top)
+    # pass 1 backward: the probabilities, all but the label's. lse was rounded, so they add up to nearly 1
+    others, own, total_weight = number(0.0), number(0.0), number(0.0)
+    for start in range(0, v, SPAN):
+        fetch(z, row + start, v - start, nothing, held)
+        fetch(weight, start, v - start, number(0.0), weights)
+        for k in range(HELD):
+            total_weight += weights[k]
+            p = math.exp(held[k] - above)
+            if start + place(k) == label:
+                own = p
+            else:
+                others += p
+    others, own, total_weight = block_sum(others), block_sum(own), block_sum(total_weight)
+    total, share, label_weight = others + own, smoothing / number(v), (1.0 - smoothing) * load_one(weight, label)
     # pass 2 backward
-    for j in range(t, v, threads):
-        p = math.exp(z[row + j] - top) / total
-        pull = -others / total if j == label else p
-        dz[row + j] = slope * ((1.0 - smoothing) * weight[label] * pull + smoothing / number(v) * (p * weights - weight[j]))
+    for start in range(0, v, SPAN):
+        again(z, row + start, v - start, nothing, held)
+        again(weight, start, v - start, number(0.0), weights)
+        for k in range(HELD):
+            p = math.exp(held[k] - above) / total
+            pull = -others / total if start + place(k) == label else p
+            held[k] = slope * (label_weight * pull + share * (p * total_weight - weights[k]))
+        put(held, dz, row + start, v - start)
 
 
 def cross_entropy_forward(logits, labels, weight, ignore_index, smoothing):
-    n, v = logits.shape
-    losses, lse = empty((n,), logits.dtype), empty((n,), logits.dtype)
-    if n:
-        _cross_entropy_forward[n](ready(logits), ready(labels, "int64"), _weights(weight, logits), ignore_index,
-                                  float(smoothing), v, losses, lse)
-    return losses, lse
+    n = len(logits)
+    losses, lse = empty((n,), logits.dtype), empty((n,), accumulator(logits.dtype))
+    return losses_of(logits, labels, weight, ignore_index, smoothing, losses, lse)
 
 
 def cross_entropy_backward(dy, logits, labels, weight, lse, ignore_index, smoothing):
+    return slopes_of(dy, logits, labels, weight, lse, ignore_index, smoothing, empty(logits.shape, logits.dtype))
+
+
+def losses_of(logits, labels, weight, ignore_index, smoothing, losses, lse, quiet=False):
+    """Write the losses and lse. ``quiet``: lse is 0 for ignored rows, whatever they hold."""
     n, v = logits.shape
-    dlogits = empty((n, v), logits.dtype)
-    if dlogits.size:
-        _cross_entropy_backward[n](ready(dy, logits.dtype), ready(logits), ready(labels, "int64"), _weights(weight, logits),
-                                   ignore_index, float(smoothing), v, dlogits)
+    if n:
+        _losses(n, v)(ready(logits), ready(labels, "int64"), _weights(weight, logits), ignore_index, float(smoothing), quiet,
+                      v, losses, lse)
+    return losses, lse
+
+
+def slopes_of(dy, logits, labels, weight, lse, ignore_index, smoothing, dlogits):
+    """Write the logits' gradient over ``dlogits``, which may be the logits themselves."""
+    n, v = logits.shape
+    if logits.size:
+        _slopes(n, v)(ready(dy, logits.dtype), ready(logits), ready(labels, "int64"), _weights(weight, logits), ready(lse),
+                      ignore_index, float(smoothing), v, dlogits)
     return dlogits
 
 
 def _weights(weight, logits):
-    return full(logits.shape[1:], 1, logits.dtype) if weight is None else ready(weight, logits.dtype)
+    return constant(logits.shape[1], 1, logits.dtype) if weight is None else ready(weight, logits.dtype)

@@ -3,6 +3,7 @@
 from ..reference import dropout as _reference
 from ..scalar import seed_keys
 from ._array import empty, ready
+from ._four import WIDTH, FourKernel, fetch, put
 from ._launch import blocks_for, cuda, kernel, number, scalars
 
 __all__ = _reference.__all__
@@ -12,14 +13,24 @@ _bits = scalars.random_bits
 
 @kernel
 def _keep(limit, first, second, n, mask):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+    i = cuda.grid(1)
+    while i < n:
         mask[i] = _bits(first, second, i) >= limit
+        i += cuda.gridsize(1)
 
 
-@kernel
 def _dropout(x, scale, limit, first, second, n, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
-        y[i] = x[i] * scale if _bits(first, second, i) >= limit else number(0.0)
+    held = cuda.local.array(WIDTH, number)
+    i = WIDTH * cuda.grid(1)
+    while i < n:
+        fetch(x, i, held)
+        for k in range(WIDTH):
+            held[k] = held[k] * scale if _bits(first, second, i + k) >= limit else number(0.0)
+        put(held, y, i)
+        i += WIDTH * cuda.gridsize(1)
+
+
+_dropout = FourKernel(_dropout)
 
 
 def keep(shape, p, seed):
@@ -32,7 +43,7 @@ def keep(shape, p, seed):
 def dropout_forward(x, p, seed):
     y = empty(x.shape, x.dtype)
     if y.size:
-        _dropout[blocks_for(y.size)](ready(x), scale_of(p), *limits(p, seed), y.size, y)
+        _dropout(y.size, ready(x), scale_of(p), *limits(p, seed), y.size, y)
     return y
 
 
@@ -48,3 +59,8 @@ def scale_of(p):
 def limits(p, seed):
     """What kernels need to draw: the limit below which an element goes, and the seed's two words."""
     return round(p * 2**32), *seed_keys(seed)
+
+
+def drop(p, seed):
+    """What dropout inside another kernel needs: the factor of what stays, and how to draw. Without dropout all stays."""
+    return (scale_of(p), *limits(p, seed)) if p else (1.0, 0, 0, 0)

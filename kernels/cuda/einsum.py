@@ -19,6 +19,7 @@ __all__ = _reference.__all__
 
 def einsum_forward(equation, *operands):
     inputs, output = _reference._letters(equation, operands)
+    _check(equation, inputs, output, operands)
     terms = [_single(letters, x) for letters, x in zip(inputs, operands)]
     while len(terms) > 1:
         first, second, *rest = terms
@@ -54,6 +55,24 @@ def einsum_backward(dy, equation, *operands, needs):
             dx = part
         gradients.append(packed(sum_to(dx, x.shape)).reshape(x.shape))
     return tuple(gradients)
+
+
+def _check(equation, inputs, output, operands):
+    """Do the letters fit the operands' axes?"""
+    terms = equation.partition("->")[0].count(",") + 1
+    if terms != len(operands):
+        raise ValueError(f"{terms} terms for {len(operands)} operands")
+    sizes: dict = {}
+    for letters, x in zip(inputs, operands):
+        if len(letters) != x.ndim:
+            raise ValueError(f"{letters!r} names {len(letters)} axes of {x.ndim}")
+        for c, n in zip(letters, x.shape):
+            if sizes.setdefault(c, n) != n and 1 not in (n, sizes[c]):
+                raise ValueError(f"{c!r} has {sizes[c]} entries here and {n} there")
+            sizes[c] = n if sizes[c] == 1 else sizes[c]
+    for c in output:
+        if c not in sizes or output.count(c) > 1:
+            raise ValueError(f"the output's {c!r} " + ("stands twice" if c in sizes else "stands in no operand"))
 
 
 def _single(letters, x):

@@ -42,7 +42,7 @@ _sqrt_slope = formula(lambda dy, y: dy / (y + y))
 _rsqrt_slope = formula(lambda dy, y: -0.5 * dy * y * y * y)
 _reciprocal_slope = formula(lambda dy, y: -dy * y * y)
 _square_slope = formula(lambda dy, x: 2.0 * dy * x)
-_abs_slope = formula(lambda dy, x: dy if x > 0 else -dy if x < 0 else dy * (x * 0.0))
+_abs_slope = formula(lambda dy, x: dy if x > 0 else -dy if x < 0 else dy * 0.0)
 
 
 def neg_forward(x):

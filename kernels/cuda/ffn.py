@@ -10,11 +10,12 @@ Only pre is kept; hidden is made again from it. One kernel does activation and d
 from functools import lru_cache
 
 from ..reference import ffn as _reference
-from ._array import empty, full, ready
-from ._launch import Kernel, blocks_for, cuda, number, scalars
+from ._array import constant, empty, ready
+from ._four import WIDTH, FourKernel, fetch, put
+from ._launch import cuda, number, scalars
 from ._map import formula
 from .activation import _gelu, _gelu_slope, _gelu_tanh, _gelu_tanh_slope, _relu, _silu, _silu_slope
-from .dropout import limits, scale_of
+from .dropout import drop
 from .matmul import product, rows
 from .reduce import sum_forward
 
@@ -28,39 +29,54 @@ act = act_slope = formula(lambda x: x)      # below: the activation that a kerne
 
 
 def _hidden(linear, bias, scale, limit, first, second, n, h, pre, hidden):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
-        x = linear[i] + bias[i % h]
-        pre[i] = x
-        kept = limit == 0 or _bits(first, second, i) >= limit
-        hidden[i] = number(act(x)) * scale if kept else number(0.0)
+    held, shift = cuda.local.array(WIDTH, number), cuda.local.array(WIDTH, number)
+    i = WIDTH * cuda.grid(1)
+    while i < n:
+        fetch(linear, i, held)
+        fetch(bias, i % h, shift)
+        for k in range(WIDTH):
+            held[k] += shift[k]
+        put(held, pre, i)
+        for k in range(WIDTH):
+            kept = limit == 0 or _bits(first, second, i + k) >= limit
+            held[k] = number(act(held[k])) * scale if kept else number(0.0)
+        put(held, hidden, i)
+        i += WIDTH * cuda.gridsize(1)
 
 
 def _hidden_backward(dhidden, pre, scale, limit, first, second, n, dpre, hidden):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
-        kept = limit == 0 or _bits(first, second, i) >= limit
-        hidden[i] = number(act(pre[i])) * scale if kept else number(0.0)
-        dpre[i] = number(act_slope(dhidden[i], pre[i])) * scale if kept else number(0.0)
+    held, slopes = cuda.local.array(WIDTH, number), cuda.local.array(WIDTH, number)
+    i = WIDTH * cuda.grid(1)
+    while i < n:
+        fetch(pre, i, held)
+        fetch(dhidden, i, slopes)
+        for k in range(WIDTH):
+            kept = limit == 0 or _bits(first, second, i + k) >= limit
+            slopes[k] = number(act_slope(slopes[k], held[k])) * scale if kept else number(0.0)
+            held[k] = number(act(held[k])) * scale if kept else number(0.0)
+        put(slopes, dpre, i)
+        put(held, hidden, i)
+        i += WIDTH * cuda.gridsize(1)
 
 
 @lru_cache(None)
 def _kernels(activation):
     act, act_slope = _ACTIVATIONS[activation]
-    return (Kernel(_hidden, f"ffn._hidden with {activation}", act=act),
-            Kernel(_hidden_backward, f"ffn._hidden_backward with {activation}", act=act, act_slope=act_slope))
+    return (FourKernel(_hidden, f"ffn._hidden with {activation}", act=act),
+            FourKernel(_hidden_backward, f"ffn._hidden_backward with {activation}", act=act, act_slope=act_slope))
 
 
 def ffn_forward(x, w1, b1, w2, b2, activation, p, seed):
     # pass 1: linear
     pre = product(rows(x), w1.T)
     n, h = pre.shape
-    b1 = full((h,), 0, x.dtype) if b1 is None else ready(b1, x.dtype)
+    b1 = constant(h, 0, x.dtype) if b1 is None else ready(b1, x.dtype)
     # pass 2: bias, activation, dropout
     hidden = empty(pre.shape, pre.dtype)
     if pre.size:
-        _kernels(activation)[0][blocks_for(pre.size)](pre, b1, *_drop(p, seed), pre.size, h, pre, hidden)
+        _kernels(activation)[0](pre.size, pre, b1, *drop(p, seed), pre.size, h, pre, hidden)
     # pass 3: linear
-    y = product(hidden, w2.T)
-    y = y if b2 is None else y + b2
+    y = product(hidden, w2.T, bias=b2)
     return y.reshape(*x.shape[:-1], len(w2)), pre
 
 
@@ -71,7 +87,7 @@ def ffn_backward(dy, x, w1, w2, pre, activation, p, seed, needs=(True, True, Tru
     dhidden = product(dy, w2)
     dpre, hidden = empty(pre.shape, pre.dtype), empty(pre.shape, pre.dtype)
     if pre.size:
-        _kernels(activation)[1][blocks_for(pre.size)](dhidden, pre, *_drop(p, seed), pre.size, dpre, hidden)
+        _kernels(activation)[1](pre.size, dhidden, pre, *drop(p, seed), pre.size, dpre, hidden)
     if needs[4]:
         db2 = sum_forward(dy, (0,), False)
     if needs[3]:
@@ -85,7 +101,3 @@ def ffn_backward(dy, x, w1, w2, pre, activation, p, seed, needs=(True, True, Tru
         dx = product(dpre, w1).reshape(x.shape)
     return dx, dw1, db1, dw2, db2
 
-
-def _drop(p, seed):
-    """What dropout inside a kernel needs: the factor of what stays, and how to draw."""
-    return (scale_of(p), *limits(p, seed)) if p else (1.0, 0, 0, 0)

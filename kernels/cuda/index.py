@@ -25,6 +25,7 @@ from ._array import (
     view,
     zeros,
 )
+from ._four import load_one
 from ._launch import blocks_for, cuda, device, kernel, number
 from ._map import each, formula
 from .arithmetic import _where, sum_to
@@ -57,12 +58,12 @@ def _add_segments(values, ids, order, n, c, y):
     for k in range(cuda.grid(1), n * c, cuda.gridsize(1)):
         i, j = k // c, k % c
         if i == 0 or ids[i] != ids[i - 1]:
-            total = number(y[ids[i] * c + j])
+            total = number(0.0)
             m = i
             while m < n and ids[m] == ids[i]:
                 total += values[order[m] * c + j]
                 m += 1
-            y[ids[i] * c + j] = total
+            y[ids[i] * c + j] += total      # their sum first: the same, whether y was 0 or is added to later
 
 
 def add_rows(y, ids, values):
@@ -137,6 +138,8 @@ def _found(x, index):
     NumPy's rules: index arrays are broadcast against each other, and stand where the first stood, or in front if something
     else stood between them. A number counts as an array of one.
     """
+    if any(_is_mask(item) and not item.ndim for item in _items(index)):
+        x, index = _with_axes_for_bools(x, _items(index))
     items = []
     for item in _items(index):
         items += nonzero(to_device(item)) if _is_mask(item) else [to_device(item) if _is_array(item) else item]
@@ -159,6 +162,18 @@ def _found(x, index):
     return x, places, tuple(0 if n == 1 else s for n, s in zip(shape, place_steps)), rest_steps, shape
 
 
+def _with_axes_for_bools(x, items):
+    """A single bool picks all or nothing along an axis of its own: x with these axes, and masks of one entry."""
+    places = []
+    for item in items:
+        if _is_mask(item):
+            places += [slice(None)] * item.ndim or [None]
+        elif item is not None:
+            places.append(item if item is Ellipsis else slice(None))
+    return view(lambda ghost: ghost[tuple(places)], x), tuple(
+        [item.reshape(1) if _is_mask(item) and not item.ndim else item for item in items])
+
+
 def _taken(x, places, place_steps, rest_steps, shape):
     y = empty(shape, x.dtype)
     if y.size:
@@ -169,6 +184,7 @@ def _taken(x, places, place_steps, rest_steps, shape):
 
 def _write(value, x, places, place_steps, rest_steps, shape):
     value = packed(view(np.broadcast_to, value, shape))
+    x.memory.known = None
     if value.size:
         shape, place_steps, rest_steps = collapsed(shape, place_steps, rest_steps)
         _put[blocks_for(value.size)](value, places, place_steps, shape, value.size, x.offset, rest_steps, x.whole)
@@ -338,7 +354,7 @@ def _merge(keys, order, n, c, width, descending, y):
         start = p // (2 * width) * 2 * width
         middle, end = start + width, start + 2 * width
         middle, end = middle if middle < c else c, end if end < c else c
-        mine = keys[row + order[k]]
+        mine = load_one(keys, row + order[k])
         # how many of the other run stand before me? Equals of the left run stand before those of the right one
         first = p < middle
         low = middle if first else start
@@ -346,7 +362,7 @@ def _merge(keys, order, n, c, width, descending, y):
         begin = low
         while low < high:
             half = (low + high) // 2
-            other = keys[row + order[row + half]]
+            other = load_one(keys, row + order[row + half])
             before = _before(other, mine, descending) if first else not _before(mine, other, descending)
             if before:
                 low = half + 1

@@ -1,4 +1,4 @@
-"""Matrix products, written four times: each version is the last one plus one idea.
+"""Matrix products, written five times: each version is the last one plus one idea.
 
 z[i, j] = Σ over l of x[i, l] · y[l, j]          x (m, k), y (k, n), z (m, n)
 
@@ -6,19 +6,23 @@ z[i, j] = Σ over l of x[i, l] · y[l, j]          x (m, k), y (k, n), z (m, n)
     coalesced    threads side by side take columns: their loads are neighbours, and come in one transaction
     tiled        a block brings a tile of x and of y to shared memory once, and all of its threads use it
     registers    a thread computes TM × TN numbers, and uses every number that it fetched TM or TN times
+    vector       all of memory is read four numbers at a time, and the next tiles are on their way while these are multiplied
 
-The last is what every product here uses. x and y are described by steps, (from row to row, from column to column), so that
-a transposed factor needs no copy. docs/gpu.md tells the story of the ladder.
+The last is what every product here uses, unless cuBLAS is at hand (``_library.py``). x and y are described by steps, (from
+row to row, from column to column), so that a transposed factor needs no copy. docs/gpu.md tells the story of the ladder.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
 from ..reference import matmul as _reference
 from ._array import empty, packed, ready, view
-from ._launch import SIMULATED, cuda, kernel, number
-from ._map import each, formula
+from ._four import begin_at_16, load_four, load_one, store_four, store_one
+from ._launch import SIMULATED, Kernel, cuda, device, kernel, number
+from ._library import multiply
+from ._map import formula, into
 from .arithmetic import sum_to
 from .reduce import sum_forward
 
@@ -29,6 +33,8 @@ TILE_M, TILE_N, TILE_K = (4, 4, 2) if SIMULATED else (128, 128, 8)      # what a
 TM, TN = (2, 2) if SIMULATED else (8, 8)                    # what a thread computes
 ACROSS, DOWN = TILE_N // TN, TILE_M // TM                   # threads of a block
 THREADS = ACROSS * DOWN
+TILES, DEPTH = ((16, 8), 4) if SIMULATED else ((128, 64), 16)      # the last rung's: sides of a tile, and how deep it is
+MULTIPROCESSORS = 132       # of an H200
 
 
 @kernel
@@ -127,30 +133,174 @@ _registers.number_like = -1     # whole numbers are multiplied as such
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# the last rung
+
+@device
+def _spot(part, deep):
+    """Which four numbers of a tile this thread brings: the first one's place across the tile, and down into it."""
+    four = cuda.threadIdx.x + part * THREADS
+    if deep == 1:       # neighbours in memory lie below each other
+        return four // (DEEP // 4), four % (DEEP // 4) * 4
+    return four % (TILE // 4) * 4, four // (TILE // 4)
+
+
+@device
+def _bring(x, at, across, deep, width, depth, fours, held):
+    """Read this thread's part of the tile that begins at x[at]; 0 beyond the edges. Steps in memory: across, deep."""
+    for part in range(PARTS):
+        i, l = _spot(part, deep)
+        start = at + i * across + l * deep
+        if fours and i < width and l < depth:
+            held[4 * part], held[4 * part + 1], held[4 * part + 2], held[4 * part + 3] = load_four(x, start)
+        elif deep == 1:
+            for e in range(4):
+                held[4 * part + e] = number(load_one(x, start + e)) if i < width and l + e < depth else number(0.0)
+        else:
+            for e in range(4):
+                held[4 * part + e] = number(load_one(x, start + e * across)) if i + e < width and l < depth else number(0.0)
+
+
+@device
+def _lay(held, deep, tiles, at):
+    """Write this thread's part of a tile into shared memory, where neighbours lie side by side."""
+    for part in range(PARTS):
+        i, l = _spot(part, deep)
+        if deep == 1:
+            for e in range(4):
+                store_one(tiles, at + (l + e) * PITCH + i, held[4 * part + e])
+        else:
+            k = 4 * part
+            store_four(tiles, at + l * PITCH + i, (held[k], held[k + 1], held[k + 2], held[k + 3]))
+
+
+def _vector(x, x_offset, x_steps, x_fours, y, y_offset, y_steps, y_fours, bias, has_bias, m, n, k, z_offset, z_fours, z):
+    tiles = cuda.shared.array(AREAS, number)        # two tiles of x, two of y: one is filled while the other is used
+    begin_at_16(tiles)
+    totals = cuda.local.array((EACH, EACH), number)
+    column, row = cuda.local.array(EACH, number), cuda.local.array(EACH, number)
+    next_x, next_y = cuda.local.array(BROUGHT, number), cuda.local.array(BROUGHT, number)
+    batch, top, left = cuda.blockIdx.z, cuda.blockIdx.y * TILE, cuda.blockIdx.x * TILE
+    x_at, y_at = x_offset + batch * x_steps[0] + top * x_steps[1], y_offset + batch * y_steps[0] + left * y_steps[2]
+    across, down = cuda.threadIdx.x % SIDE * 4, cuda.threadIdx.x // SIDE * 4
+    for a in range(EACH):
+        for b in range(EACH):
+            totals[a, b] = number(0.0)
+    # pass 1: the first tiles
+    _bring(x, x_at, x_steps[1], x_steps[2], m - top, k, x_fours, next_x)
+    _bring(y, y_at, y_steps[2], y_steps[1], n - left, k, y_fours, next_y)
+    now, later = 0, AREAS // 2
+    for start in range(DEEP, k + DEEP, DEEP):
+        _lay(next_x, x_steps[2], tiles, now)
+        _lay(next_y, y_steps[1], tiles, now + AREAS // 4)
+        cuda.syncthreads()
+        # pass 2: ask for the next tiles; they come while these are multiplied
+        if start < k:
+            _bring(x, x_at + start * x_steps[2], x_steps[1], x_steps[2], m - top, k - start, x_fours, next_x)
+            _bring(y, y_at + start * y_steps[1], y_steps[2], y_steps[1], n - left, k - start, y_fours, next_y)
+        # pass 3: EACH numbers of a column of x with EACH of a row of y, fetched four by four
+        for l in range(DEEP):
+            for a in range(0, EACH, 4):
+                column[a], column[a + 1], column[a + 2], column[a + 3] = load_four(tiles, now + l * PITCH + a * SIDE + down)
+            for b in range(0, EACH, 4):
+                row[b], row[b + 1], row[b + 2], row[b + 3] = load_four(
+                    tiles, now + AREAS // 4 + l * PITCH + b * SIDE + across)
+            for a in range(EACH):
+                for b in range(EACH):
+                    totals[a, b] += column[a] * row[b]
+        now, later = later, now
+    # pass 4: write, with the bias
+    for b in range(0, EACH, 4):
+        j = left + b * SIDE + across
+        for e in range(4):
+            row[b + e] = number(load_one(bias, j + e)) if has_bias and j + e < n else number(0.0)
+    for a in range(EACH):
+        i = top + a // 4 * 4 * SIDE + down + a % 4
+        for b in range(0, EACH, 4):
+            j, at = left + b * SIDE + across, z_offset + (batch * m + i) * n + left + b * SIDE + across
+            for e in range(4):
+                totals[a, b + e] += row[b + e]
+            if z_fours and i < m and j < n:
+                store_four(z, at, (totals[a, b], totals[a, b + 1], totals[a, b + 2], totals[a, b + 3]))
+            else:
+                for e in range(4):
+                    if i < m and j + e < n:
+                        store_one(z, at + e, totals[a, b + e])
+
+
+TILE = DEEP = EACH = PITCH = PARTS = BROUGHT = AREAS = 1      # in the functions above: what they are being compiled for
+
+
+@lru_cache(None)
+def _vector_kernel(tile, depth):
+    """The kernel for tiles of tile × depth numbers."""
+    pitch = tile + 4        # of a row in shared memory: four more, so that a column does not lie in one bank
+    parts = tile * depth // 4 // (SIDE * SIDE)
+    constants = {"TILE": tile, "DEEP": depth, "EACH": tile // SIDE, "PITCH": pitch, "PARTS": parts, "BROUGHT": 4 * parts,
+                 "AREAS": 4 * depth * pitch, "THREADS": SIDE * SIDE}
+    spot = device(_spot.function, **constants)
+    tools = {source.function.__name__: device(source.function, _spot=spot, **constants) for source in (_bring, _lay)}
+    return Kernel(_vector, number_like=-1, **constants, **tools)
+
+
+def _own_product(x, x_steps, y, y_steps, bias, m, n, k, z, batch):
+    few = -(-n // TILES[0]) * -(-m // TILES[0]) * batch < MULTIPROCESSORS       # then small tiles give all something to do
+    tile = TILES[few]
+    kernel = _vector_kernel(tile, DEPTH // 2 if z.itemsize == 8 and not few and not SIMULATED else DEPTH)
+    fours = _in_fours(x, x_steps, m, k), _in_fours(y, y_steps, k, n)
+    for first in range(0, batch, 65535):        # the grid's third axis is no longer
+        kernel[(-(-n // tile), -(-m // tile), min(batch - first, 65535)), (SIDE * SIDE, 1)](
+            x.whole, x.offset + first * x_steps[0], x_steps, fours[0],
+            y.whole, y.offset + first * y_steps[0], y_steps, fours[1],
+            z if bias is None else bias, bias is not None, m, n, k, first * m * n, n % 4 == 0 and z.in_fours, z)
+
+
+def _in_fours(x, steps, rows, columns):
+    """Can four neighbours of a matrix be read at once?"""
+    matrix, down, along = steps
+    if along == 1:
+        return x.in_fours and columns % 4 == 0 and down % 4 == 0 and matrix % 4 == 0
+    return down == 1 and x.in_fours and rows % 4 == 0 and along % 4 == 0 and matrix % 4 == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # the ladder, for docs/gpu.md and those who want to climb it
 
-def _rung(name, x, y):
-    """x · y by one version of the ladder: "naive", "coalesced", "tiled" or "registers"."""
+def _by(kernel, turned=False):
+    """A rung: a function of x (m, k) and y (k, n) that computes their product with this kernel."""
+    def rung(x, y):
+        (m, k), n = x.shape, y.shape[1]
+        z, x, y = empty((m, n), x.dtype), packed(x), packed(y)
+        across, down = -(-n // SIDE), -(-m // SIDE)
+        kernel[(down, across) if turned else (across, down), (SIDE, SIDE)](x, x.steps, y, y.steps, m, n, k, z)
+        return z
+
+    return rung
+
+
+def _by_registers(x, y):
     (m, k), n = x.shape, y.shape[1]
     z = empty((m, n), x.dtype)
-    x, y = packed(x), packed(y)
-    across, down = -(-n // SIDE), -(-m // SIDE)
-    if name == "naive":
-        _naive[(down, across), (SIDE, SIDE)](x, x.steps, y, y.steps, m, n, k, z)
-    elif name == "coalesced":
-        _coalesced[(across, down), (SIDE, SIDE)](x, x.steps, y, y.steps, m, n, k, z)
-    elif name == "tiled":
-        _tiled[(across, down), (SIDE, SIDE)](x, x.steps, y, y.steps, m, n, k, z)
-    else:
-        product(x, y, z)
+    _registers[(-(-n // TILE_N), -(-m // TILE_M)), (ACROSS * DOWN, 1)](
+        x.whole, x.offset, (0, *x.steps), y.whole, y.offset, (0, *y.steps), m, n, k, 0, z)
     return z
+
+
+def _by_vector(x, y):
+    (m, k), n = x.shape, y.shape[1]
+    z = empty((m, n), x.dtype)
+    _own_product(x, (0, *x.steps), y, (0, *y.steps), None, m, n, k, z, 1)
+    return z
+
+
+ladder = {"naive": _by(_naive, turned=True), "coalesced": _by(_coalesced), "tiled": _by(_tiled), "registers": _by_registers,
+          "vector": _by_vector}     # functions of x (m, k) and y (k, n), each better than the one before
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # what ops call
 
-def product(x, y, z=None):
-    """x (…, m, k) times y (…, k, n), with any strides → z (…, m, n)."""
+def product(x, y, z=None, bias=None):
+    """x (…, m, k) times y (…, k, n), with any strides → z (…, m, n), plus bias (n,) in every row."""
     lead, dtype = np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), np.result_type(x.dtype, y.dtype)
     x, y = x if x.dtype == dtype else ready(x, dtype), y if y.dtype == dtype else ready(y, dtype)
     m, n, k = x.shape[-2], y.shape[-1], x.shape[-1]
@@ -158,12 +308,10 @@ def product(x, y, z=None):
     if not z.size:
         return z
     (x, x_steps), (y, y_steps), batch = _batched(x, lead), _batched(y, lead), math.prod(lead)
-    grid = -(-n // TILE_N), -(-m // TILE_M)
-    for first in range(0, batch, 65535):        # the grid's third axis is no longer
-        part = min(batch - first, 65535)
-        _registers[(*grid, part), (THREADS, 1)](
-            x.whole, x.offset + first * x_steps[0], x_steps, y.whole, y.offset + first * y_steps[0], y_steps, m, n, k,
-            first * m * n, z)
+    if not multiply(x, x_steps, y, y_steps, m, n, k, z, batch):
+        _own_product(x, x_steps, y, y_steps, ready(bias, dtype), m, n, k, z, batch)
+    elif bias is not None:
+        into(z, _plus, z, bias)
     return z
 
 
@@ -206,8 +354,7 @@ def matmul_backward(dy, x, y, needs=(True, True)):
 
 
 def linear_forward(x, weight, bias):
-    y = product(rows(x), weight.T).reshape(*x.shape[:-1], len(weight))
-    return y if bias is None else each(_plus, y, bias)
+    return product(rows(x), weight.T, bias=bias).reshape(*x.shape[:-1], len(weight))
 
 
 def linear_backward(dy, x, weight, needs=(True, True, True)):

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..reference import pool as _reference
 from ._array import counting, empty, ready, to_device, zeros
+from ._four import load_one
 from ._launch import blocks_for, cuda, kernel, number
 from ._map import each, formula
 from .index import add_rows
@@ -23,7 +24,7 @@ def _max_pool(x, h, w, kernel, stride, padding, dilation, size, n, y, at):
             for j in range(kernel[1]):
                 across = column * stride[1] - padding[1] + j * dilation[1]
                 if down >= 0 and down < h and across >= 0 and across < w:
-                    v = x[(plane * h + down) * w + across]
+                    v = load_one(x, (plane * h + down) * w + across)
                     if where < 0 or v > best or v != v:
                         best, where = v, down * w + across
         y[k] = best
@@ -57,7 +58,7 @@ def _avg_pool(x, h, w, rows, columns, height, width, n, y):
         total = number(0.0)
         for down in range(rows[i], rows[height + i]):
             for across in range(columns[j], columns[width + j]):
-                total += x[(plane * h + down) * w + across]
+                total += load_one(x, (plane * h + down) * w + across)
         y[k] = total / number(rows[2 * height + i] * columns[2 * width + j])
 
 

@@ -12,8 +12,9 @@ from functools import lru_cache
 import numpy as np
 
 from ..reference import reduce as _reference
-from ._array import Array, cast, empty, full, ready, view, zeros
+from ._array import Array, accumulator, cast, empty, full, ready, view, zeros
 from ._block import block_fold, larger, plus, smaller, times
+from ._four import load_one, store_one
 from ._launch import SIMULATED, THREADS, Kernel, cuda, kernel, number
 from ._map import each, formula
 from .arithmetic import _where
@@ -21,6 +22,7 @@ from .arithmetic import _where
 __all__ = _reference.__all__
 
 SHARES = 3 if SIMULATED else 128    # pieces into which columns are cut
+FEW = 2 if SIMULATED else 32        # numbers: shorter pieces are not worth a second launch
 
 same = combine = whole_block = formula(lambda x: x)     # in the kernels below: what they are being compiled for
 
@@ -29,10 +31,10 @@ def _fold_rows(x, c, initial, y):
     t, row = cuda.threadIdx.x, cuda.blockIdx.x * c
     total = initial
     for j in range(t, c, cuda.blockDim.x):
-        total = combine(total, number(same(x[row + j])))
+        total = combine(total, number(same(load_one(x, row + j))))
     total = whole_block(total)
     if t == 0:
-        y[cuda.blockIdx.x] = total
+        store_one(y, cuda.blockIdx.x, total)
 
 
 def _fold_columns(x, n, c, initial, y):
@@ -40,8 +42,8 @@ def _fold_columns(x, n, c, initial, y):
     if j < c:
         total = initial
         for i in range(share * n // shares, (share + 1) * n // shares):
-            total = combine(total, number(same(x[i * c + j])))
-        y[share * c + j] = total
+            total = combine(total, number(same(load_one(x, i * c + j))))
+        store_one(y, share * c + j, total)
 
 
 def fold(x, dim, keepdim, combination, initial, first=same, dtype=None):
@@ -51,13 +53,15 @@ def fold(x, dim, keepdim, combination, initial, first=same, dtype=None):
     n, c = math.prod([x.shape[axis] for axis in rest]), math.prod([x.shape[axis] for axis in dim])
     rows, columns = _kernels(combination, first)
     y = empty([x.shape[axis] for axis in rest], dtype)
-    initial = bool(initial) if dtype.kind == "b" else dtype.type(initial)
+    wide = accumulator(dtype)
+    initial = bool(initial) if dtype.kind == "b" else wide.type(initial)
     if x.contiguous and tuple(dim) == tuple(range(len(dim))) and n > 1 and c:
-        shares = min(c, SHARES)
-        parts = empty((shares, n), dtype)
+        shares = max(1, min(c // FEW, SHARES))
+        parts = y if shares == 1 else empty((shares, n), wide)
         columns[-(-n // THREADS), shares](x, c, n, initial, parts)
-        last = _kernels(combination, same)[1]
-        last[-(-n // THREADS), 1](parts, shares, n, initial, y)
+        if shares > 1:
+            last = _kernels(combination, same)[1]
+            last[-(-n // THREADS), 1](parts, shares, n, initial, y)
     elif n:
         rows[n](ready(view(np.transpose, x, [*rest, *dim])), c, initial, y)
     return view(np.expand_dims, y, tuple(dim)) if keepdim else y
@@ -197,9 +201,9 @@ def _argmax_rows(x, c, sign, y):
     places = cuda.shared.array(THREADS, np.int64)
     t, row = cuda.threadIdx.x, cuda.blockIdx.x * c
     at = t if t < c else c - 1
-    best = x[row + at]
+    best = load_one(x, row + at)
     for j in range(t, c, cuda.blockDim.x):
-        v = x[row + j]
+        v = load_one(x, row + j)
         if best == best and (v != v or (v > best if sign > 0 else v < best)):
             best, at = v, j
     values[t], places[t] = best, at

@@ -4,9 +4,10 @@ dx = dy      df = dropout's mask · dy / (1 − p)      dbias = Σ df over every
 """
 
 from ..reference import residual as _reference
-from ._array import empty, full, ready
-from ._launch import blocks_for, cuda, kernel, number, scalars
-from .dropout import dropout_backward, limits, scale_of
+from ._array import constant, empty, ready
+from ._four import WIDTH, FourKernel, fetch, put
+from ._launch import cuda, number, scalars
+from .dropout import drop, dropout_backward
 from .reduce import sum_forward
 
 __all__ = _reference.__all__
@@ -14,20 +15,29 @@ __all__ = _reference.__all__
 _bits = scalars.random_bits
 
 
-@kernel
 def _residual(x, f, bias, scale, limit, first, second, n, c, y):
-    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
-        kept = limit == 0 or _bits(first, second, i) >= limit
-        y[i] = x[i] + ((f[i] + bias[i % c]) * scale if kept else number(0.0))
+    held, branch, shift = cuda.local.array(WIDTH, number), cuda.local.array(WIDTH, number), cuda.local.array(WIDTH, number)
+    i = WIDTH * cuda.grid(1)
+    while i < n:
+        fetch(x, i, held)
+        fetch(f, i, branch)
+        fetch(bias, i % c, shift)
+        for k in range(WIDTH):
+            kept = limit == 0 or _bits(first, second, i + k) >= limit
+            held[k] += (branch[k] + shift[k]) * scale if kept else number(0.0)
+        put(held, y, i)
+        i += WIDTH * cuda.gridsize(1)
+
+
+_residual = FourKernel(_residual)
 
 
 def residual_forward(x, f, bias, p, seed):
     c = x.shape[-1] if x.ndim else 1
-    bias = full((c,), 0, x.dtype) if bias is None else ready(bias, x.dtype)
+    bias = constant(c, 0, x.dtype) if bias is None else ready(bias, x.dtype)
     y = empty(x.shape, x.dtype)
     if y.size:
-        settings = (scale_of(p), *limits(p, seed)) if p else (1.0, 0, 0, 0)
-        _residual[blocks_for(y.size)](ready(x), ready(f, x.dtype), bias, *settings, y.size, c, y)
+        _residual(y.size, ready(x), ready(f, x.dtype), bias, *drop(p, seed), y.size, c, y)
     return y
 
 

@@ -9,78 +9,104 @@ import math
 import numpy as np
 
 from ._array import empty_like, ready, view
-from ._block import block_max, block_sum
-from ._launch import cuda, kernel, number
+from ._block import block_max, block_sum, larger
+from ._launch import cuda, number
+from ._row import HELD, SPAN, again, by_row, fetch, put
 
 __all__ = ["log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
 
 
-@kernel
+@by_row
 def _softmax_forward(x, c, y):
-    t, threads = cuda.threadIdx.x, cuda.blockDim.x
     row = cuda.blockIdx.x * c
+    held, nothing = cuda.local.array(HELD, number), number(-math.inf)
     # pass 1: the largest
-    top = number(-math.inf)
-    for j in range(t, c, threads):
-        v = x[row + j]
-        top = v if v > top or v != v else top
+    top = nothing
+    for start in range(0, c, SPAN):
+        fetch(x, row + start, c - start, nothing, held)
+        for k in range(HELD):
+            top = larger(top, held[k])
     top = block_max(top)
     # pass 2: the sum
     total = number(0.0)
-    for j in range(t, c, threads):
-        total += math.exp(x[row + j] - top)
+    for start in range(0, c, SPAN):
+        again(x, row + start, c - start, nothing, held)
+        for k in range(HELD):
+            total += math.exp(held[k] - top)
     total = block_sum(total)
     # pass 3: write
-    for j in range(t, c, threads):
-        y[row + j] = math.exp(x[row + j] - top) / total
+    for start in range(0, c, SPAN):
+        again(x, row + start, c - start, nothing, held)
+        for k in range(HELD):
+            held[k] = math.exp(held[k] - top) / total
+        put(held, y, row + start, c - start)
 
 
-@kernel
+@by_row
 def _softmax_backward(dy, y, c, dx):
-    t, threads = cuda.threadIdx.x, cuda.blockDim.x
     row = cuda.blockIdx.x * c
+    slopes, p, nothing = cuda.local.array(HELD, number), cuda.local.array(HELD, number), number(0.0)
     # pass 2 backward: a probability that grows takes from the others of its row
     total = number(0.0)
-    for j in range(t, c, threads):
-        total += dy[row + j] * y[row + j]
+    for start in range(0, c, SPAN):
+        fetch(dy, row + start, c - start, nothing, slopes)
+        fetch(y, row + start, c - start, nothing, p)
+        for k in range(HELD):
+            total += slopes[k] * p[k]
     total = block_sum(total)
     # pass 3 backward
-    for j in range(t, c, threads):
-        dx[row + j] = y[row + j] * (dy[row + j] - total)
+    for start in range(0, c, SPAN):
+        again(dy, row + start, c - start, nothing, slopes)
+        again(y, row + start, c - start, nothing, p)
+        for k in range(HELD):
+            p[k] *= slopes[k] - total
+        put(p, dx, row + start, c - start)
 
 
-@kernel
+@by_row
 def _log_softmax_forward(x, c, y):
-    t, threads = cuda.threadIdx.x, cuda.blockDim.x
     row = cuda.blockIdx.x * c
+    held, nothing = cuda.local.array(HELD, number), number(-math.inf)
     # pass 1: the largest
-    top = number(-math.inf)
-    for j in range(t, c, threads):
-        v = x[row + j]
-        top = v if v > top or v != v else top
+    top = nothing
+    for start in range(0, c, SPAN):
+        fetch(x, row + start, c - start, nothing, held)
+        for k in range(HELD):
+            top = larger(top, held[k])
     top = block_max(top)
     # pass 2: the logarithm of the sum
     total = number(0.0)
-    for j in range(t, c, threads):
-        total += math.exp(x[row + j] - top)
+    for start in range(0, c, SPAN):
+        again(x, row + start, c - start, nothing, held)
+        for k in range(HELD):
+            total += math.exp(held[k] - top)
     logsum = math.log(block_sum(total))
     # pass 3: write
-    for j in range(t, c, threads):
-        y[row + j] = x[row + j] - top - logsum
+    for start in range(0, c, SPAN):
+        again(x, row + start, c - start, nothing, held)
+        for k in range(HELD):
+            held[k] = held[k] - top - logsum
+        put(held, y, row + start, c - start)
 
 
-@kernel
+@by_row
 def _log_softmax_backward(dy, y, c, dx):
-    t, threads = cuda.threadIdx.x, cuda.blockDim.x
     row = cuda.blockIdx.x * c
+    slopes, held, nothing = cuda.local.array(HELD, number), cuda.local.array(HELD, number), number(0.0)
     # pass 2 backward
     total = number(0.0)
-    for j in range(t, c, threads):
-        total += dy[row + j]
+    for start in range(0, c, SPAN):
+        fetch(dy, row + start, c - start, nothing, slopes)
+        for k in range(HELD):
+            total += slopes[k]
     total = block_sum(total)
     # pass 3 backward
-    for j in range(t, c, threads):
-        dx[row + j] = dy[row + j] - math.exp(y[row + j]) * total
+    for start in range(0, c, SPAN):
+        again(dy, row + start, c - start, nothing, slopes)
+        fetch(y, row + start, c - start, nothing, held)
+        for k in range(HELD):
+            held[k] = slopes[k] - math.exp(held[k]) * total
+        put(held, dx, row + start, c - start)
 
 
 def softmax_forward(x, axis):
@@ -99,13 +125,13 @@ def log_softmax_backward(dy, y, axis):
     return _along(_log_softmax_backward, axis, dy, y)
 
 
-def _along(loop, axis, *arrays):
+def _along(kernel, axis, *arrays):
     """Run a kernel over rows on arrays whose rows lie along this axis."""
     if not arrays[0].ndim:
-        return _along(loop, 0, *[x.reshape(1) for x in arrays]).reshape(())
+        return _along(kernel, 0, *[x.reshape(1) for x in arrays]).reshape(())
     rows = [ready(view(np.moveaxis, x, axis, -1)) for x in arrays]
     y = empty_like(rows[0])
     if y.size:
         c = y.shape[-1]
-        loop[y.size // c](*rows, c, y)
+        kernel(y.size // c, c)(*rows, c, y)
     return view(np.moveaxis, y, -1, axis)

@@ -31,6 +31,7 @@ class Row:
     rounds: int
     floor: float | None = None
     note: str = ""
+    launches: int | None = None     # of kernels in one call, on a GPU
 
 
 def compare(benchmark: str, module: str, workers: Sequence[Worker], cases: Sequence[dict], rounds: int,
@@ -57,7 +58,8 @@ def compare(benchmark: str, module: str, workers: Sequence[Worker], cases: Seque
                     fastest[worker.side].append(reply["fastest"])
                     medians[worker.side].append(reply["median"])
             tick(f"{name} {size}")
-        yield [Row(benchmark, name, size, side, "s", min(times), median(medians[side]), len(times), note=note)
+        yield [Row(benchmark, name, size, side, "s", min(times), median(medians[side]), len(times), note=note,
+                   launches=facts[side].get("launches"))
                for side, times in fastest.items()]
 
 
@@ -88,7 +90,7 @@ def _difference(side, facts, ours) -> str:
         return ""
     if "losses" in facts:
         apart = max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(facts["losses"], ours["losses"], strict=True))
-        return f"losses of {side} differ by {apart:.1e}" if not apart <= 1e-5 else ""
+        return f"losses of {side} differ by {apart:.1e}" if not apart <= facts.get("tolerance", 1e-5) else ""
     for (length, wave), (our_length, our_wave) in zip(facts["fingerprint"], ours["fingerprint"], strict=True):
         if not max(abs(length - our_length), abs(wave - our_wave)) <= 1e-4 * our_length + 1e-30:
             return f"{side} computed something else"

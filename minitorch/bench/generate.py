@@ -36,12 +36,12 @@ def cases(quick: bool = False) -> list[dict]:
 
 
 def measure(cases: Sequence[dict], sides: Sequence[str], threads: int, rounds: int,
-            tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list]:
+            tick: Callable[..., object] = lambda text, rounds=1: None, device: str = "cpu") -> Iterator[list]:
     """Every case on every side, in turns: A B A B. Without ``transformers``, minitorch alone is measured."""
     process, turns = import_module("minitorch.bench.process"), import_module("minitorch.bench.compare")
     sides = [side for side in sides if side == turns.OURS or side == "torch" and process.is_installed("transformers")]
     with ExitStack() as stack:
-        workers = [stack.enter_context(process.Worker(side, threads)) for side in sides]
+        workers = [stack.enter_context(process.Worker(side, threads, device)) for side in sides]
         yield from turns.compare("generate", "generate", workers, cases, rounds, tick)
 
 
@@ -51,25 +51,27 @@ def prepare(library, case: dict):
     config = {"vocab_size": c.V, "n_positions": 256, "n_embd": c.d, "n_layer": c.L, "n_head": c.H,
               "bos_token_id": None, "eos_token_id": None}
     prompt = np.random.default_rng(1).integers(0, c.V, (1, 8))
-    write = (_transformers if library.name == "torch" else _minitorch)(library.torch, config, prompt)
+    new = getattr(c, "new", NEW)
+    write = (_transformers if library.name == "torch" else _minitorch)(library.torch, config, prompt, new)
     return write, {"losses": [float(i) for i in write()]}
 
 
-def _minitorch(torch, config, prompt):
+def _minitorch(torch, config, prompt, new=NEW):
     models = import_module("minitorch.models")
     gpt = models.GPT(models.GPTConfig(**config))
     _fill(torch, gpt, "")
-    return lambda: gpt.generate(prompt, NEW, temperature=0).numpy()[0]
+    return lambda: gpt.generate(prompt, new, temperature=0).cpu().numpy()[0]
 
 
-def _transformers(torch, config, prompt):
+def _transformers(torch, config, prompt, new=NEW):
     transformers = import_module("transformers")
     transformers.logging.set_verbosity_error()
     gpt = transformers.GPT2LMHeadModel(transformers.GPT2Config(**config)).eval()
     _fill(torch, gpt, "transformer.")
-    ids = torch.from_numpy(prompt)
+    ids = torch.from_numpy(prompt).to(gpt.device)
     every = torch.ones_like(ids)
-    return lambda: gpt.generate(ids, attention_mask=every, max_new_tokens=NEW, do_sample=False, pad_token_id=0)[0].numpy()
+    return lambda: gpt.generate(ids, attention_mask=every, max_new_tokens=new, do_sample=False,
+                                pad_token_id=0)[0].cpu().numpy()
 
 
 def _fill(torch, model, prefix):

@@ -38,7 +38,7 @@ def cases(quick: bool = False) -> list[tuple[str, dict, dict]]:
 
 
 def measure(cases: Sequence[tuple[str, dict, dict]], sides: Sequence[str], threads: int, rounds: int,
-            tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
+            tick: Callable[..., object] = lambda text, rounds=1: None, device: str = "cpu") -> Iterator[list[Row]]:
     """Measure each case in a fresh process for each side and round, in turns; of each side, the round that took least."""
     for module, case, tiny in cases:
         title = f"{case['name']} {case['size']}"
@@ -46,7 +46,7 @@ def measure(cases: Sequence[tuple[str, dict, dict]], sides: Sequence[str], threa
         peaks: dict[str, list] = {side: [] for side in sides}
         for _ in range(rounds):
             for side in sides:
-                with Worker(side, threads) as worker:
+                with Worker(side, threads, device) as worker:
                     before = worker.ask(do="prepare", module=module, case=tiny)["peak"]
                     peaks[side].append((worker.ask(do="prepare", module=module, case=case)["peak"], before))
             tick(title)

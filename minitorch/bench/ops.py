@@ -19,6 +19,7 @@ SIZES = {
     "tiny": {"rows": 32, "d": 16, "vocabulary": 65, "labels": 32},
     "small": {"rows": 768, "d": 128, "vocabulary": 65, "labels": 768},
     "GPT-2": {"rows": 2048, "d": 768, "vocabulary": 50304, "labels": 256},
+    "large": {"rows": 16384, "d": 2048, "vocabulary": 50304, "labels": 1024},      # for a GPU: more than its cache holds
 }
 OPS: dict[str, SimpleNamespace] = {}
 
@@ -35,7 +36,7 @@ def op(name: str, sizes=None, moved=lambda n: 0, flops=lambda n: 0):
     return add
 
 
-def cases(quick: bool = False) -> list[dict]:
+def cases(quick: bool = False, labels: tuple = ("small", "GPT-2")) -> list[dict]:
     """Every op at every size.
 
     >>> {case["size"] for case in cases(quick=True) if case["name"] == "layernorm"}
@@ -45,7 +46,7 @@ def cases(quick: bool = False) -> list[dict]:
     """
     found = []
     for name, this in OPS.items():
-        sizes = this.sizes or {label: SIZES[label] for label in (["tiny"] if quick else ["small", "GPT-2"])}
+        sizes = this.sizes or {label: SIZES[label] for label in (["tiny"] if quick else labels)}
         for label, numbers in sizes.items():
             if quick and "T" in numbers:
                 numbers = {**numbers, "T": max(8, numbers["T"] // 16)}
@@ -69,19 +70,20 @@ class Maker:
 
     def __init__(self, library):
         self.torch, self.nn, self.F, self.compiled = library.torch, library.nn, library.F, library.compiled
+        self.device = getattr(library, "device", "cpu")
         self.numbers = np.random.default_rng(0)
         self.leaves: list = []
         self.random = False     # whether the result differs from library to library
 
     def constant(self, *shape):
-        return self.torch.from_numpy(self.numbers.standard_normal(shape, np.float32))
+        return self.torch.from_numpy(self.numbers.standard_normal(shape, np.float32)).to(self.device)
 
     def leaf(self, *shape):
         self.leaves.append(self.constant(*shape).requires_grad_())
         return self.leaves[-1]
 
     def ids(self, below: int, *shape):
-        return self.torch.from_numpy(self.numbers.integers(0, below, shape))
+        return self.torch.from_numpy(self.numbers.integers(0, below, shape)).to(self.device)
 
     def backward(self, forward: Callable) -> Callable:
         """Forward, then backward from a fixed upstream gradient. Each call begins without gradients."""
@@ -266,5 +268,5 @@ def _mlp(make, n):
 
 def _fingerprint(tensor) -> list[float]:
     """Its length, and its inner product with a fixed wave: changes when any number does."""
-    numbers = np.asarray(tensor.detach().numpy(), np.float64).reshape(-1)
+    numbers = np.asarray(tensor.detach().cpu().numpy(), np.float64).reshape(-1)
     return [float(np.linalg.norm(numbers)), float(numbers @ np.cos(np.arange(numbers.size)))]

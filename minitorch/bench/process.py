@@ -39,14 +39,14 @@ class Worker:
     True
     """
 
-    def __init__(self, side: str, threads: int, **settings: str):
+    def __init__(self, side: str, threads: int, device: str = "cpu", **settings: str):
         self.side = side
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self.process: Any = subprocess.Popen(
             [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
             env=environment(threads, **settings), text=True, encoding="utf-8")
         try:
-            self.hello = self.ask(library=side, threads=threads)
+            self.hello = self.ask(library=side, threads=threads, device=device)
         except BaseException:
             self.close()
             raise

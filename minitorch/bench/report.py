@@ -109,11 +109,13 @@ def save(rows: Sequence[Row], folder: Path, name: str, facts: dict[str, str], fi
     facts = {**facts, "machine": _machine(), "cores": str(os.cpu_count()), "python": platform.python_version()}
     with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow([*COLUMNS, *facts])
+        launches = ["launches"] if any(row.launches is not None for row in rows) else []
+        table.writerow([*COLUMNS, *launches, *facts])
         for row in rows:
             key = row.benchmark, row.case, row.size, row.side
-            values = (row.benchmark, row.case, row.size, row.side, row.unit, row.minimum, row.median, row.rounds,
+            values: tuple = (row.benchmark, row.case, row.size, row.side, row.unit, row.minimum, row.median, row.rounds,
                       by_ratio.get(key), by_median.get(key), row.floor, row.floor and row.floor / row.minimum, row.note)
+            values += (row.launches,) * len(launches)
             table.writerow([*(f"{v:.6g}" if isinstance(v, float) else v for v in values), *facts.values()])
     (folder / f"{name}.md").write_text(markdown(rows) + "".join(f"\n- {text}" for text in findings) + "\n" * bool(findings),
                                         encoding="utf-8")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import minitorch
 from minitorch.bench import floor as floors
-from minitorch.bench import generate, memory, ops, report, scaling, startup, train
+from minitorch.bench import generate, gpu, memory, ops, report, scaling, startup, train
 from minitorch.bench.compare import Row, compare
 from minitorch.bench.process import Worker, WorkerDied, is_installed, left_out
 from minitorch.bench.worker import peak
@@ -30,6 +30,7 @@ Compare minitorch with PyTorch, each in a process of its own, in turns, with equ
   minitorch bench ops --only gelu             some of the single operations
   minitorch bench train --model gpt --compile training steps, next to torch.compile as well
   minitorch bench all --save docs/performance everything, and keep it
+  minitorch bench train --device cuda         on a GPU: ops, train, memory, generate and matmul, our ladder of products
 
 ratio = their time (or memory) divided by ours: above 1, minitorch is faster (or smaller).
 floor = the share of the machine's speed that is reached: of copying memory, or of its matrix products.
@@ -45,8 +46,10 @@ STOPPED = 130       # the exit code of a program that Ctrl-C has ended
 def arguments(parser):
     """Describe the command line."""
     parser.description = TEXT + "\n" + "\n".join(f"{name:<9} {b.summary}" for name, b in BENCHMARKS.items())
-    parser.add_argument("what", metavar="WHAT", choices=[*BENCHMARKS, "all"], help=f"{', '.join(BENCHMARKS)} or all")
+    parser.add_argument("what", metavar="WHAT", choices=[*BENCHMARKS, "matmul", "all"],
+                        help=f"{', '.join(BENCHMARKS)} or all; on a GPU {', '.join(ON_GPU)} or all")
     parser.add_argument("--threads", type=int, default=_cores(), metavar="N", help="of every side (as many as cores)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: on the GPU (cpu)")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each side has its turn ("
                         + ", ".join(f"{name} {b.rounds}" for name, b in BENCHMARKS.items()) + ")")
     parser.add_argument("--only", metavar="TEXT", default="", help="only the cases whose name or size contains this")
@@ -70,6 +73,10 @@ def run(args) -> int:
         raise Usage(f"--model, --gelu and --fused are for train and all, not for {args.what}")
     if args.save is not None and args.save.exists() and not args.save.is_dir():
         raise Usage(f"--save {args.save}: that is a file; name a folder")
+    if args.device == "cuda":
+        return _on_gpu(args)
+    if args.what == "matmul":
+        raise Usage("matmul is our ladder of products on a GPU: minitorch bench matmul --device cuda")
     chosen = {name: _chosen(benchmark.cases(args), args.only) for name, benchmark in BENCHMARKS.items()
               if args.what in (name, "all")}
     if not any(chosen.values()):
@@ -92,8 +99,34 @@ def run(args) -> int:
     return max(codes)
 
 
-def _measure(name, cases, sides, args) -> int:
-    benchmark, rounds = BENCHMARKS[name], args.rounds or (1 if args.quick else BENCHMARKS[name].rounds)
+def _on_gpu(args) -> int:
+    """The same on a GPU, or in its simulator."""
+    if args.what not in (*ON_GPU, "all"):
+        raise Usage(f"{args.what} is measured on the CPU; with --device cuda there are {', '.join(ON_GPU)} and all")
+    if args.compile:
+        raise Usage("--compile is for the CPU")
+    missing = minitorch.cuda.why_not()
+    if missing:
+        print(f"minitorch bench --device cuda: {missing}", file=sys.stderr)
+        return 1
+    sides, about, problem = gpu.sides(args.threads)
+    print("; ".join(f"{key}: {value}" for key, value in about.items()) + f"\n{problem}\n" * bool(problem))
+    codes = [0]
+    for name in ON_GPU:
+        cases = _chosen(gpu.cases(name, args), args.only) if args.what in (name, "all") else []
+        if cases and codes[-1] != STOPPED:
+            on_gpu = partial(gpu.measure, name, about, args.quick, say=partial(tqdm.write, file=sys.stdout))
+            benchmark = Benchmark(ON_GPU[name], lambda args: [], on_gpu, 5, 1, floor=name not in ("memory", "generate"),
+                                  findings=gpu.findings, curves=gpu.curves)
+            codes.append(_measure(name, cases, sides, args, benchmark, about))
+        elif args.what == name:
+            raise Usage(f"--only {args.only}: no case's name or size contains this; run without it to see them all")
+    return max(codes)
+
+
+def _measure(name, cases, sides, args, benchmark=None, about=None) -> int:
+    benchmark = benchmark or BENCHMARKS[name]
+    rounds = args.rounds or (1 if args.quick else benchmark.rounds)
     sides = [*sides, *benchmark.also]
     print(f"{name}: {benchmark.summary}\n{args.threads} thread{'s' * (args.threads > 1)}, the least and the median of "
           f"{rounds} round{'s' * (rounds > 1)}\n", flush=True)
@@ -123,11 +156,11 @@ def _measure(name, cases, sides, args) -> int:
     for finding in findings:
         print(finding)
     if args.save is not None and rows:
-        facts = {"threads": str(args.threads), "minitorch": minitorch.__version__,
+        facts = {**(about or {}), "threads": str(args.threads), "minitorch": minitorch.__version__,
                  "torch": _version("torch") if "torch" in sides else ""}
         paths = [*report.save(rows, args.save, name, facts, findings), *benchmark.curves(rows, args.save / name)]
         print("saved " + ", ".join(map(str, paths)) + "\n")
-    return code or int(any(row.note for row in rows))
+    return code or int(any(row.note not in ("", gpu.SIMULATED) for row in rows))
 
 
 def _in_turns(name, cases, sides, threads, rounds, tick) -> Iterator[list[Row]]:
@@ -182,6 +215,13 @@ class Benchmark(NamedTuple):
     curves: Callable = lambda rows, path: ()        # a second chart
 
 
+ON_GPU = {
+    "ops": "single operations on the GPU, forward and backward",
+    "train": "training steps of a GPT on the GPU: vocabulary, words, layers, heads, features, texts",
+    "memory": "peak memory on the GPU, of a training step and of attention to long texts",
+    "generate": "writing text with a GPT on the GPU, next to Hugging Face transformers: vocabulary, layers, heads, features",
+    "matmul": "our ladder of matrix products, each rung beside the library's",
+}
 BENCHMARKS = {
     "ops": Benchmark(
         "single operations, forward and backward",

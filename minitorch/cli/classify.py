@@ -9,7 +9,7 @@ import numpy as np
 
 from minitorch.autograd import no_grad
 from minitorch.cli import Usage
-from minitorch.cli.saved import open_model, texts_from
+from minitorch.cli.saved import device_argument, open_model, texts_from
 from minitorch.ops import softmax
 
 __all__ = ["arguments", "run"]
@@ -28,12 +28,13 @@ def arguments(parser):
     parser.description = EXAMPLES
     parser.add_argument("model", metavar="RUN|FOLDER", help="a run, or a folder with a BERT that has a classifier")
     parser.add_argument("text", nargs="*", help="sentences (else one a line from the piped input)")
+    device_argument(parser)
 
 
 def run(args) -> int:
     """Print each sentence with the probability of each class; return the exit code."""
     model, tokenizer = open_model(args.model, lambda m: getattr(m, "classifier", None) is not None,
-                                  "sort texts into classes", "sentiment")
+                                  "sort texts into classes", "sentiment", args.device)
     texts = texts_from(args.text, sys.stdin, f'minitorch classify {args.model} "What a fine day."')
     names = _names(model.config)
     wide = max(map(len, names))
@@ -47,7 +48,7 @@ def run(args) -> int:
         if max(ids) >= model.config.vocab_size:
             raise Usage(f"{args.model}: the tokenizer has more ids than the model; they do not belong together")
         with no_grad():
-            p = softmax(model.classify([ids]), -1).numpy()[0]
+            p = softmax(model.classify([ids]), -1).cpu().numpy()[0]
         if p.ndim > 1:
             raise Usage(f"{args.model} sorts each word by itself, not whole texts")
         print(text)

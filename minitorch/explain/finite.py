@@ -22,6 +22,7 @@ from minitorch.autograd import Function, Variable
 from minitorch.explain.places import Place, here, page
 from minitorch.explain.reasons import why_backward, why_forward
 from minitorch.explain.trace import formulas
+from minitorch.ops.device import all_on_host, on_host
 
 __all__ = ["NotFiniteError", "detect_anomaly", "nan_watch", "set_detect_anomaly"]
 
@@ -222,6 +223,7 @@ def _is_total(y, arrays) -> bool:
 # in words
 
 def _forward_report(tool, fn, inputs, settings, y, place) -> str:
+    y, settings = on_host(y), {key: all_on_host(value) for key, value in settings.items()}
     index = _first(np.isnan(y) if np.isnan(y).any() else np.isinf(y))
     name = type(fn).__name__
     arrays, names = _arrays(inputs), _names(fn, inputs, place)
@@ -240,6 +242,7 @@ def _forward_report(tool, fn, inputs, settings, y, place) -> str:
 
 
 def _backward_report(tool, fn, dys, dx, i, place, inf) -> str:
+    dx, dys = on_host(dx), all_on_host(dys)
     index = _first(np.isnan(dx) if np.isnan(dx).any() else np.isinf(dx))
     name = type(fn).__name__
     came = any(dy is not None and not _all_finite(dy) and (inf or np.isnan(dy).any()) for dy in dys)
@@ -249,7 +252,7 @@ def _backward_report(tool, fn, dys, dx, i, place, inf) -> str:
     else:
         head = f"{name}.backward made {dx[index]}{_at(index)} of its input {i}."
     formal, saved = _parameters(fn), vars(fn)  # an input that wants no gradient may still be among what was saved
-    arrays = [parent.data if parent is not None else saved.get(formal[j]) if j < len(formal) else None
+    arrays = [all_on_host(parent.data if parent is not None else saved.get(formal[j]) if j < len(formal) else None)
               for j, parent in enumerate(fn.parents)]
     names = _names(fn, fn.parents, place)
     rows = [*_where(place), ("backward", f"was called at {here().line}"), ("formula", formulas(type(fn))["Backward"]),
@@ -263,7 +266,7 @@ def _backward_report(tool, fn, dys, dx, i, place, inf) -> str:
 
 
 def _arrays(inputs) -> list[Any]:
-    return [x.data if isinstance(x, Variable) else x for x in inputs]
+    return [all_on_host(x.data if isinstance(x, Variable) else x) for x in inputs]
 
 
 def _where(place: Place) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ import numpy as np
 
 from minitorch import autograd
 from minitorch.nn import functional as F
+from minitorch.ops.device import on_host
 from minitorch.tensor import Tensor
 
 __all__ = ["AddNorm", "InsideBERT", "look_inside_bert"]
@@ -67,7 +68,7 @@ def look_inside_bert(bert: Any, ids: Any, at: int, tokens: Sequence[str] | None 
     >>> bool(np.abs(found.steps[0].normed.mean()) < 1e-6)
     True
     """
-    array = np.asarray(ids.data if isinstance(ids, Tensor) else ids)
+    array = on_host(ids.data if isinstance(ids, Tensor) else ids)
     if array.ndim != 2 or len(array) != 1:
         raise ValueError(f"look_inside_bert: ids should be one sentence, (1, length), got shape {array.shape}")
     if not 0 <= at < array.shape[1]:
@@ -77,7 +78,8 @@ def look_inside_bert(bert: Any, ids: Any, at: int, tokens: Sequence[str] | None 
         raise ValueError(f"look_inside_bert: {len(names)} tokens for {array.shape[1]} ids")
     watch = _Watch()
     words: list[np.ndarray] = []
-    hook = bert.embeddings.word_embeddings.register_forward_hook(lambda module, given, y: words.append(y.data[0, at]))
+    hook = bert.embeddings.word_embeddings.register_forward_hook(
+        lambda module, given, y: words.append(on_host(y.data)[0, at]))
     training = bert.training
     bert.eval()
     try:
@@ -98,9 +100,9 @@ class _Watch:
     def forward(self, fn, inputs, settings, outputs):
         kind = type(fn).__name__
         if kind == "LayerNorm":
-            self.norms.append((inputs[0].data, fn.mean, fn.rstd, outputs[0].data))
+            self.norms.append([on_host(a) for a in (inputs[0].data, fn.mean, fn.rstd, outputs[0].data)])
         elif kind == "ResidualAdd":
-            self.sums.append((inputs[0].data, inputs[1].data))
+            self.sums.append((on_host(inputs[0].data), on_host(inputs[1].data)))
         elif kind == "Attention":
             self.attentions.append((inputs, settings))
 
@@ -132,7 +134,7 @@ def _in_order(watch, word, at, layers) -> tuple[list[AddNorm], np.ndarray, np.nd
         kind = "embedding" if i == 0 else "attention" if i % 2 else "feed-forward"
         vectors = (np.array(v, np.float64) for v in (before, added, x, normed, after[0, at]))
         steps.append(AddNorm(kind, (i + 1) // 2, *vectors))
-    weights = [F.attention_weights(q, k, mask, scale=settings["scale"]).data[0, :, at]
+    weights = [on_host(F.attention_weights(q, k, mask, scale=settings["scale"]).data)[0, :, at]
                for (q, k, _, mask), settings in watch.attentions]
     return steps, np.array(weights, np.float64), common / len(steps)
 

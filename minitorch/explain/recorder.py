@@ -20,7 +20,7 @@ import numpy as np
 from minitorch.autograd import Function, Variable, backward, observers
 from minitorch.explain.trace import Arrival, Place, Step, Summary, Trace, Value
 from minitorch.nn import Module, Parameter
-from minitorch.ops.device import is_array, on_host
+from minitorch.ops.device import all_on_host, is_array, on_host
 
 __all__ = ["record"]
 
@@ -126,7 +126,8 @@ class _Recorder:
         frames, running = self._frames(sys._getframe(1))
         module = self._module(frames, running)
         self._name_from(frames)
-        step = Step(len(self.trace.steps), "forward", type(fn), module, _places(frames), [], dict(settings), [], {},
+        step = Step(len(self.trace.steps), "forward", type(fn), module, _places(frames), [],
+                    {name: all_on_host(thing) for name, thing in settings.items()}, [], {},
                     fn.needs)
         for i, x in enumerate(inputs):
             if isinstance(x, Variable):
@@ -142,7 +143,8 @@ class _Recorder:
         for name, thing in vars(fn).items():
             if name not in _OF_THE_ENGINE:
                 _, same = self.arrays.get(id(thing), (None, None))
-                step.saved[name] = same.array if same else self._copy(thing) if is_array(thing) else thing
+                step.saved[name] = same.array if same else self._copy(thing) if is_array(thing) \
+                    else all_on_host(thing)
         self.trace.steps.append(step)
         self.steps[id(fn)] = fn, step
 

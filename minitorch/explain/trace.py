@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 import minitorch.kernels as kernels
+from minitorch.autograd import Scattered
+from minitorch.ops.device import on_host
 
 __all__ = ["Arrival", "Place", "Step", "Summary", "Trace", "Value", "formulas"]
 
@@ -244,13 +246,14 @@ class Trace:
         with kernels.use("reference"), kernels.quiet():
             fn.k = kernels.backend(next(a for a, x in zip(arrays, step.inputs) if isinstance(x, Value)))
             outputs = fn.forward(*arrays, **step.settings)
-        return fn, [np.asarray(y) for y in (outputs if isinstance(outputs, (tuple, list)) else (outputs,))]
+        return fn, [on_host(y) for y in (outputs if isinstance(outputs, (tuple, list)) else (outputs,))]
 
     def vjp(self, fn, dys: list) -> list:
         """Backward of an op instance that `call` returned: one gradient or None per input."""
         with kernels.quiet():
             gradients = fn.backward(*dys)
-        return list(gradients) if isinstance(gradients, (tuple, list)) else [gradients]
+        gradients = gradients if isinstance(gradients, (tuple, list)) else [gradients]
+        return [g.write() if isinstance(g, Scattered) else g for g in gradients]
 
     def replay(self, changed: dict[Value, np.ndarray], dtype=np.float64) -> dict[Value, np.ndarray]:
         """The recorded ops again, with some values changed: the new numbers of everything that this moved.

@@ -21,6 +21,7 @@ import numpy as np
 from minitorch.errors import CheckpointError
 from minitorch.io import safetensors
 from minitorch.nn import Module
+from minitorch.ops.device import on_host
 from minitorch.optim import Optimizer
 from minitorch.random import Generator, default_generator
 from minitorch.tensor import Tensor
@@ -253,7 +254,7 @@ class _Packer:
                 name = "/".join(part for part in place if part not in ("state", "parts"))
                 while name in self.arrays:
                     name += "'"
-                self.arrays[name] = np.asarray(array)
+                self.arrays[name] = on_host(array)
                 self._seen[id(array)] = name, array  # holding it keeps its id from being given to another
             return {"number" if isinstance(value, np.generic) else "array": self._seen[id(array)][0]}
         raise CheckpointError(self.path, None, f"{'.'.join(place)} is a {type(value).__name__}; numbers, texts, lists, "

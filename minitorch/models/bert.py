@@ -36,12 +36,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minitorch import Tensor, as_tensor, from_numpy, zeros
+from minitorch import Tensor, as_tensor, zeros
 from minitorch.errors import ShapeError
-from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
+from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel, beside
 from minitorch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleDict, ModuleList, Parameter, init
 from minitorch.nn import functional as F
 from minitorch.nn.module import is_plain
+from minitorch.ops.device import on_host
 
 __all__ = ["BERT", "BERTConfig"]
 
@@ -180,7 +181,7 @@ class BERT(PretrainedModel):
             raise ShapeError(f"BERT: {ids.shape[1]} tokens, but max_position_embeddings is "
                              f"{self.config.max_position_embeddings}: it has no vector for a later position. Cut the text.")
         mask = self._mask("forward", attention_mask, ids.shape)
-        may = None if mask is None else from_numpy(mask[:, None, None, :])
+        may = None if mask is None else beside(ids, mask[:, None, None, :])
         x = self.embeddings(ids, types, position_ids)
         for layer in self.encoder["layer"].children():
             x = layer(x, may)
@@ -200,10 +201,12 @@ class BERT(PretrainedModel):
         x = self(ids, **inputs)
         if labels.shape != x.shape[:2]:
             raise ShapeError(f"BERT.mlm_loss: labels should have the shape of ids, {x.shape[:2]}, got {labels.shape}")
-        places = from_numpy(np.flatnonzero(labels.data.reshape(-1) != -100))
+        given = on_host(labels.data).reshape(-1)
+        counted = np.flatnonzero(given != -100)
+        places, asked = beside(x, counted), beside(x, given[counted])
         x = words.transformed(x.reshape(-1, x.shape[-1])[places])
         weight, bias = words.projection(self.embeddings.word_embeddings.weight)
-        return F.softmax_projection(x, weight, bias, labels.reshape(-1)[places], label_smoothing=label_smoothing)
+        return F.softmax_projection(x, weight, bias, asked, label_smoothing=label_smoothing)
 
     def next_sentence_logits(self, ids: Tensor, **inputs: Tensor | None) -> Tensor:
         """Does the second sentence follow the first? (B, 2): the score of yes, then of no."""
@@ -233,7 +236,7 @@ class BERT(PretrainedModel):
             mean = x.mean(1)
         else:
             share = mask / np.maximum(mask.sum(1, keepdims=True), 1)
-            mean = (x * from_numpy(share[:, :, None].astype(x.dtype))).sum(1)
+            mean = (x * beside(x, share[:, :, None].astype(x.dtype))).sum(1)
         return F.normalize(mean, dim=-1) if normalize else mean
 
     def _words(self, method) -> Any:
@@ -295,8 +298,8 @@ class Embeddings(Module):
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, ids: Tensor, types: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
-        positions = from_numpy(np.arange(ids.shape[1])) if positions is None else as_tensor(positions)
-        types = from_numpy(np.zeros(1, np.int64)) if types is None else types
+        positions = beside(ids, np.arange(ids.shape[1])) if positions is None else as_tensor(positions)
+        types = beside(ids, np.zeros(1, np.int64)) if types is None else types
         x = self.word_embeddings(ids) + self.token_type_embeddings(types) + self.position_embeddings(positions)
         return self.dropout(self.LayerNorm(x))
 

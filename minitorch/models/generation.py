@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minitorch import Generator, Tensor, from_numpy, no_grad
+from minitorch import Generator, Tensor, from_numpy, kernels, no_grad
 from minitorch.kernels import quiet
+from minitorch.ops.device import on_host
 from minitorch.random import numpy_generator
 
 __all__ = ["Generation", "KVCache", "attend", "check_sampling", "sample"]
@@ -48,10 +49,10 @@ class KVCache:
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values (batch, heads, tokens, features) of new tokens; return those of all tokens so far."""
         keys, values = self.extend_arrays(layer, k.data, v.data)
-        return from_numpy(keys), from_numpy(values)
+        return k.like(keys), v.like(values)
 
     def extend_arrays(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same with arrays."""
+        """The same with arrays, which may be on a GPU."""
         if layer not in self.layers:
             self.layers[layer] = _Layer()
         return self.layers[layer].extend(k, v)
@@ -76,6 +77,7 @@ class _Layer:
 def _larger(old, used, new, length):
     batch, heads, _, features = new.shape
     room = np.empty((batch, heads, max(64, 2 * length), features), new.dtype)
+    room = room if type(new) is np.ndarray else kernels.cuda.to_device(room)
     if used:
         room[:, :, :used] = old[:, :, :used]
     return room
@@ -92,7 +94,7 @@ def sample(logits: Tensor | np.ndarray, temperature: float = 1.0, top_k: int | N
     >>> sample(np.log([[0.1, 0.6, 0.3]]), temperature=0)
     array([1])
     """
-    z = np.asarray(logits.data if isinstance(logits, Tensor) else logits)
+    z = on_host(logits.data if isinstance(logits, Tensor) else logits)
     if not np.isfinite(z.max(-1)).all():
         raise ValueError("sample: the logits hold NaN or infinity: are the model's weights finite? "
                          "minitorch.explain.nan_watch finds where that begins")
@@ -180,7 +182,7 @@ class Generation:
             if stream is not None:
                 stream(step)
         columns = np.array(new, np.int64).reshape(len(new), len(text)).T
-        return from_numpy(np.concatenate([text, columns], 1))
+        return from_numpy(np.concatenate([text, columns], 1)).to(next(self.parameters()).device)
 
     @no_grad()
     def stream(self, ids: Any, max_new_tokens: int = 50, temperature: float = 1.0, top_k: int | None = None,
@@ -196,9 +198,8 @@ class Generation:
         check_sampling("generate", temperature, top_k, top_p)
         running, places = np.ones(len(text), bool), None if mask is None else _places(mask)
         device = next(self.parameters()).device
-        use_cache = use_cache and device == "cpu"       # on a GPU, every token costs a whole forward
         cache, unread = KVCache() if use_cache else None, text
-        step = self.decoder() if device == "cpu" else None
+        step = self.decoder() if device == "cpu" else None      # NumPy's arrays are quickest there
         training = [module for module in self.modules() if module.training]
         try:
             for module in training:
@@ -214,7 +215,7 @@ class Generation:
                 if step is not None and cache is not None and cache.length:
                     logits = step(unread[:, 0], cache.length if at is None else at[:, 0], mask, cache)
                 else:
-                    at = None if at is None else from_numpy(at)
+                    at = None if at is None else from_numpy(at).to(device)
                     features = self.features(from_numpy(unread).to(device), mask, at, cache)
                     logits = self.logits(features[:, -1]).cpu().data
                 new = sample(logits, temperature, top_k, top_p, generator)

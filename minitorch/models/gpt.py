@@ -35,10 +35,11 @@ from minitorch import Tensor, as_tensor, autograd, from_numpy, zeros
 from minitorch.errors import ShapeError
 from minitorch.kernels import backend
 from minitorch.models.generation import Generation, KVCache, attend
-from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
+from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel, beside
 from minitorch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, init
 from minitorch.nn import functional as F
 from minitorch.nn.module import is_plain
+from minitorch.ops.device import on_host
 
 __all__ = ["GPT", "GPTConfig"]
 
@@ -160,9 +161,9 @@ class GPT(Generation, PretrainedModel):
             raise ShapeError(f"GPT: {past + length} tokens, but n_positions is {self.config.n_positions}: it has no vector "
                              "for a later position. Cut the text; generate() does so by itself.")
         if position_ids is None:
-            position_ids = from_numpy(np.arange(past, past + length))
+            position_ids = beside(ids, np.arange(past, past + length))
         x = self.drop(self.wte(ids) + self.wpe(as_tensor(position_ids)))
-        may = _may_attend(mask, length, past)
+        may = _may_attend(x, mask, length, past)
         for block in self.h:
             x = block(x, may, cache)
         return self.ln_f(x)
@@ -181,11 +182,11 @@ class GPT(Generation, PretrainedModel):
         ids = self._ids("loss", ids)
         if labels is None:
             following = np.full(ids.shape, -100)
-            following[:, :-1] = ids.data[:, 1:]
+            following[:, :-1] = on_host(ids.data)[:, 1:]
             mask = self._mask("loss", attention_mask, ids.shape)
             if mask is not None:
                 following[:, :-1][~(mask[:, 1:] & mask[:, :-1])] = -100
-            labels = from_numpy(following)
+            labels = beside(ids, following)
         return F.softmax_projection(self.features(ids, attention_mask), self._table, None, as_tensor(labels),
                                     label_smoothing=label_smoothing)
 
@@ -310,11 +311,11 @@ def _arrays(module) -> tuple[np.ndarray, np.ndarray]:
     return module.weight.data, module.bias.data
 
 
-def _may_attend(mask: np.ndarray | None, length: int, past: int) -> tuple[Tensor | None, bool]:
+def _may_attend(x: Tensor, mask: np.ndarray | None, length: int, past: int) -> tuple[Tensor | None, bool]:
     """Who may look at whom, as attention takes it: a mask (B or 1, 1, T or 1, S) or None, and whether it is causal."""
     causal = length > 1
     may = None if mask is None else mask[:, None, None, :]
     if past and causal:                                     # several new tokens after some: token t is number past + t
         below = np.tri(length, past + length, past, dtype=bool)
         may, causal = below[None, None] if may is None else may & below, False
-    return None if may is None else from_numpy(may), causal
+    return None if may is None else beside(x, may), causal

@@ -40,10 +40,11 @@ from minitorch.kernels import backend
 from minitorch.models import llama_gguf
 from minitorch.models.generation import Generation, KVCache, attend
 from minitorch.models.gpt import _may_attend
-from minitorch.models.pretrained import ACTIVATIONS, Config, PretrainedModel
+from minitorch.models.pretrained import ACTIVATIONS, Config, PretrainedModel, beside
 from minitorch.nn import Embedding, Linear, Module, ModuleList, RMSNorm, RotaryEmbedding, init
 from minitorch.nn import functional as F
 from minitorch.nn.module import is_plain
+from minitorch.ops.device import on_host
 
 __all__ = ["Llama", "LlamaConfig"]
 
@@ -232,10 +233,10 @@ class Llama(Generation, PretrainedModel):
         if position_ids is None:
             positions = np.arange(past, past + length)
         else:
-            positions = np.atleast_2d(as_tensor(position_ids).data)[:, None, :]         # (B, 1, T): the same for every head
-        turn = [table.astype(self.dtype) for table in self.rotary.tables(positions)]
+            positions = np.atleast_2d(on_host(as_tensor(position_ids).data))[:, None, :]    # (B, 1, T): for every head
         x = self.embed_tokens(ids)
-        may = _may_attend(mask, length, past)
+        turn = [beside(x, table.astype(self.dtype)) for table in self.rotary.tables(positions)]
+        may = _may_attend(x, mask, length, past)
         for block in self.layers:
             x = block(x, turn, may, cache)
         return self.norm(x)
@@ -253,11 +254,11 @@ class Llama(Generation, PretrainedModel):
         ids = self._ids("loss", ids)
         if labels is None:
             following = np.full(ids.shape, -100)
-            following[:, :-1] = ids.data[:, 1:]
+            following[:, :-1] = on_host(ids.data)[:, 1:]
             mask = self._mask("loss", attention_mask, ids.shape)
             if mask is not None:
                 following[:, :-1][~(mask[:, 1:] & mask[:, :-1])] = -100
-            labels = from_numpy(following)
+            labels = beside(ids, following)
         return F.softmax_projection(self.features(ids, attention_mask), self._table, None, as_tensor(labels))
 
     def decoder(self) -> Callable[..., np.ndarray] | None:

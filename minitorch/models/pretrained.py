@@ -23,11 +23,12 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from minitorch import Tensor, as_tensor, autograd
+from minitorch import Tensor, as_tensor, autograd, device
 from minitorch.errors import CheckpointError, DTypeError, ShapeError
 from minitorch.io.huggingface import read_config, read_weights, write_folder
 from minitorch.nn import Module
 from minitorch.nn import functional as F
+from minitorch.ops.device import on_device_of, on_host
 
 __all__ = ["ACTIVATIONS", "Config", "FUSED", "PretrainedModel", "activation"]
 
@@ -258,7 +259,8 @@ class PretrainedModel(Module):
         """Write config.json and the weights, as ``transformers`` reads them; in shards if larger than ``"200MB"``, say."""
         content = {**self.config.to_dict(), "architectures": self.architecture(), "dtype": str(self.dtype)}
         content.pop("torch_dtype", None)
-        write_folder(folder, content, {self.file_name(name): t.data for name, t in self._named_state()}, max_shard_size)
+        tensors = {self.file_name(name): on_host(t.data) for name, t in self._named_state()}
+        write_folder(folder, content, tensors, max_shard_size)
 
     def architecture(self) -> list[str]:
         """What config.json calls this model."""
@@ -273,6 +275,11 @@ class PretrainedModel(Module):
         """Of the weights."""
         return next(self.parameters()).dtype
 
+    @property
+    def device(self) -> device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     # -----------------------------------------------------------------------------------------------------------------
     # what a model is given
 
@@ -280,7 +287,7 @@ class PretrainedModel(Module):
         """Token ids as an int64 tensor (batch, length); lists and arrays are taken, too."""
         where = f"{type(self).__name__}.{method}" if method != "forward" else type(self).__name__
         try:
-            ids = ids if isinstance(ids, Tensor) else as_tensor(np.asarray(ids))
+            ids = ids if isinstance(ids, Tensor) else as_tensor(np.asarray(ids), device=self.device)
         except (ValueError, TypeError):
             raise ShapeError(f"{where}: {name} should be (batch, length) numbers; these rows differ in length, or hold "
                              "something else. Texts of unequal length are padded first, and told apart by "
@@ -299,7 +306,7 @@ class PretrainedModel(Module):
         where = f"{type(self).__name__}.{method}" if method != "forward" else type(self).__name__
         if mask is None:
             return None
-        mask = np.asarray(mask.data if isinstance(mask, Tensor) else mask)
+        mask = on_host(mask.data if isinstance(mask, Tensor) else mask)
         if mask.shape != shape:
             raise ShapeError(f"{where}: {name} should be (batch, length) = {shape}, got {mask.shape}")
         tokens = mask == 1
@@ -307,6 +314,11 @@ class PretrainedModel(Module):
             value = mask[~(tokens | (mask == 0))][0]
             raise ValueError(f"{where}: {name} should hold 1 for tokens and 0 for padding, got {value}")
         return None if tokens.all() else tokens
+
+
+def beside(x: Tensor, array: np.ndarray) -> Tensor:
+    """The array as a tensor on x's device."""
+    return x.like(on_device_of(array, x))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

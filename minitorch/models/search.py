@@ -22,6 +22,7 @@ import numpy as np
 from minitorch import Tensor, from_numpy
 from minitorch.models.generation import KVCache
 from minitorch.nn import Module
+from minitorch.ops.device import on_host
 
 __all__ = ["Decoding", "SearchCache", "Step", "beam_search", "check_search", "end_ids", "evaluating", "greedy_search",
            "look", "search"]
@@ -72,6 +73,7 @@ class Decoding:
         self.decode, self.write = decode, write
         self.cache = SearchCache() if use_cache else None
         self.read: np.ndarray | None = None
+        self.device: Any = "cpu"        # where the model is, as its logits show
 
     def __call__(self, ids: np.ndarray) -> np.ndarray:
         new = ids[:, None]
@@ -79,7 +81,9 @@ class Decoding:
             return self.write(ids, self.cache)
         if self.cache is None:
             new = self.read = new if self.read is None else np.concatenate([self.read, new], 1)
-        return self.decode(from_numpy(new), self.cache).data[:, -1]
+        logits = self.decode(from_numpy(new), self.cache)
+        self.device = logits.device
+        return on_host(logits.data)[:, -1]
 
     def reorder(self, rows: np.ndarray) -> None:
         if self.cache is not None:
@@ -102,7 +106,8 @@ def search(decode: Callable[[Tensor, SearchCache | None], Tensor], batch: int, s
     else:
         ids, scores = beam_search(step, batch, start, beams=beams, max_new_tokens=max_new_tokens, ends=ends, pad=pad,
                                   length_penalty=length_penalty, early_stopping=early_stopping)
-    return (from_numpy(ids), from_numpy(np.asarray(scores))) if return_scores else from_numpy(ids)
+    found = from_numpy(ids).to(step.device)
+    return (found, from_numpy(np.asarray(scores)).to(step.device)) if return_scores else found
 
 
 def greedy_search(step: Callable[[np.ndarray], np.ndarray], batch: int, start: int, *, max_new_tokens: int,

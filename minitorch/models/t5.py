@@ -42,7 +42,7 @@ from minitorch import Generator, Tensor, autograd, from_numpy, no_grad, stack
 from minitorch.errors import CheckpointError, RangeError, ShapeError
 from minitorch.kernels import backend
 from minitorch.models.generation import check_sampling, sample
-from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel
+from minitorch.models.pretrained import ACTIVATIONS, FUSED, Config, PretrainedModel, beside
 from minitorch.models.search import (
     SearchCache,
     check_search,
@@ -54,6 +54,7 @@ from minitorch.models.search import (
 from minitorch.nn import Dropout, Embedding, Linear, Module, ModuleList, RMSNorm, init
 from minitorch.nn import functional as F
 from minitorch.nn.module import is_plain
+from minitorch.ops.device import on_host
 
 __all__ = ["T5", "T5Config", "relative_position_bucket"]
 
@@ -229,7 +230,8 @@ class T5(PretrainedModel):
         moved by one, behind the start token (teacher forcing).
         """
         labels = self._ids("loss", labels, "labels")
-        wrong = labels.data[(labels.data != -100) & ((labels.data < 0) | (labels.data >= self.config.vocab_size))]
+        given = on_host(labels.data)
+        wrong = given[(given != -100) & ((given < 0) | (given >= self.config.vocab_size))]
         if wrong.size:
             raise RangeError(f"T5.loss: label {wrong[0]} is outside [0, {self.config.vocab_size}); −100 marks labels that "
                              "do not count")
@@ -245,11 +247,12 @@ class T5(PretrainedModel):
         tensor([[0, 7, 8, 1]])
         """
         labels, start, pad = self._ids("shift_right", labels, "labels"), self._start(), self.config.pad_token_id
-        if pad is None and (labels.data == -100).any():
+        given = on_host(labels.data)
+        if pad is None and (given == -100).any():
             raise ValueError("T5: pad_token_id is None, but labels hold −100, which the decoder reads as padding. Set "
                              "config.pad_token_id.")
-        shifted = np.concatenate([np.full((len(labels), 1), start), labels.data[:, :-1]], 1)
-        return from_numpy(np.where(shifted == -100, pad if pad is not None else 0, shifted))
+        shifted = np.concatenate([np.full((len(given), 1), start), given[:, :-1]], 1)
+        return beside(labels, np.where(shifted == -100, pad if pad is not None else 0, shifted))
 
     @no_grad()
     def cross_attention(self, input_ids: Tensor, decoder_input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -302,13 +305,14 @@ class T5(PretrainedModel):
             raise ValueError(f"T5.generate: beams={beams} search for the likeliest text, temperature={temperature} draws "
                              "by chance: choose one")
         choose = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
-        ids, config, decoder = self._ids("generate", input_ids, "input_ids"), self.config, self._decoder()
+        ids = self._ids("generate", input_ids, "input_ids").to(self.device)
+        config, decoder = self.config, self._decoder()
         ends = end_ids("T5.generate", config.eos_token_id if isinstance(eos, str) and eos == "config" else eos)
         with evaluating(self):
             memory, source_mask = self.encode(ids, attention_mask), self._mask("generate", attention_mask, ids.shape)
 
             def decode(new, cache):
-                return self.logits(decoder(self.shared(new), None, memory, source_mask, cache)[:, -1:])
+                return self.logits(decoder(self.shared(new.to(memory.device)), None, memory, source_mask, cache)[:, -1:])
 
             return search(decode, len(ids), self._start(), max_new_tokens=max_new_tokens, beams=beams,
                           length_penalty=length_penalty, early_stopping=early_stopping, ends=ends, pad=config.pad_token_id,
@@ -321,8 +325,10 @@ class T5(PretrainedModel):
         None if somebody looks on, or replaced a part: then the parts themselves are run.
         """
         decoder = self.decoder
-        if decoder is None or autograd.observers or source_mask is not None and not source_mask.any(1).all() or not all(
+        if decoder is None or self.device != "cpu" or autograd.observers or not all(
                 is_plain(module, type(module)) and type(module) in _PARTS for module in self.modules()):
+            return None
+        if source_mask is not None and not source_mask.any(1).all():
             return None
         c, table, embeddings = self.config, self._table.data.T, self.shared.weight.data
         act, eps, k = ACTIVATIONS[str(c.dense_act_fn)], c.layer_norm_epsilon, backend(table)
@@ -420,8 +426,8 @@ class Stack(Module):
             below = np.tri(x.shape[1], past + x.shape[1], past, dtype=bool)
             may_see = below if may_see is None else may_see & below
         if may_see is not None:
-            bias = bias + from_numpy(np.where(may_see, 0, -np.inf).astype(x.dtype))
-        may = None if source_mask is None else from_numpy(source_mask[:, None, None, :])
+            bias = bias + beside(x, np.where(may_see, 0, -np.inf).astype(x.dtype))
+        may = None if source_mask is None else beside(x, source_mask[:, None, None, :])
         x = self.dropout(x)
         for block in self.block:
             x = block(x, bias, memory, may, cache, seen)
@@ -511,7 +517,8 @@ class Attention(Module):
         distance = np.arange(past + length) - np.arange(past, past + length)[:, None]
         bucket = relative_position_bucket(distance, not self.one_way, self.relative_attention_bias.num_embeddings,
                                           self.max_distance)
-        return self.relative_attention_bias(from_numpy(bucket)).permute(2, 0, 1).unsqueeze(0)
+        table = self.relative_attention_bias
+        return table(beside(table.weight, bucket)).permute(2, 0, 1).unsqueeze(0)
 
 
 class FeedForward(Module):

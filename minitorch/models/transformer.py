@@ -42,7 +42,7 @@ import numpy as np
 from minitorch import Tensor, autograd, from_numpy, no_grad, stack
 from minitorch.errors import ShapeError
 from minitorch.kernels import backend
-from minitorch.models.pretrained import Config, PretrainedModel
+from minitorch.models.pretrained import Config, PretrainedModel, beside
 from minitorch.models.search import (
     SearchCache,
     check_search,
@@ -187,7 +187,7 @@ class Transformer(PretrainedModel):
         """What the encoder makes of a text: a vector for every token, (B, S, d)."""
         ids = self._ids("encode", src, "src")
         mask = self._mask("encode", src_mask, ids.shape, "src_mask")
-        masked = None if mask is None else from_numpy(~mask)            # nn's layers have True where one must not look
+        masked = None if mask is None else beside(ids, ~mask)            # nn's layers have True where one must not look
         table = self.src_embedding if self.src_embedding is not None else self.tgt_embedding
         return self.encoder(self._embed(table, ids), src_key_padding_mask=masked)
 
@@ -216,7 +216,7 @@ class Transformer(PretrainedModel):
     def _decode(self, ids, memory, source_mask, mask=None, cache=None, seen=None):
         past = cache.length if cache is not None else 0
         x = self._embed(self.tgt_embedding, ids, past)
-        return self.decoder(x, memory, _may_attend(mask, ids.shape[1], past), _may(source_mask), cache, seen)
+        return self.decoder(x, memory, _may_attend(x, mask, ids.shape[1], past), _may(x, source_mask), cache, seen)
 
     def _embed(self, table, ids, start=0):
         return self.positions(table(ids) * math.sqrt(self.config.d_model), start)
@@ -271,13 +271,13 @@ class Transformer(PretrainedModel):
         src_mask, ``src != pad``; without one, padding is read. With ``return_scores`` the result is (ids, scores).
         """
         check_search("Transformer.translate", max_new_tokens, beams, length_penalty, early_stopping)
-        ids, config = self._ids("translate", src, "src"), self.config
+        ids, config = self._ids("translate", src, "src").to(self.device), self.config
         ends = end_ids("Transformer.translate", config.eos_token_id if isinstance(eos, str) and eos == "config" else eos)
         with evaluating(self):
             memory, source_mask = self.encode(ids, src_mask), self._mask("translate", src_mask, ids.shape, "src_mask")
 
             def decode(new, cache):
-                return self.logits(self._decode(new, memory, source_mask, cache=cache)[:, -1:])
+                return self.logits(self._decode(new.to(memory.device), memory, source_mask, cache=cache)[:, -1:])
 
             return search(decode, len(ids), config.bos_token_id, max_new_tokens=min(max_new_tokens, config.max_len),
                           beams=beams, length_penalty=length_penalty, early_stopping=early_stopping, ends=ends,
@@ -289,7 +289,7 @@ class Transformer(PretrainedModel):
 
         None if somebody looks on, or replaced a part: then the parts themselves are run.
         """
-        if autograd.observers or source_mask is not None and not source_mask.any(1).all() or not all(
+        if self.device != "cpu" or autograd.observers or source_mask is not None and not source_mask.any(1).all() or not all(
                 is_plain(module, type(module)) and type(module) in _PARTS for module in self.modules()):
             return None
         c, table, embeddings = self.config, self._table.data.T, self.tgt_embedding.weight.data
@@ -405,14 +405,14 @@ def _attend(attention: MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, mask
     return attention.out_proj(y.transpose(1, 2).reshape(N, T, attention.embed_dim))
 
 
-def _may(mask: np.ndarray | None) -> Tensor | None:
+def _may(x: Tensor, mask: np.ndarray | None) -> Tensor | None:
     """Which keys may be looked at, as attention takes it: (B, 1, 1, S)."""
-    return None if mask is None else from_numpy(mask[:, None, None, :])
+    return None if mask is None else beside(x, mask[:, None, None, :])
 
 
-def _may_attend(mask: np.ndarray | None, length: int, past: int) -> tuple[Tensor | None, bool]:
+def _may_attend(x: Tensor, mask: np.ndarray | None, length: int, past: int) -> tuple[Tensor | None, bool]:
     """Which keys each new token may look at: a mask or None, and whether besides no later ones (causal)."""
     if past and length > 1:                                 # several new tokens after some: token t is number past + t
         below = np.tri(length, past + length, past, dtype=bool)[None, None]
-        return from_numpy(below if mask is None else mask[:, None, None, :] & below), False
-    return _may(mask), length > 1
+        return beside(x, below if mask is None else mask[:, None, None, :] & below), False
+    return _may(x, mask), length > 1

@@ -11,6 +11,7 @@ from minitorch.nn import init
 from minitorch.nn.linear import Linear
 from minitorch.nn.module import Module
 from minitorch.nn.parameter import Parameter
+from minitorch.ops.device import on_host
 from minitorch.tensor import Tensor
 
 __all__ = ["MultiheadAttention"]
@@ -195,9 +196,8 @@ def is_causal_mask(mask: Tensor | None) -> bool:
     if mask is None or mask.ndim != 2 or mask.shape[0] != mask.shape[1] or mask.requires_grad:
         return False
     later = np.triu(np.ones(mask.shape, bool), 1)
-    if mask.dtype.kind == "b":
-        return bool((mask.data == later).all())
-    return bool((mask.data == np.where(later, -np.inf, 0.0)).all())
+    expected = later if mask.dtype.kind == "b" else np.where(later, -np.inf, 0.0)
+    return bool((on_host(mask.data) == expected).all())
 
 
 def _checked(name, mask):

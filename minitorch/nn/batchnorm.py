@@ -64,10 +64,9 @@ class _BatchNorm(Module):
             return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         if not self.track_running_stats:
             return F.batch_norm(input, None, None, self.weight, self.bias, True, eps=self.eps)
-        seen = self.num_batches_tracked.item() + 1
-        momentum = 1 / seen if self.momentum is None else self.momentum
+        momentum = 1 / (self.num_batches_tracked.item() + 1) if self.momentum is None else self.momentum
         y = F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps)
-        self.num_batches_tracked.data[...] = seen
+        self.num_batches_tracked.data[...] = self.num_batches_tracked.data + 1
         note_write(self.num_batches_tracked.data)
         return y
 

@@ -11,6 +11,7 @@ import numpy as np
 from minitorch.errors import ShapeError
 from minitorch.nn import functional as F
 from minitorch.nn.module import Module
+from minitorch.ops.device import on_host
 from minitorch.tensor import Tensor
 
 __all__ = ["RotaryEmbedding"]
@@ -53,7 +54,7 @@ class RotaryEmbedding(Module):
 
     def tables(self, positions) -> tuple[np.ndarray, np.ndarray]:
         """cos and sin of the angles, (…, T, dim/2), for positions (…, T): what ``F.rotary`` takes."""
-        positions, speeds = np.asarray(positions), self.speeds
+        positions, speeds = on_host(positions.data if isinstance(positions, Tensor) else positions), self.speeds
         if self.dynamic and positions.size:
             factor, learnt = self.scaling["factor"], self.scaling["original_max_position_embeddings"]
             longer = factor * max(int(positions.max()) + 1, learnt) / learnt - (factor - 1)         # 1 up to what was learnt

@@ -11,6 +11,7 @@ import numpy as np
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError, got
 from minitorch.ops.arithmetic import div, mul
+from minitorch.ops.device import known
 from minitorch.ops.elementwise import neg
 from minitorch.ops.index import gather
 from minitorch.ops.reduce import sum as sum_
@@ -123,6 +124,11 @@ def check_labels(op: str, input, target, ignore_index: int):
         elif labels.size == math.prod(expected):
             fix = f". Use labels.reshape({', '.join(map(str, expected))})."
         raise ShapeError(f"{op}: logits {input.shape} need labels of shape {expected}, got {labels.shape}{fix}")
+    seen = known(labels)
+    if seen and labels.dtype == np.int64 and seen.high < classes and (
+            ignore_index < 0 <= seen.low or
+            seen.low == ignore_index < 0 <= seen.above and seen.lows < seen.size == labels.size):
+        return labels, classes      # the CPU saw them
     labels = labels.astype(np.int64)
     if labels.size and ignore_index < 0 <= labels.min() and labels.max() < classes:
         return labels, classes      # as nearly always: every label counts
@@ -151,6 +157,9 @@ def share_of_each(reduction, labels, weight, ignore_index, dtype):
     """What each row's loss counts in the result: 1 / (number, or weight, of the labels that count) for a mean."""
     if reduction != "mean":
         return dtype.type(1)
+    seen = known(labels)
+    if seen and weight is None and (ignore_index < seen.low or seen.low == ignore_index < 0 and seen.size == labels.size):
+        return dtype.type(1 / max(1, labels.size - (seen.lows if seen.low == ignore_index else 0)))
     counted = labels != ignore_index
     if weight is None:
         return dtype.type(1 / max(1, np.count_nonzero(counted)))

@@ -12,7 +12,7 @@ from minitorch.autograd import Function
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
-__all__ = ["is_array", "on_host", "to_device"]
+__all__ = ["all_on_host", "is_array", "known", "on_device_of", "on_host", "to_device"]
 
 
 class ToDevice(Function):
@@ -43,9 +43,26 @@ def is_array(x) -> bool:
     return isinstance(x, np.ndarray) or hasattr(x, "kernels")
 
 
+def known(array):
+    """What the CPU saw of whole numbers before they went to the GPU (``kernels/cuda/_array.py``: Known), or None."""
+    return None if type(array) is np.ndarray else getattr(array, "known", None)
+
+
 def on_host(array) -> np.ndarray:
     """A NumPy array of these numbers: itself, or a copy from the GPU. For tools that look at numbers."""
     return array.to_host() if hasattr(array, "kernels") else np.asarray(array)
+
+
+def all_on_host(thing):
+    """The same, also for arrays in tuples and lists; what is no array stays as it is."""
+    if type(thing) in (tuple, list):
+        return type(thing)(map(all_on_host, thing))
+    return on_host(thing) if hasattr(thing, "kernels") else thing
+
+
+def on_device_of(array, x: Tensor):
+    """The array, on x's device. Where NumPy answers for both devices, the answer goes where the question came from."""
+    return kernels.cuda.to_device(array) if hasattr(x.data, "kernels") else array
 
 
 def _moved(array, device):

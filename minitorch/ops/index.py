@@ -13,7 +13,7 @@ import numpy as np
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError, got
-from minitorch.ops.device import is_array
+from minitorch.ops.device import is_array, known, on_device_of, on_host
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.reduce import Selected
 from minitorch.ops.shape import as_dim, broadcast_to, flatten, numpy_names
@@ -372,7 +372,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False):
             [2]])
     """
     if as_tuple:
-        return tuple(input.like(i) for i in np.nonzero(np.atleast_1d(input.data)))
+        return tuple(input.like(i) for i in np.nonzero(input.data if input.data.ndim else input.data.reshape(1)))
     return input.like(np.argwhere(input.data))
 
 
@@ -514,9 +514,9 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
     """
     if dim is not None:
         raise NotImplementedError("unique: dim is not supported; without it all elements are compared")
-    values, inverse, counts = np.unique(input.data, return_inverse=True, return_counts=True)
+    values, inverse, counts = np.unique(on_host(input.data), return_inverse=True, return_counts=True)
     asked = [(True, values), (return_inverse, inverse.reshape(input.data.shape)), (return_counts, counts)]
-    found = tuple(input.like(array) for wanted, array in asked if wanted)
+    found = tuple(input.like(on_device_of(array, input)) for wanted, array in asked if wanted)
     return found if len(found) > 1 else found[0]
 
 
@@ -529,8 +529,9 @@ def searchsorted(sorted_sequence: Tensor, input, *, right: bool = False, side: s
     if sorted_sequence.data.ndim != 1:
         raise NotImplementedError(f"searchsorted: one sorted vector is supported, got {sorted_sequence.data.shape}")
     where: Any = side or ("right" if right else "left")
-    values = input.data if isinstance(input, Variable) else input
-    return sorted_sequence.like(np.searchsorted(sorted_sequence.data, values, where))
+    values = on_host(input.data) if isinstance(input, Variable) else input
+    found = np.searchsorted(on_host(sorted_sequence.data), values, where)
+    return sorted_sequence.like(on_device_of(found, sorted_sequence))
 
 
 def bucketize(input, boundaries: Tensor, *, right: bool = False) -> Tensor:
@@ -540,8 +541,8 @@ def bucketize(input, boundaries: Tensor, *, right: bool = False) -> Tensor:
 
 def isin(elements: Tensor, test_elements) -> Tensor:
     """True where an element is one of test_elements."""
-    tests = test_elements.data if isinstance(test_elements, Variable) else test_elements
-    return elements.like(np.isin(elements.data, tests))
+    tests = on_host(test_elements.data) if isinstance(test_elements, Variable) else test_elements
+    return elements.like(on_device_of(np.isin(on_host(elements.data), tests), elements))
 
 
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator=None) -> Tensor:
@@ -550,7 +551,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     >>> minitorch.multinomial(minitorch.tensor([0.0, 3.0]), 4, replacement=True)
     tensor([1, 1, 1, 1])
     """
-    weights = np.asarray(input.data, np.float64)
+    weights = on_host(input.data).astype(np.float64)
     if input.data.dtype.kind != "f":
         raise DTypeError(f"multinomial: weights must be floats, got {input.data.dtype}. Use x.float().")
     if weights.ndim not in (1, 2) or not weights.shape[-1]:
@@ -577,7 +578,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         waits = random.standard_exponential(rows.shape)
         waits = np.divide(waits, rows, out=np.full_like(rows, np.inf), where=rows > 0)
         drawn = waits.argsort(-1, kind="stable")[:, :num_samples]
-    return input.like(drawn.reshape(*weights.shape[:-1], num_samples))
+    return input.like(on_device_of(drawn.reshape(*weights.shape[:-1], num_samples), input))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -659,7 +660,9 @@ def _is_mask(item):
 def _check_range(op, ids, size, axis, shape, wraps=False):
     """Refuse an id that is out of range; name it, its position, and the range."""
     ids = ids if is_array(ids) else np.asarray(ids)
-    low = -size if wraps else 0
+    low, seen = -size if wraps else 0, known(ids)
+    if seen and low <= seen.low and seen.high < size:
+        return
     wrong = (ids < low) | (ids >= size)
     if not wrong.any():
         return

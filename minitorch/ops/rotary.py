@@ -8,6 +8,7 @@ import numpy as np
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, ShapeError, got
+from minitorch.ops.device import is_array
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
@@ -58,7 +59,7 @@ def rotary(x: Tensor, cos, sin) -> Tensor:
                 raise RuntimeError(f"rotary: {name} requires a gradient, but angles are constants here. Use "
                                    f"{name}.detach().")
             table = table.data
-        table = np.asarray(table).astype(x.dtype, copy=False)
+        table = (table if is_array(table) else np.asarray(table)).astype(x.dtype, copy=False)
         wanted = (*x.shape[:-1], x.shape[-1] // 2)
         padded = (1,) * (len(wanted) - table.ndim) + table.shape
         if len(padded) != len(wanted) or padded[-1] != wanted[-1] or any(a not in (1, b) for a, b in zip(padded, wanted)):

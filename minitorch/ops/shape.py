@@ -15,6 +15,7 @@ import numpy as np
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError, got
+from minitorch.ops.device import on_host
 from minitorch.ops.dtype import promote
 
 if TYPE_CHECKING:
@@ -803,7 +804,7 @@ def repeat_interleave(input: Tensor, repeats, dim: int | None = None, *, output_
     """
     input = flatten(input) if dim is None else atleast_1d(input)
     dim = as_dim("repeat_interleave", 0 if dim is None else dim, input.data.ndim)
-    counts = np.asarray(repeats.data if isinstance(repeats, Variable) else repeats)
+    counts = on_host(repeats.data if isinstance(repeats, Variable) else repeats)
     n = input.data.shape[dim]
     if counts.dtype.kind not in "iu":
         raise DTypeError(f"repeat_interleave: repeats must be integers, got {counts.dtype}")

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from minitorch import kernels
 from minitorch.creation import tensor as make_tensor
 from minitorch.optim.optimizer import Optimizer, buffer_like, check_flags
 from minitorch.tensor import Tensor
@@ -49,16 +48,17 @@ class Adam(Optimizer):
             if not 0 <= beta < 1:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 
-    def _update(self, param: Tensor, gradient: Tensor, state, group) -> None:
+    _update = Optimizer._update_by_kernel
+
+    def _call(self, param: Tensor, gradient: Tensor, state, group) -> tuple:
         count = int(state["step"].item()) + 1 if "step" in state else 1
         state["step"] = make_tensor(float(count), dtype=np.float32)
         m, v = buffer_like(param, state, "exp_avg"), buffer_like(param, state, "exp_avg_sq")
         vmax = buffer_like(param, state, "max_exp_avg_sq") if group["amsgrad"] else None
         beta1, beta2 = group["betas"]
-        kernels.backend(param.data).adam_step(
-            param.data, gradient.data, m, v, vmax, count, float(group["lr"]), float(beta1), float(beta2),
-            float(group["eps"]), float(group["weight_decay"]), bool(group["decoupled_weight_decay"]),
-            bool(group["maximize"]))
+        return "adam_step", (param.data, gradient.data, m, v, vmax), (
+            count, float(group["lr"]), float(beta1), float(beta2), float(group["eps"]), float(group["weight_decay"]),
+            bool(group["decoupled_weight_decay"]), bool(group["maximize"]))
 
 
 class AdamW(Adam):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minitorch import autograd
+from minitorch import autograd, kernels
 from minitorch.creation import tensor as make_tensor
 from minitorch.tensor import Tensor
 
@@ -93,6 +93,30 @@ class Optimizer:
         """Change one parameter's values where they stand."""
         raise NotImplementedError(f"{type(self).__name__}: write _update(self, param, gradient, state, group)")
 
+    def _call(self, param: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> tuple:
+        """The kernel that updates one parameter: its name, its arrays (None for those it does not need), its settings."""
+        raise NotImplementedError(f"{type(self).__name__}: write _call(self, param, gradient, state, group)")
+
+    def _update_by_kernel(self, param: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        name, arrays, settings = self._call(param, gradient, state, group)
+        getattr(kernels.backend(param.data), name)(*arrays, *settings)
+
+    def _update_all(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        """Update parameters that have gradients. On a GPU, those with the same settings in one launch."""
+        together: dict[tuple, list] = {}
+        for param in params:
+            gradient = param.grad
+            assert gradient is not None
+            if param.is_cuda and type(self)._update is Optimizer._update_by_kernel:
+                name, arrays, settings = self._call(param, gradient, self.state[param], group)
+                missing = tuple([array is None for array in arrays])
+                together.setdefault((kernels.backend(param.data), name, settings, missing), []).append(arrays)
+            else:
+                self._update(param, gradient, self.state[param], group)
+        for (backend, name, settings, missing), rows in together.items():
+            columns = [None if none else list(column) for none, column in zip(missing, zip(*rows))]
+            getattr(backend, name)(*columns, *settings)
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. ``closure`` computes the loss and its gradients first."""
         loss = None
@@ -103,10 +127,9 @@ class Optimizer:
         try:
             with autograd.no_grad():
                 for group in self.param_groups:
-                    for param in group["params"]:
-                        if param.grad is not None:
-                            changed.append(param.data)
-                            self._update(param, param.grad, self.state[param], group)
+                    params = [param for param in group["params"] if param.grad is not None]
+                    changed += [param.data for param in params]
+                    self._update_all(params, group)
         finally:
             autograd.note_write(*changed)
         return loss

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from minitorch import kernels
 from minitorch.optim.optimizer import Optimizer, buffer_like, check_flags
 from minitorch.tensor import Tensor
 
@@ -44,9 +43,11 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
-    def _update(self, param: Tensor, gradient: Tensor, state, group) -> None:
+    _update = Optimizer._update_by_kernel
+
+    def _call(self, param: Tensor, gradient: Tensor, state, group) -> tuple:
         first = state.get("momentum_buffer") is None
         buffer = buffer_like(param, state, "momentum_buffer") if group["momentum"] != 0 else None
-        kernels.backend(param.data).sgd_step(
-            param.data, gradient.data, buffer, float(group["lr"]), float(group["momentum"]), float(group["dampening"]),
-            float(group["weight_decay"]), bool(group["nesterov"]), bool(group["maximize"]), first)
+        return "sgd_step", (param.data, gradient.data, buffer), (
+            float(group["lr"]), float(group["momentum"]), float(group["dampening"]), float(group["weight_decay"]),
+            bool(group["nesterov"]), bool(group["maximize"]), first)

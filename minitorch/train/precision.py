@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from minitorch.nn import Module
+from minitorch.ops.device import on_device_of
 from minitorch.optim import Optimizer
 from minitorch.tensor import Tensor
 
@@ -93,7 +94,7 @@ class Precision:
     def backward(self, loss: Tensor, share: float = 1.0) -> None:
         """Go back from the loss times ``share``, times the scale."""
         start = share * self.scale
-        loss.backward(None if start == 1.0 else loss.like(np.asarray(start, loss.dtype)))
+        loss.backward(None if start == 1.0 else loss.like(on_device_of(np.asarray(start, loss.dtype), loss)))
 
     def unscale(self, optimizer: Optimizer) -> bool:
         """Make the gradients float32 and divide them by the scale; False if the scale was too large for them."""

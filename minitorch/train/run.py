@@ -42,9 +42,9 @@ def _task(config) -> Callable[..., Task]:
 
 
 class Run:
-    """One run: ``Run(config, "runs/mine").train()``."""
+    """One run: ``Run(config, "runs/mine").train()``. The device is no part of the config: a run may go on on another."""
 
-    def __init__(self, config: Mapping[str, Any], folder: str | PathLike):
+    def __init__(self, config: Mapping[str, Any], folder: str | PathLike, device: str = "cpu"):
         make = _task(config)
         known = data_keys(make)
         for key, value in config["data"].items():
@@ -66,7 +66,7 @@ class Run:
         self.task = make(dict(config["model"]), settings, **config["data"])
         t = self.task
         self.trainer = Trainer(t.model, t.loss, t.train, settings, valid=t.valid, size=t.size, folder=self.folder,
-                               config=self.config)
+                               config=self.config, device=device)
 
     @property
     def about(self) -> str:
@@ -88,7 +88,7 @@ class Run:
         return self.trainer.resume()
 
     def train(self, progress: bool = True) -> None:
-        """Train to the end; then save the model, draw the pictures, and leave the model in eval mode."""
+        """Train to the end; then save the model, draw the pictures, and leave the model in eval mode, on the CPU."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self.folder / "config.toml") as file:
             file.write(dump(self.config).encode())
@@ -96,7 +96,7 @@ class Run:
             self.trainer.run(progress=progress)
         self.save_model()
         self.draw()
-        self.trainer.trained.eval()
+        self.trainer.trained.eval().cpu()
 
     def save_model(self) -> Path:
         """Write the trained model (of the moving average of the weights, if there is one) and its tokenizer."""
@@ -105,7 +105,7 @@ class Run:
         if hasattr(model, "save_pretrained"):
             model.save_pretrained(folder)
         else:
-            safetensors.write(folder / "model.safetensors", {name: t.data for name, t in model.state_dict().items()})
+            safetensors.write(folder / "model.safetensors", {name: t.cpu().data for name, t in model.state_dict().items()})
         if self.task.tokenizer is not None:
             self.task.tokenizer.save(folder / "tokenizer.json")
         return folder
@@ -119,7 +119,8 @@ class Run:
         ax.figure.savefig(losses, dpi=150)
         plt.close(ax.figure)
         model, batch = self.task.model, next(iter(self.task.valid or self.task.train))
-        flow = gradient_flow(model, lambda: self.task.loss(model, self.trainer.precision.cast(batch)), layers=_layers(model))
+        batch = self.trainer.precision.cast(self.trainer.there(batch))
+        flow = gradient_flow(model, lambda: self.task.loss(model, batch), layers=_layers(model))
         ax = plot_gradient_flow(flow, title=f"{self.folder.name}: how the gradient flows, after {self.trainer.step} steps")
         ax.figure.savefig(flows, dpi=150)
         plt.close(ax.figure)

@@ -33,7 +33,7 @@ from minitorch.optim import AdamW
 from minitorch.optim.lr_scheduler import InverseSquareRootLR, LambdaLR, LRScheduler, WarmupCosineLR
 from minitorch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from minitorch.random import default_generator
-from minitorch.tensor import Tensor
+from minitorch.tensor import CPU, Tensor
 from minitorch.train.log import Log
 from minitorch.train.precision import Precision
 from minitorch.utils.checkpoint import checkpoint as checkpoint_gradients
@@ -127,6 +127,8 @@ class Trainer:
         Where ``checkpoint.safetensors`` and ``log.csv`` go; None: nowhere.
     config
         Kept in the checkpoint.
+    device
+        "cuda": the model goes to the GPU, and so does each batch. A checkpoint can be gone on with on either device.
 
     >>> from minitorch.train import Settings, Trainer
     >>> from minitorch.utils.data import DataLoader, TensorDataset
@@ -145,12 +147,18 @@ class Trainer:
     def __init__(self, model: Module, loss: Callable[[Module, Any], Tensor], train: Iterable,
                  settings: Settings | None = None, *, valid: Iterable | None = None,
                  size: Callable[[Any], int] | None = None, folder: str | PathLike | None = None,
-                 config: Mapping[str, Any] | None = None):
+                 config: Mapping[str, Any] | None = None, device: Any = None):
         s = self.settings = settings or Settings()
         self.model, self.loss, self.train, self.valid = model, loss, train, valid
         self.size = size or _elements
         self.folder = None if folder is None else Path(folder)
         self.config = dict(config or {"train": asdict(s)})
+        if device is not None:
+            model.to(device)
+        self.device = next((p.device for p in model.parameters()), CPU)
+        if self.device == "cuda" and s.precision in ("float16", "bfloat16"):
+            raise ValueError(f"Trainer: precision {s.precision!r} is for the CPU so far; kernels on the GPU compute in "
+                             "float32 and float64")
         self.precision = Precision(model, s.precision)
         groups = decay_groups(model, s.weight_decay)
         self.optimizer = AdamW(groups, lr=s.lr, betas=(s.beta1, s.beta2), eps=s.eps)
@@ -211,7 +219,7 @@ class Trainer:
         with self.precision.compute():
             for batch, size in zip(batches, sizes):
                 share = 1.0 if len(batches) == 1 else size / total
-                loss = self.loss(self.model, self.precision.cast(batch))
+                loss = self.loss(self.model, self.precision.cast(self.there(batch)))
                 mean += share * float(loss.detach().item())
                 self.precision.backward(loss, share)
         good = self.precision.unscale(self.optimizer)
@@ -229,6 +237,16 @@ class Trainer:
             self.average.update_parameters(self.model)
         self.step, self.loss_now, self.tokens = self.step + 1, mean, self.tokens + sum(sizes)
         return {"step": self.step, "train": mean, "lr": lr, "gradient norm": norm, "tokens": sum(sizes)}
+
+    def there(self, batch: Any) -> Any:
+        """The batch, with its tensors on the model's device."""
+        if self.device == "cpu":
+            return batch
+        if isinstance(batch, Tensor):
+            return batch.to(self.device)
+        if isinstance(batch, Mapping):
+            return {key: self.there(value) for key, value in batch.items()}
+        return [self.there(value) for value in batch] if isinstance(batch, (tuple, list)) else batch
 
     def _forever(self) -> Iterator[Any]:
         while True:
@@ -249,7 +267,8 @@ class Trainer:
             source = self.valid if batches is None else batches
             for batch in islice(source or (), most or None):
                 size = max(int(self.size(batch)), 0)
-                total, count = total + float(self.loss(model, self.precision.cast(batch)).item()) * size, count + size
+                mean = self.loss(model, self.precision.cast(self.there(batch))).item()
+                total, count = total + float(mean) * size, count + size
         for module, mode in zip(model.modules(), modes):
             module.training = mode
         default_generator.set_state(before)
@@ -342,7 +361,12 @@ def _elements(batch) -> int:
     return int(np.prod(np.shape(batch)))
 
 
-def _first_bad(arrays: Mapping[str, np.ndarray]) -> str | None:
+def _first_bad(arrays: Mapping[str, Any]) -> str | None:
+    on_gpu = [array for array in arrays.values() if hasattr(array, "kernels")]
+    if on_gpu:      # one number is asked for, as each one would have to be waited for
+        good = sum([np.isfinite(array).sum() for array in on_gpu])
+        if int(good) == sum([array.size for array in on_gpu]):
+            return None
     for name, array in arrays.items():
         bad = array.size - int(np.isfinite(array).sum())
         if bad:

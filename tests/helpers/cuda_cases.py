@@ -24,8 +24,10 @@ def cases(dtype):
 
 
 def _softmax(n):
+    # what a block keeps of a row in the simulator: 8 numbers, 16 or 32, and of longer rows pieces; in fours or one by one
     for name in "softmax", "log_softmax":
-        for shape, axis in [((3, 11), 1), ((5, 3), 0), ((2, 3, 2), 1), ((1,), 0), ((), 0), ((0, 3), 1)]:
+        for shape, axis in [((3, 11), 1), ((2, 12), 1), ((2, 33), 1), ((2, 68), 1), ((5, 3), 0), ((2, 3, 2), 1), ((1,), 0),
+                            ((), 0), ((0, 3), 1)]:
             x = n(*shape, scale=30)
             y = getattr(reference, name + "_forward")(x, axis)
             yield name + "_forward", x, axis
@@ -36,7 +38,7 @@ def _softmax(n):
 
 
 def _norms(n):
-    for shape in [(5, 7), (2, 2, 3), (1, 1), (3, 1), (0, 4), (9, 2)]:
+    for shape in [(5, 7), (2, 2, 3), (2, 40), (2, 37), (3, 32), (1, 1), (3, 1), (0, 4), (9, 2)]:
         x, c = n(*shape, scale=3) + n(1)[0], shape[-1]
         dy = n(*shape, seed=1)
         for gamma, beta in [(n(c, seed=2), n(c, seed=3)), (None, None)]:
@@ -324,7 +326,8 @@ def _small_layers(n):
 
 def _products(n):
     for a, b in [((5, 3), (3, 6)), ((3,), (3,)), ((5, 3), (3,)), ((3,), (3, 6)), ((2, 5, 3), (3, 4)),
-                 ((2, 1, 2, 3), (5, 3, 4)), ((2, 2, 3), (2, 3, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((9, 7), (7, 10))]:
+                 ((2, 1, 2, 3), (5, 3, 4)), ((2, 2, 3), (2, 3, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((9, 7), (7, 10)),
+                 ((12, 8), (8, 20))]:
         x, y = n(*a, seed=1), n(*b, seed=2)
         z = reference.matmul_forward(x, y)
         yield "matmul_forward", x, y
@@ -382,6 +385,11 @@ def _losses(n):
         _, lse = reference.cross_entropy_forward(z, labels, w, -100, smoothing)
         yield "cross_entropy_forward", z, labels, w, -100, smoothing
         yield "cross_entropy_backward", n(6, seed=2), z, labels, w, lse, -100, smoothing
+    for v in 36, 35:
+        z, last, weight = n(2, v, scale=9), np.array([v - 1, 3]), abs(n(v, seed=1))
+        _, lse = reference.cross_entropy_forward(z, last, weight, -100, 0.1)
+        yield "cross_entropy_forward", z, last, weight, -100, 0.1
+        yield "cross_entropy_backward", n(2, seed=2), z, last, weight, lse, -100, 0.1
     x, weight = n(6, 3), n(5, 3, seed=1)
     x[2] = np.nan       # an ignored row
     for bias, smoothing in [(n(5, seed=2), 0.0), (None, 0.15)]:

@@ -23,6 +23,8 @@ def install(compute_capability=(9, 0)):
     gpu = SimpleNamespace(compute_capability=compute_capability)
     import_module("numba.cuda.dispatcher").get_current_device = lambda: gpu
     launch.cuda.device_array = lambda n, dtype: Memory(n, np.dtype(dtype))
+    launch.address_of = lambda memory: 1 << 20
+    import_module("minitorch.kernels.cuda.optim").between = lambda low, high, dtype: Memory(1, dtype)
 
     def hold(self, key, blocks, threads):
         signature = key[3:]

@@ -3,11 +3,16 @@
 The simulator polls its threads while they fight for Python's lock, which takes 60 ms for a softmax of one row. Here a
 block's threads run one at a time from barrier to barrier, first to last, then last to first, so that a kernel that forgot
 a barrier reads what is not there yet, on every run the same. A thread that ends while others wait at a barrier is an error.
+Kernels without barriers need no threads at all: they are called once for each.
+
+Arrays are plain NumPy arrays in a kernel, and functions that it calls plain functions; the simulator wraps both.
 """
 
 import sys
 import threading
+from functools import cache
 from importlib import import_module
+from types import FunctionType
 
 import numpy as np
 
@@ -17,9 +22,30 @@ __all__ = ["install"]
 def install():
     """Let the simulator of this process run blocks this way."""
     simulator = import_module("numba.cuda.simulator.kernel")
+    launch = import_module("minitorch.kernels.cuda._launch")
     shared = import_module("numba.cuda.simulator.kernelapi").FakeCUDAShared
     simulator.BlockManager = Block
     shared.array = _shared_array
+    simulator.FakeWithinKernelCUDAArray = lambda array: array._ary
+    here = Here(simulator)
+
+    def version(self, number):
+        if number not in self.versions:
+            self.versions[number] = self.copy(number).function
+            self.versions[number].__globals__["cuda"] = here
+        return self.versions[number]
+
+    launch._Source.version = version
+
+
+class Here:
+    """``cuda`` as functions see it that kernels call: the launch that is going on."""
+
+    def __init__(self, simulator):
+        self.simulator = simulator
+
+    def __getattr__(self, name):
+        return getattr(self.simulator._kernel_context, name)
 
 
 class Block:
@@ -30,6 +56,8 @@ class Block:
         self._grid_dim, self._block_dim = grid, block
 
     def run(self, place, *args):
+        if not _waits(self.function.function):
+            return self.without_threads(place, args)
         threads = [Thread(self, place, at, args) for at in np.ndindex(*self.block)]
         try:
             while threads:
@@ -45,6 +73,22 @@ class Block:
                 thread.stop()
 
 
+    def without_threads(self, place, args):
+        me, dim3 = threading.current_thread(), import_module("numba.cuda.simulator.kernelapi").Dim3
+        me.blockIdx = dim3(*place)
+        for at in np.ndindex(*self.block):
+            me.threadIdx = dim3(*at)
+            self.function(*args)
+
+
+@cache
+def _waits(function):
+    """Do threads wait for each other, in this function or in one that it calls?"""
+    names = function.__code__.co_names
+    called = [f for f in map(function.__globals__.get, names) if isinstance(f, FunctionType) and f is not function]
+    return not {"syncthreads", "syncwarp", "shared"}.isdisjoint(names) or any(map(_waits, called))
+
+
 class Thread(threading.Thread):
     """One thread of a block, with the places that kernels ask for."""
 
@@ -53,7 +97,8 @@ class Thread(threading.Thread):
         dim3 = import_module("numba.cuda.simulator.kernelapi").Dim3
         self.blockIdx, self.threadIdx = dim3(*place), dim3(*at)
         self._manager, self.call = block, (block.function, args)
-        self.go, self.back = threading.Semaphore(0), threading.Semaphore(0)
+        self.go, self.back = threading.Lock(), threading.Lock()     # held until somebody may go on
+        self.go.acquire(), self.back.acquire()
         self.done = self.stopped = False
         self.error = None
 

@@ -26,7 +26,7 @@ def test_a_fresh_process_knows_nothing_of_its_parent():
 class Fake:
     peaks: list = []
 
-    def __init__(self, side, threads): self.side = side
+    def __init__(self, side, threads, device): self.side = side
     def __enter__(self): return self
     def __exit__(self, *_): pass
     def ask(self, **message): return {"peak": Fake.peaks.pop(0)}

@@ -252,3 +252,10 @@ def test_why_and_probe_of_infinities_do_not_warn():
         explain.why(trace, name, (0,) * len(trace[name].shape))
     for i in (0, 1):
         explain.why(trace, "x.grad", i), explain.probe(trace, "x", i)
+
+
+def test_a_gradient_that_came_through_an_embedding():
+    x, ids = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True), torch.tensor([1, 1])
+    trace = explain.record(lambda: (F.embedding(ids, x) ** 2).sum().backward())
+    found = explain.why(trace, "x.grad", (1, 0))
+    assert found.total == found.value == 12 and len(found.parts) == 2
