@@ -92,11 +92,13 @@ class Function:
     freed: str | None = None        # where the backward that released this node was called
     hooks: dict | None = None       # output slot -> {key: callable(gradient array) -> replacement array or None}
     order: int = 0
+    ours = False                    # is it one of minitorch's own ops?
     writes: int = 0                 # how many in-place writes there had been when this node was made
     k: Any = None
 
     def __init_subclass__(cls, **settings):
         super().__init_subclass__(**settings)
+        cls.ours = cls.__module__.startswith("minitorch.")
         for name in ("forward", "backward"):
             if isinstance(cls.__dict__.get(name), staticmethod):
                 raise TypeError(f"{cls.__name__}.{name} is a static method with ctx, as in PyTorch. Here the op is an "
@@ -114,7 +116,7 @@ class Function:
         """Run forward on the inputs' arrays; remember this op where a gradient may be wanted."""
         fn = cls()
         recording = _mode.enabled
-        first, arrays, needs = None, [], []
+        first, arrays, needs, parents = None, [], [], []
         for x in inputs:
             if isinstance(x, Variable):
                 if first is None:
@@ -124,9 +126,11 @@ class Function:
                     return cls.apply(*inputs, **settings)
                 arrays.append(x._data)
                 needs.append(recording and x._requires_grad)
+                parents.append(x if needs[-1] else None)
             else:
                 arrays.append(x)
                 needs.append(False)
+                parents.append(None)
         if first is None:
             raise TypeError(f"{cls.__name__.lower()}: expected a Tensor, {got(inputs[0]) if inputs else 'got nothing'}")
         fn.k = kernels.backend(first._data)
@@ -136,8 +140,7 @@ class Function:
         several = isinstance(result, (tuple, list))
         outputs = [first.like(array) for array in result] if several else [first.like(result)]
         if True in needs:
-            fn.parents = tuple([x if need else None for x, need in zip(inputs, needs)])
-            fn.outputs, fn.order, fn.writes = len(outputs), next(_orders), _writes
+            fn.parents, fn.outputs, fn.order, fn.writes = tuple(parents), len(outputs), next(_orders), _writes
             for slot, y in enumerate(outputs):
                 if y._data.dtype.kind == "f":
                     y._requires_grad, y.fn, y.slot = True, fn, slot
@@ -183,20 +186,25 @@ class Gradients(dict):
 
 def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
     """Walk the tape from the roots; return what arrived at the leaves and at the places in ``wanted``."""
-    where = _caller()
-    arriving, arrived, wanted = Gradients(), Gradients(), set(wanted)
+    where, wanted = _caller(), set(wanted)
+    arriving, arrived = Gradients(), Gradients()
     for root, gradient in zip(roots, gradients):
         arriving.add(root.place, gradient)
 
     for fn in _newest_first([root.fn for root in roots if root.fn is not None]):
-        dys = [arriving.pop((fn, slot), None) for slot in range(fn.outputs)]
+        dys = [arriving.pop((fn, 0), None)]
+        for slot in range(1, fn.outputs):
+            dys.append(arriving.pop((fn, slot), None))
         if fn.hooks:
             dys = [_run_hooks(fn, slot, dy) for slot, dy in enumerate(dys)]
         if wanted:
             for slot, dy in enumerate(dys):
                 if (fn, slot) in wanted and dy is not None:
                     arrived.add((fn, slot), dy)
-        if all([dy is None for dy in dys]):
+        for dy in dys:
+            if dy is not None:
+                break
+        else:
             continue
         if fn.writes != _writes:
             _refuse_overwritten(fn)
@@ -212,6 +220,8 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
         if not retain_graph:
             fn.release(where)
 
+    if not wanted:
+        return arriving
     for place, gradient in arriving.items():
         arrived.add(place, gradient, fresh=place in arriving.owned)
     return arrived
@@ -229,7 +239,7 @@ def backward(tensors, grad_tensors=None, retain_graph=False) -> None:
             gradient = gradient if replacement is None else replacement
         if leaf._grad is None:
             mine = leaf in arrived.owned and gradient is arrived[leaf]
-            leaf._grad = leaf.like(gradient if mine else kernels.backend(gradient).copy(gradient))
+            leaf._grad = leaf.like(gradient if mine else _copy(gradient))
         else:
             leaf._grad = leaf.like(leaf._grad._data + gradient)
 
@@ -265,8 +275,8 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=False, create_graph=Fa
 
 def _newest_first(roots):
     """Every node behind the roots, newest first: an op is always older than the ops that use it."""
-    seen, stack = set(roots), list(dict.fromkeys(roots))
-    nodes = []
+    seen = set(roots)
+    stack, nodes = list(seen), []
     while stack:
         fn = stack.pop()
         if fn.freed:
@@ -277,7 +287,8 @@ def _newest_first(roots):
             if parent is not None and parent.fn is not None and parent.fn not in seen:
                 seen.add(parent.fn)
                 stack.append(parent.fn)
-    return sorted(nodes, key=_order, reverse=True)
+    nodes.sort(key=_order, reverse=True)
+    return nodes
 
 
 _order = attrgetter("order")
@@ -295,6 +306,8 @@ def _backward_of(fn, dys):
             returned[i] = None
             continue
         x = parent._data
+        if type(gradient) is type(x) and gradient.shape == x.shape and gradient.dtype == x.dtype:
+            continue    # as nearly always
         if type(gradient) is not type(x) and type(gradient) is not Scattered:
             gradient = parent.like(gradient._data if isinstance(gradient, Variable) else gradient)._data
         if gradient.shape != x.shape:
@@ -311,19 +324,21 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
     """
     if type(gradient) is Scattered:
         return True
-    if gradient.nbytes < SMALL and type(gradient) is np.ndarray:  # copying it is quicker than to find out
+    if not fn.ours or gradient.nbytes < SMALL and type(gradient) is np.ndarray:  # a small copy is quicker than to find out
         return False
-    if not gradient.flags.writeable or not type(fn).__module__.startswith("minitorch."):
+    for dy in dys:
+        if dy is gradient:
+            return False
+    if len(gradients) > 1 and sum([other is gradient for other in gradients]) > 1:
         return False
-    if gradient.base is not None and not _is_reshaped(gradient):
-        return False
-    holders = [*dys, *gradients]
     for value in fn.__dict__.values():
-        if type(value) in (tuple, list):
-            holders.extend(value)
-        else:
-            holders.append(value)
-    return sum([held is gradient for held in holders]) == 1
+        if value is gradient or type(value) in (tuple, list) and any([held is gradient for held in value]):
+            return False
+    return gradient.flags.writeable and (gradient.base is None or _is_reshaped(gradient))
+
+
+def _copy(array):
+    return array.copy() if array.nbytes < SMALL else kernels.backend(array).copy(array)
 
 
 def _is_reshaped(gradient) -> bool:
@@ -368,7 +383,7 @@ def _first_gradients(op, tensors, gradients):
             array = y.copy()
             array.fill(1)
         else:
-            array = t.like(g._data if isinstance(g, Variable) else g)._data
+            array = g._data if isinstance(g, Variable) else t.like(g)._data
         if array.shape != y.shape:
             raise RuntimeError(f"{op}: gradient has shape {array.shape}, the tensor has {y.shape}. "
                                "They must be equal; nothing is broadcast here.")

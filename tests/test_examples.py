@@ -280,6 +280,11 @@ PRINTED = {
         (r"^(?:knowing only .* is: loss|.*warm-up loss after 80 steps) (\S+)",
          lambda frequencies, without, with_it: abs(without - frequencies) < 0.1 and with_it < frequencies - 0.25),
     ],
+    "27_scalars_and_tensors": [
+        (r"^loss scalars (\S+) tensors (\S+)", lambda each: each[0] == each[1]),
+        "337 gradients, largest difference below 1e-12: True",                                  # 3 · 16 + 17 · 16 + 17
+        (r"by tensors: (\d+) times as fast", lambda times: times > 100),
+    ],
 }
 
 

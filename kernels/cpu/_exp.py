@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from ._jit import scalars
 
@@ -45,7 +45,11 @@ def _compiled_exp(x):
         return lambda x: exp64(x)
 
     def exp32(x):
-        return _exp_of_sum(np.float32(-106) if x < np.float32(-106) else x, np.float32(0))
+        # eˣ = 2ⁿ · 2ᶠ with x / log 2 = n + f, |f| ≤ ½. 1 / log 2 comes in two parts
+        x = np.float32(-106) if x < np.float32(-106) else x
+        n = np.rint(x * np.float32(1.4426950216293335))
+        f = fma(x, np.float32(1.9259630335000111e-08), fma(x, np.float32(1.4426950216293335), -n))
+        return _raised(n, f) * np.float32(2.0**-64)
     return exp32
 
 
@@ -58,9 +62,12 @@ def _compiled_normal(x):
         # Φ(−a) = e^(−a²/2) · q((a − 3) / (a + 3)): q fitted to 10⁻⁸ on 0 … 14.5, beyond which all is 0
         a = abs(x)
         a = np.float32(14.5) if a > np.float32(14.5) else a
-        # a² without rounding: 12 bits of a have an exact square, and the rest is small
-        top = _first_bits(a)
-        bell = _exp_of_sum(np.float32(-0.5) * (top * top), np.float32(-0.5) * ((a - top) * (a + top)))
+        # a² and what its rounding lost; −a² / 2 log 2 = n + f
+        square = a * a
+        lost = fma(a, a, -square)
+        n = np.rint(square * np.float32(-0.72134751081466675))
+        f = fma(square, np.float32(-9.6298151675000554e-09), fma(square, np.float32(-0.72134751081466675), -n))
+        bell = _raised(n, fma(lost, np.float32(-0.72134751081466675), f)) * np.float32(2.0**-64)
         u = (a - np.float32(3)) / (a + np.float32(3))
         q = np.float32(5.3161899993102966e-05)
         q = q * u + np.float32(1.1501364568638778e-04)
@@ -88,38 +95,31 @@ def _compiled_sigma(x):
     return sigma
 
 
-def _exp_of_sum(x, rest):
+@intrinsic
+def fma(typing, x, y, z):
+    """x · y + z, rounded once."""
+    def generate(context, builder, signature, numbers):
+        return builder.fma(*numbers)
+    return x(x, x, x), generate
+
+
+def _raised(n, f):
     raise NotImplementedError("for compiled code")
 
 
-@overload(_exp_of_sum, **OPTIONS)
-def _compiled_exp_of_sum(x, rest):
-    def exp(x, rest):
-        # −106 ≤ x ≤ 40, or NaN. x = n · log 2 + r, |r| ≤ log(2)/2; log 2 in two parts, of which the first times n is exact
-        n = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
-        r = ((x - n * np.float32(0.693145751953125)) - n * np.float32(1.42860682030941723212e-6)) + rest
-        p = np.float32(1.9875691500e-4)
-        p = p * r + np.float32(1.3981999507e-3)
-        p = p * r + np.float32(8.3334519073e-3)
-        p = p * r + np.float32(4.1665795894e-2)
-        p = p * r + np.float32(1.6666665459e-1)
-        p = p * r + np.float32(5.0000001201e-1)
-        p = (p * r) * r + r + np.float32(1)
-        # the smallest results are denormal: times 2ⁿ⁺⁶⁴, and then times 2⁻⁶⁴
-        power = np.int32(np.int32(np.int32(n) + np.int32(127 + 64)) << np.int32(23)).view(np.float32)
-        return (p * power) * np.float32(2.0**-64)
-    return exp
-
-
-def _first_bits(a):
-    raise NotImplementedError("for compiled code")
-
-
-@overload(_first_bits, **OPTIONS)
-def _compiled_first_bits(a):
-    def first_bits(a):
-        return np.int32(np.float32(a).view(np.int32) & np.int32(-4096)).view(np.float32)
-    return first_bits
+@overload(_raised, **OPTIONS)
+def _compiled_raised(n, f):
+    def raised(n, f):
+        # 2ⁿ⁺⁶⁴ · 2ᶠ: the smallest results would be denormal, so whoever calls multiplies by 2⁻⁶⁴ in the end
+        p = np.float32(1.5345812426e-04)
+        p = p * f + np.float32(1.3399930904e-03)
+        p = p * f + np.float32(9.6184890717e-03)
+        p = p * f + np.float32(5.5503286421e-02)
+        p = p * f + np.float32(2.4022646248e-01)
+        p = p * f + np.float32(6.9314718246e-01)
+        p = p * f + np.float32(1)
+        return p * np.int32(np.int32(np.int32(n) + np.int32(127 + 64)) << np.int32(23)).view(np.float32)
+    return raised
 
 
 @overload(largest, **OPTIONS)
@@ -136,9 +136,10 @@ def _compiled_largest(row):
 
     def largest32(row):
         # the bits of floats, as integers, are in the floats' order, once those of negative numbers are turned round
-        bits, best = row.view(np.int32), np.int32(-2147483648)
-        for j in range(len(bits)):
-            key = np.int32(bits[j] ^ np.int32(np.int32(bits[j] >> 31) & np.int32(0x7FFFFFFF)))
+        best = np.int32(-2147483648)
+        for j in range(len(row)):
+            bits = np.float32(row[j]).view(np.int32)        # one by one: a view of the row would be counted, under a lock
+            key = np.int32(bits ^ np.int32(np.int32(bits >> 31) & np.int32(0x7FFFFFFF)))
             best = np.int32(max(best, key))
         return np.int32(best ^ np.int32(np.int32(best >> 31) & np.int32(0x7FFFFFFF))).view(np.float32)
     return largest32 if row.dtype is types.float32 else largest64

@@ -27,14 +27,15 @@ from .. import scalar
 from . import _memory
 
 __all__ = [
-    "CHUNKS", "allowed_threads", "away", "cache_folder", "chunk", "inline", "jit", "minus", "parallel", "prange", "ready",
-    "rows_of", "scalars",
+    "CHUNKS", "allowed_threads", "away", "block", "cache_folder", "chunk", "inline", "jit", "minus", "parallel", "prange",
+    "ready", "rows_of", "scalars",
 ]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 CHUNKS = 32  # parallel work is cut by shape into at most this many pieces, never by thread count: same bits everywhere
+BLOCK = 4096  # numbers: so many of two arrays stay in the cache next to the processor
 SMALL = 8192  # elements: fewer are done by one thread, which is done before a second has woken
 
 
@@ -66,28 +67,37 @@ def parallel(function):
 
     @wraps(function)
     def launch(*args):
-        if _pool.alone:
-            return serial(*args)
-        if _pool.several:
-            return spread(*args)
-        with _pool.turn:
-            result = spread(*args)
-            _pool.started()
-            return result
+        if not _pool.several:
+            return at_first(*args)
+        threads, large = _pool.threads(), any_large(args)
+        return loop(*args) if large and threads <= THREADS else on(THREADS if large else 1, threads, args)
 
-    def spread(*args):
-        threads = _pool.threads()
-        big = any([isinstance(a, np.ndarray) and a.size > SMALL for a in args])
-        wanted = min(threads, THREADS) if big else 1
-        if wanted == threads:
-            return loop(*args)
-        _pool.use(wanted)
+    def on(fewer, threads, args):
+        _pool.use(fewer)
         try:
             return loop(*args)
         finally:
             _pool.use(threads)
 
+    def at_first(*args):
+        """Before Numba has said which threads it uses; and always where they take one caller at a time, or are lost."""
+        if _pool.alone:
+            return serial(*args)
+        with _pool.turn:
+            threads = _pool.threads()
+            result = on(min(threads, THREADS) if any_large(args) else 1, threads, args)
+            _pool.started()
+            return result
+
     return launch
+
+
+def any_large(args):
+    """Is there work for a second thread?"""
+    for a in args:
+        if type(a) is np.ndarray and a.size > SMALL:
+            return True
+    return False
 
 
 class _Pool:
@@ -116,6 +126,7 @@ class _Pool:
         """In the child: locks that another thread held would stay closed for ever."""
         self.turn = threading.RLock()
         self.alone = self.alone or self.several and numba.threading_layer() == "omp"
+        self.several = self.several and not self.alone
 
 
 _pool = _Pool()
@@ -159,6 +170,11 @@ def rows_of(x):
 def chunk(rows):
     """How many rows one piece of parallel work takes: decided by the shape alone."""
     return max(1, -(-rows // CHUNKS))
+
+
+def block(rows, width):
+    """How many rows of this width one piece takes so that it stays in the first cache, pass after pass."""
+    return max(1, min(chunk(rows), BLOCK // max(width, 1)))
 
 
 def _compile(function, parallel, place=""):

@@ -7,7 +7,7 @@ from ..reference.arithmetic import *
 
 __all__ = _reference.__all__
 
-LARGE = 1 << 17  # elements: fewer are added before a second thread has woken
+LARGE = 1 << 16  # elements: fewer are added before a second thread has woken
 
 
 def add_forward(x, y):

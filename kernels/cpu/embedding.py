@@ -12,28 +12,30 @@ def embedding_backward(dy, ids, rows, padding_idx, out=None):
     dweight = np.zeros((rows, dy.shape[-1]), dy.dtype) if out is None else out
     if ids.size and dy.shape[-1]:
         # the stable order keeps the places of one id as they come: the sum is the same on every run
-        order = np.argsort(ids, axis=None, kind="stable").astype(np.int64)
-        taken = ids.ravel()[order]
-        starts = np.flatnonzero(np.r_[True, taken[1:] != taken[:-1]]).astype(np.int64)
-        ends = np.r_[starts[1:], taken.size].astype(np.int64)
-        if padding_idx is not None:
-            counted = taken[starts] != padding_idx
-            starts, ends = starts[counted], ends[counted]
+        order = np.argsort(ids, axis=None, kind="stable").astype(np.int64, copy=False)
+        taken = ready(ids.reshape(-1)[order], np.int64)
+        (changes,) = np.not_equal(taken[1:], taken[:-1]).nonzero()
+        bounds = np.empty(len(changes) + 2, np.int64)       # where an id begins, and the one before has ended
+        bounds[0], bounds[1:-1], bounds[-1] = 0, changes + 1, ids.size
         flat = ready(dy).reshape(ids.size, dy.shape[-1])
-        _gather(flat, order, taken[starts].astype(np.int64), starts, ends, chunk(len(starts)), dweight)
+        _gather(flat, order, taken, bounds, -1 if padding_idx is None else padding_idx, chunk(len(bounds) - 1), dweight)
     return dweight
 
 
 @parallel
-def _gather(dy, order, ids, starts, ends, size, dweight):
-    for piece in prange((len(ids) + size - 1) // size):
+def _gather(dy, order, taken, bounds, padding_idx, size, dweight):
+    n = len(bounds) - 1
+    for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         total = np.empty(dy.shape[1], np.float64)
-        for i in range(first, min(first + size, len(ids))):
-            total[:] = 0.0
-            for place in range(starts[i], ends[i]):
-                source = order[place]
-                for j in range(dy.shape[1]):
-                    total[j] += dy[source, j]
-            for j in range(dy.shape[1]):
-                dweight[ids[i], j] += total[j]
+        for i in range(first, min(first + size, n)):
+            row = taken[bounds[i]]
+            if row != padding_idx:
+                total[:] = 0.0
+                for place in range(bounds[i], bounds[i + 1]):
+                    source = dy[order[place]]
+                    for j in range(len(source)):
+                        total[j] += source[j]
+                out = dweight[row]
+                for j in range(len(out)):
+                    out[j] += total[j]

@@ -27,9 +27,9 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
     n, c = rows.shape
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
     dx = np.empty_like(rows) if needs[0] else np.empty((0, c), x.dtype)
-    parts = np.zeros((2, CHUNKS, c) if needs[1] or needs[2] else (2, 0, c))
+    parts = np.zeros((CHUNKS if needs[1] or needs[2] else 0, 2, c))
     _layernorm_backward(dy, rows, gamma, ready(mean), ready(rstd), chunk(n), dx, parts)
-    dgamma, dbeta = parts.sum(1).astype(x.dtype)
+    dgamma, dbeta = np.add.reduce(parts).astype(x.dtype)
     return dx.reshape(x.shape) if needs[0] else None, dgamma if needs[1] else None, dbeta if needs[2] else None
 
 
@@ -106,35 +106,34 @@ def _layernorm_backward(dy, x, gamma, mean, rstd, size, dx, parts):
     n, c = x.shape
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
-        near = np.zeros((2, c if parts.shape[1] else 0), x.dtype)     # sums of few rows, before they go to float64
-        for i in range(first, min(first + size, n)):
+        last = min(first + size, n)
+        near, unwanted = np.zeros((2, c), x.dtype), np.empty(c, x.dtype)
+        dgamma, dbeta = near[0], near[1]                # sums of few rows, before they go to float64
+        for i in range(first, last):
             drow, row, m, r = dy[i], x[i], mean[i], rstd[i]
-            # the saved mean was rounded: take what it left over, too
-            total = x.dtype.type(0)
+            out = dx[i] if dx.shape[0] else unwanted
+            # Σ dx̂, Σ dx̂ · x̂ and, as the saved mean was rounded, what it left over
+            a, b, total = x.dtype.type(0), x.dtype.type(0), x.dtype.type(0)
             for j in range(len(row)):
-                total += minus(row[j], m)
+                d, g = minus(row[j], m), drow[j] * gamma[j]
+                a += g
+                b += g * d
+                total += d
             rest = x.dtype.type(total / max(c, 1))
+            a, b = x.dtype.type(a / max(c, 1)), x.dtype.type((b - a * rest) / max(c, 1)) * r * r
             # pass 3 backward: γ and β were used in every row
-            if parts.shape[1]:
-                dgamma, dbeta = near[0], near[1]
-                for j in range(len(row)):
-                    dgamma[j] += drow[j] * (away(row[j], m, rest) * r)
-                    dbeta[j] += drow[j]
-                if (i - first) % ROWS == ROWS - 1 or i == min(first + size, n) - 1:
-                    for j in range(c):
-                        parts[0, np.int64(piece), j] += dgamma[j]
-                        parts[1, np.int64(piece), j] += dbeta[j]
-                    near[:] = 0
             # passes 2 and 1 backward: every element also moved its row's variance and mean
-            if dx.shape[0]:
-                out, a, b = dx[i], x.dtype.type(0), x.dtype.type(0)
-                for j in range(len(row)):
-                    g = drow[j] * gamma[j]
-                    a += g
-                    b += g * away(row[j], m, rest)
-                a, b = x.dtype.type(a / c), x.dtype.type(b / c) * r * r
-                for j in range(len(row)):
-                    out[j] = (drow[j] * gamma[j] - a - away(row[j], m, rest) * b) * r
+            for j in range(len(row)):
+                d = away(row[j], m, rest)
+                dgamma[j] += drow[j] * (d * r)
+                dbeta[j] += drow[j]
+                out[j] = (drow[j] * gamma[j] - a - d * b) * r
+            if parts.shape[0] and ((i - first) % ROWS == ROWS - 1 or i == last - 1):
+                part = parts[np.int64(piece)]
+                for j in range(c):
+                    part[0, j] += dgamma[j]
+                    part[1, j] += dbeta[j]
+                near[:] = 0
 
 
 @parallel

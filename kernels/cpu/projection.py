@@ -14,9 +14,11 @@ __all__ = ["projection_backward", "projection_forward"]
 def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
     """x (N, d), weight (V, d), bias (V,) or None, labels (N,) → losses (N,), 0 where ignored, lse (N,)."""
     losses, lse = np.zeros(len(x), x.dtype), np.zeros(len(x), x.dtype)
-    for rows in _chunks(labels, ignore_index, weight):
+    chunks = _chunks(labels, ignore_index, weight)
+    space = np.empty((max(map(len, chunks), default=0), len(weight)), x.dtype)
+    for rows in chunks:
         # pass 1: logits
-        z = product(x[rows], weight.T, bias)
+        z = product(x[rows], weight.T, bias, out=space[:len(rows)])
         # passes 2 and 3: log-sum-exp, loss
         chunk, chunk_lse = np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
         _losses(z, ready(labels[rows]), x.dtype.type(smoothing), chunk, chunk_lse)
@@ -27,9 +29,11 @@ def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
 def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=(True, True, True)):
     """dy (N,) → dx (N, d), dweight (V, d), dbias (V,)."""
     dx, dweight, dbias = np.zeros(x.shape, x.dtype), None, np.zeros(len(weight), x.dtype)
-    for rows in _chunks(labels, ignore_index, weight):
+    chunks = _chunks(labels, ignore_index, weight)
+    space = np.empty((max(map(len, chunks), default=0), len(weight)), x.dtype)
+    for rows in chunks:
         # passes 1 and 2 again, pass 3 backward
-        dz = product(x[rows], weight.T, bias)
+        dz = product(x[rows], weight.T, bias, out=space[:len(rows)])
         _gradients(dz, ready(labels[rows]), lse[rows], dy[rows], x.dtype.type(smoothing))
         # pass 1 backward
         if needs[0]:

@@ -7,7 +7,7 @@ from ..reference.shape import *
 
 __all__ = _reference.__all__
 
-LARGE = 1 << 18  # elements: fewer are copied before a second thread has woken
+LARGE = 1 << 16  # elements: fewer are copied before a second thread has woken
 
 
 def copy(x):

@@ -1,9 +1,13 @@
-"""Softmax and its logarithm, compiled: one pass for the largest value, one for the sum, one to write."""
+"""Softmax and its logarithm, compiled: one pass for the largest value, one for the sum, one to write.
+
+Each pass goes over a block of rows that stays in the first cache. The steps of one row wait for each other; those of
+several rows do not.
+"""
 
 import numpy as np
 
 from ._exp import exp_below, largest
-from ._jit import away, chunk, parallel, prange, ready
+from ._jit import away, block, parallel, prange, ready
 
 __all__ = ["log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
 
@@ -34,23 +38,28 @@ def _along(loop, axis, *arrays):
     y = np.empty_like(arrays[0])
     if y.size:
         rows = [x.reshape(-1, shape[axis]) for x in [*arrays, y]]
-        loop(*rows[:-1], chunk(len(rows[0])), rows[-1])
+        loop(*rows[:-1], block(*rows[0].shape), rows[-1])
     return y if last else np.moveaxis(y, -1, axis)
 
 
 @parallel
 def _softmax_forward(x, size, y):
     n = len(x)
+    tops = np.empty(n, x.dtype)
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
-        for i in range(first, min(first + size, n)):
-            row, out = x[i], y[i]
-            top, total = largest(row), x.dtype.type(0)
+        last = min(first + size, n)
+        for i in range(first, last):
+            tops[i] = largest(x[i])
+        for i in range(first, last):
+            row, out, top, total = x[i], y[i], tops[i], x.dtype.type(0)
             for j in range(len(row)):
                 out[j] = exp_below(row[j] - top)
                 total += out[j]
-            scale = x.dtype.type(1) / total
-            for j in range(len(row)):
+            tops[i] = x.dtype.type(1) / total
+        for i in range(first, last):
+            out, scale = y[i], tops[i]
+            for j in range(len(out)):
                 out[j] *= scale
 
 
@@ -60,8 +69,7 @@ def _softmax_backward(dy, y, size, dx):
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
-            drow, row, out = dy[i], y[i], dx[i]
-            total = 0.0
+            drow, row, out, total = dy[i], y[i], dx[i], 0.0
             for j in range(len(row)):
                 total += np.float64(drow[j]) * row[j]
             mean = y.dtype.type(total)
@@ -72,13 +80,18 @@ def _softmax_backward(dy, y, size, dx):
 @parallel
 def _log_softmax_forward(x, size, y):
     n = len(x)
+    tops = np.empty(n, x.dtype)
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
-        for i in range(first, min(first + size, n)):
-            row, out = x[i], y[i]
-            top, total = largest(row), 0.0      # in float64: where one is likely, log(1 + a little) is left
+        last = min(first + size, n)
+        for i in range(first, last):
+            tops[i] = largest(x[i])
+        for i in range(first, last):
+            row, out, top = x[i], y[i], tops[i]
             for j in range(len(row)):
                 out[j] = exp_below(row[j] - top)
+        for i in range(first, last):
+            row, out, top, total = x[i], y[i], tops[i], 0.0      # in float64: where one is likely, log(1 + a little) is left
             for j in range(len(row)):
                 total += np.float64(out[j])
             logsum = x.dtype.type(np.log(total))
@@ -92,8 +105,7 @@ def _log_softmax_backward(dy, y, size, dx):
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
         for i in range(first, min(first + size, n)):
-            drow, row, out = dy[i], y[i], dx[i]
-            total = 0.0
+            drow, row, out, total = dy[i], y[i], dx[i], 0.0
             for j in range(len(row)):
                 total += np.float64(drow[j])
             share = y.dtype.type(total)

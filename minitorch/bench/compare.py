@@ -13,7 +13,7 @@ from minitorch.bench.process import Worker
 __all__ = ["OURS", "Row", "compare", "geometric_mean", "ratios"]
 
 OURS = "minitorch"
-PAUSE = 0.03            # seconds between two sides: threads that have just worked spin for a while before they sleep
+PAUSE = 0.1             # seconds between two sides: threads that have just worked spin for a while before they sleep
 SLOW_ROUNDS = 3         # for the reference: it is many times slower, and nobody's rival
 
 

@@ -99,8 +99,11 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, "| " + " | ".join(means + [""] * floors) + " |"]) + "\n"
 
 
-def save(rows: Sequence[Row], folder: Path, name: str, facts: dict[str, str]) -> list[Path]:
-    """Write NAME.csv, NAME.md, and the chart as NAME.png and NAME.svg; ``facts`` are columns that are equal in every row."""
+def save(rows: Sequence[Row], folder: Path, name: str, facts: dict[str, str], findings: Sequence[str] = ()) -> list[Path]:
+    """Write NAME.csv, NAME.md, and the chart as NAME.png and NAME.svg.
+
+    ``facts`` are columns that are equal in every row, ``findings`` sentences below the table.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     by_ratio, by_median = ratios(rows), ratios(rows, "median")
     facts = {**facts, "machine": _machine(), "cores": str(os.cpu_count()), "python": platform.python_version()}
@@ -114,7 +117,8 @@ def save(rows: Sequence[Row], folder: Path, name: str, facts: dict[str, str]) ->
                       by_ratio.get(key), by_median.get(key), row.floor, row.floor and row.floor / row.minimum, row.note)
             values += (row.launches,) * len(launches)
             table.writerow([*(f"{v:.6g}" if isinstance(v, float) else v for v in values), *facts.values()])
-    (folder / f"{name}.md").write_text(markdown(rows), encoding="utf-8")
+    (folder / f"{name}.md").write_text(markdown(rows) + "".join(f"\n- {text}" for text in findings) + "\n" * bool(findings),
+                                        encoding="utf-8")
     return [folder / f"{name}.csv", folder / f"{name}.md", *chart(rows, folder / name)]
 
 

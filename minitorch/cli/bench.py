@@ -152,13 +152,13 @@ def _measure(name, cases, sides, args, benchmark=None, about=None) -> int:
     print()
     if code:
         print(f"minitorch bench {name}: {problem}", file=sys.stderr)
-    for side in sides:
-        for finding in benchmark.findings(rows, side):
-            print(finding)
+    findings = [finding for side in sides for finding in benchmark.findings(rows, side)]
+    for finding in findings:
+        print(finding)
     if args.save is not None and rows:
         facts = {**(about or {}), "threads": str(args.threads), "minitorch": minitorch.__version__,
                  "torch": _version("torch") if "torch" in sides else ""}
-        paths = [*report.save(rows, args.save, name, facts), *benchmark.curves(rows, args.save / name)]
+        paths = [*report.save(rows, args.save, name, facts, findings), *benchmark.curves(rows, args.save / name)]
         print("saved " + ", ".join(map(str, paths)) + "\n")
     return code or int(any(row.note not in ("", gpu.SIMULATED) for row in rows))
 

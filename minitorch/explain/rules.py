@@ -179,6 +179,10 @@ def _cross_entropy(step: Step) -> Rule:
                 extra={"p": p, "labels": saved["labels"], "(p − target)": slope})
 
 
+def _squared_error(step: Step) -> Rule:
+    return Rule("squarederror", {"share": float(step.saved["share"])})
+
+
 def _projection(step: Step) -> Rule:
     logits, saved = _logits(step), step.saved
     return Rule("projection", {"share": float(saved["share"]), "plain": float(not saved["smoothing"])},
@@ -198,5 +202,5 @@ def _projection_back(step: Step, dy) -> dict[str, Any]:
 
 
 SPECIAL = {"Attention": _attention, "FeedForward": _feed_forward, "Dropout": _dropout, "ResidualAdd": _residual,
-           "CrossEntropy": _cross_entropy, "SoftmaxProjection": _projection}
+           "CrossEntropy": _cross_entropy, "SoftmaxProjection": _projection, "SquaredError": _squared_error}
 BACK = {"Attention": _attention_back, "FeedForward": _feed_forward_back, "SoftmaxProjection": _projection_back}

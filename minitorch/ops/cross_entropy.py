@@ -44,7 +44,7 @@ class CrossEntropy(Function):
         return losses if reduction == "none" else losses.sum() * self.share
 
     def backward(self, dy):
-        dlosses = np.broadcast_to(dy * self.share, self.labels.shape)
+        dlosses = np.ones_like(self.lse) * (dy * self.share)
         dlogits = self.k.cross_entropy_backward(dlosses, self.logits, self.labels, self.weight, self.lse,
                                                 self.ignore_index, self.smoothing)
         return dlogits, None, None
@@ -160,8 +160,10 @@ def share_of_each(reduction, labels, weight, ignore_index, dtype):
     if seen and weight is None and (ignore_index < seen.low or seen.low == ignore_index < 0 and seen.size == labels.size):
         return dtype.type(1 / max(1, labels.size - (seen.lows if seen.low == ignore_index else 0)))
     counted = labels != ignore_index
-    total = float(counted.sum() if weight is None else weight[labels[counted]].sum(dtype=np.float64))
-    return dtype.type(1 / total if total else 1 if weight is None or not counted.any() else np.inf)
+    if weight is None:
+        return dtype.type(1 / max(1, np.count_nonzero(counted)))
+    total = float(weight[labels[counted]].sum(dtype=np.float64))
+    return dtype.type(1 / total if total else np.inf if counted.any() else 1)
 
 
 def _with_probabilities(input, target, weight, reduction, smoothing):

@@ -1,4 +1,4 @@
-"""Losses for numbers and probabilities, made of smaller ops."""
+"""Losses for numbers and probabilities. The squared error is a node of its own; the others are made of smaller ops."""
 
 from __future__ import annotations
 
@@ -28,6 +28,28 @@ __all__ = [
 ]
 
 
+class SquaredError(Function):
+    """How far numbers are from their targets: the differences squared, their mean or sum.
+
+    Forward    d = x − t        y = Σ d² · share        share: 1 / n for the mean of n, 1 for the sum
+    Backward   dx = dy · 2 d · share                    dt = −dx
+    Saved      d
+    Shapes     x, t (…)    y ()
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, target, *, reduction):
+        self.d = self.k.sub_forward(x, target)
+        every = tuple(range(x.ndim))
+        self.share = x.dtype.type(1 / max(x.size, 1) if reduction == "mean" else 1)
+        reduce = self.k.mean_forward if reduction == "mean" else self.k.sum_forward
+        return reduce(self.k.square_forward(self.d), every, False)
+
+    def backward(self, dy):
+        dx = self.k.mul_forward(self.d, dy * (2 * self.share))
+        return dx, self.k.neg_forward(dx) if self.needs[1] else None
+
+
 def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
              weight: Tensor | None = None) -> Tensor:
     """The mean of (input − target)², each element counted by its weight.
@@ -36,6 +58,8 @@ def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, redu
     tensor(2.)
     """
     input, target = _pair("mse_loss", input, target, reduction, size_average, reduce)
+    if weight is None and reduction != "none" and input.dtype == target.dtype:
+        return SquaredError.apply(input, target, reduction=reduction)
     return _weighted("mse_loss", square(sub(input, target)), weight, reduction)
 
 

@@ -183,6 +183,11 @@ const forwardRules = {
   crossentropy(s, flat) { return surprise(s, flat); },
   projection(s, flat) { return surprise(s, flat); },
 
+  squarederror(s) {
+    const d = s.saved("d");
+    return { parts: count(d.array.size).map((i) => [element(d, i), element(d, i), constant("share", s.settings.share)]), note: "d is what is missing: x − target." };
+  },
+
   moves(s, flat, slot) {
     const from = s.run.array(s.step.moves[slot]).get(flat) - 1;
     if (from < 0) return { parts: [[constant("filled in with 0", 0)]] };
@@ -293,6 +298,11 @@ const backwardRules = {
     const to = summed(x.array, dims, null)[flat];
     const n = dims.reduce((product, k) => product * x.array.shape[k], 1);
     return { parts: [[element(s.dy(), to), ...(s.step.op === "Mean" ? [constant(`1/${n}`, 1 / n)] : [])]] };
+  },
+
+  squarederror(s, input, flat) {
+    const slope = constant(input ? "−2 · share" : "2 · share", (input ? -2 : 2) * s.settings.share);
+    return { parts: [[element(s.dy(), 0), slope, element(s.saved("d"), flat)]] };
   },
 
   softmax(s, input, flat) {

@@ -28,7 +28,8 @@ def test_the_csv_file_has_everything(tmp_path):
 
 
 def test_the_chart_is_drawn_once_as_pixels_and_once_as_lines(tmp_path):
-    report.save(ROWS, tmp_path, "ops", {})
+    report.save(ROWS, tmp_path, "ops", {}, ["Time grows.", "So does memory."])
+    assert (tmp_path / "ops.md").read_text().endswith("|\n\n- Time grows.\n- So does memory.\n")
     assert (tmp_path / "ops.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / "ops.svg").read_text()
     assert "gelu, small" in text and "1.50" in text and "4.00" not in text      # PyTorch's bars only
