@@ -72,8 +72,8 @@ def cases(what: str, args) -> list:
     if what == "train":
         return [{**train.case((7, 4, 1, 2, 8, 1)), "steps": 1}] if tiny else [*train.cases(), train.case(GPT2)]
     if what == "memory":
-        found = memory.cases(tiny)
-        return [_small_text(case, i) for i, case in enumerate(found[2:])] if tiny else found[2:]
+        longer = memory.cases(tiny)[2:]
+        return [_small_text(case, i) for i, case in enumerate(longer)] if tiny else longer
     if what == "generate":
         return [{**generate.cases(True)[0], "V": 7, "d": 8, "new": 2}] if tiny else generate.cases()
     return ladder.cases([8] if tiny else (1024, 2048, 4096))
@@ -94,7 +94,8 @@ def measure(what: str, about: dict, quick: bool, cases: Sequence[Any], sides: Se
             ) -> Iterator[list[Row]]:
     """The rows of one case after another, each with its ceiling. In the simulator every row says that it is no timing."""
     simulated = "simulated" in about.get("gpu", "")
-    how = {"ops": _in_turns, "train": _in_turns, "matmul": _climb, "memory": memory.measure, "generate": generate.measure}
+    how: dict[str, Any] = {"ops": _in_turns, "train": _in_turns, "matmul": _climb, "memory": memory.measure,
+                           "generate": generate.measure}
     run = how[what]
     settings = {"device": "cuda"} if what in ("memory", "generate") else \
         {"what": what, "quick": quick, "say": say}

@@ -113,7 +113,7 @@ def save(rows: Sequence[Row], folder: Path, name: str, facts: dict[str, str], fi
         table.writerow([*COLUMNS, *launches, *facts])
         for row in rows:
             key = row.benchmark, row.case, row.size, row.side
-            values = (row.benchmark, row.case, row.size, row.side, row.unit, row.minimum, row.median, row.rounds,
+            values: tuple = (row.benchmark, row.case, row.size, row.side, row.unit, row.minimum, row.median, row.rounds,
                       by_ratio.get(key), by_median.get(key), row.floor, row.floor and row.floor / row.minimum, row.note)
             values += (row.launches,) * len(launches)
             table.writerow([*(f"{v:.6g}" if isinstance(v, float) else v for v in values), *facts.values()])
