@@ -324,7 +324,7 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
     """
     if type(gradient) is Scattered:
         return True
-    if not fn.ours or gradient.nbytes < SMALL and type(gradient) is np.ndarray:  # a small copy is quicker than to find out
+    if gradient.nbytes < SMALL and type(gradient) is np.ndarray or not fn.ours:     # copying a small one is quicker
         return False
     for dy in dys:
         if dy is gradient:

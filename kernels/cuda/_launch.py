@@ -54,14 +54,14 @@ def trouble():
 
 
 def about():
-    """The GPU's name, its compute capability, its multiprocessors, and the driver's version of CUDA, as texts."""
+    """The GPU's name, its compute capability and its multiprocessors, and the version of Numba, as texts."""
     if SIMULATED:
         return {"gpu": "none: simulated by Numba"}
     gpu = cuda.get_current_device()
     name = gpu.name.decode() if isinstance(gpu.name, bytes) else str(gpu.name)
     return {"gpu": name, "compute capability": ".".join(map(str, gpu.compute_capability)),
             "multiprocessors": str(gpu.MULTIPROCESSOR_COUNT),
-            "driver's CUDA": ".".join(map(str, cuda.cudadrv.driver.driver.get_version()))}
+            "numba": numba.__version__}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

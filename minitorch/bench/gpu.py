@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib import import_module
 from math import inf, log
 from pathlib import Path
@@ -72,8 +71,8 @@ def cases(what: str, args) -> list:
     if what == "train":
         return [{**train.case((7, 4, 1, 2, 8, 1)), "steps": 1}] if tiny else [*train.cases(), train.case(GPT2)]
     if what == "memory":
-        longer = memory.cases(tiny)[2:]
-        return [_small_text(case, i) for i, case in enumerate(longer)] if tiny else longer
+        every = memory.cases(tiny)
+        return [_small_text(case, i) for i, case in enumerate(every[2:])] if tiny else every
     if what == "generate":
         return [{**generate.cases(True)[0], "V": 7, "d": 8, "new": 2}] if tiny else generate.cases()
     return ladder.cases([8] if tiny else (1024, 2048, 4096))
@@ -94,12 +93,10 @@ def measure(what: str, about: dict, quick: bool, cases: Sequence[Any], sides: Se
             ) -> Iterator[list[Row]]:
     """The rows of one case after another, each with its ceiling. In the simulator every row says that it is no timing."""
     simulated = "simulated" in about.get("gpu", "")
-    how: dict[str, Any] = {"ops": _in_turns, "train": _in_turns, "matmul": _climb, "memory": memory.measure,
-                           "generate": generate.measure}
-    run = how[what]
+    run: Any = {"memory": memory.measure, "generate": generate.measure, "matmul": _climb}.get(what, _in_turns)
     settings = {"device": "cuda"} if what in ("memory", "generate") else \
         {"what": what, "quick": quick, "say": say}
-    for rows in partial(run, **settings)(cases, sides, threads, rounds, tick):
+    for rows in run(cases, sides, threads, rounds, tick, **settings):
         yield [replace(row, note=SIMULATED) for row in rows] if simulated else rows
 
 
