@@ -113,4 +113,8 @@ def test_ctrl_c_leaves_nobody_behind():
     finally:
         process.kill()
     assert process.returncode == 130 and "stopped" in err and "Traceback" not in err
-    assert children and not any(Path(f"/proc/{pid}").exists() for pid in children)
+    assert children
+    end = time.monotonic() + 20         # one that was just being started sees the end of its input, and goes
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
