@@ -12,7 +12,7 @@ import os
 __all__ = ["keep"]
 
 TRIM, MMAP = -1, -3     # mallopt's numbers for: how much free memory at the end is kept, from what size on nothing is
-KEPT, LARGEST = 1 << 28, 1 << 26
+KEPT, LARGEST = 1 << 28, (1 << 28, 1 << 25)     # bytes; older versions refuse the first
 
 
 def keep():
@@ -23,6 +23,6 @@ def keep():
     try:
         libc = ctypes.CDLL(None)
         return bool(libc.gnu_get_libc_version and libc.mallopt(TRIM, KEPT)
-                    and libc.mallopt(MMAP, LARGEST))
+                    and any(libc.mallopt(MMAP, size) for size in LARGEST))
     except (OSError, AttributeError, TypeError):
         return False
