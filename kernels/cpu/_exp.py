@@ -49,7 +49,7 @@ def _compiled_exp(x):
         x = np.float32(-106) if x < np.float32(-106) else x
         n = np.rint(x * np.float32(1.4426950216293335))
         f = fma(x, np.float32(1.9259630335000111e-08), fma(x, np.float32(1.4426950216293335), -n))
-        return _raised(n, f) * np.float32(2.0**-64)
+        return _power_of_two(n, f)
     return exp32
 
 
@@ -67,7 +67,7 @@ def _compiled_normal(x):
         lost = fma(a, a, -square)
         n = np.rint(square * np.float32(-0.72134751081466675))
         f = fma(square, np.float32(-9.6298151675000554e-09), fma(square, np.float32(-0.72134751081466675), -n))
-        bell = _raised(n, fma(lost, np.float32(-0.72134751081466675), f)) * np.float32(2.0**-64)
+        bell = _power_of_two(n, fma(lost, np.float32(-0.72134751081466675), f))
         u = (a - np.float32(3)) / (a + np.float32(3))
         q = np.float32(5.3161899993102966e-05)
         q = q * u + np.float32(1.1501364568638778e-04)
@@ -103,14 +103,14 @@ def fma(typing, x, y, z):
     return x(x, x, x), generate
 
 
-def _raised(n, f):
+def _power_of_two(n, f):
     raise NotImplementedError("for compiled code")
 
 
-@overload(_raised, **OPTIONS)
-def _compiled_raised(n, f):
-    def raised(n, f):
-        # 2ⁿ⁺⁶⁴ · 2ᶠ: the smallest results would be denormal, so whoever calls multiplies by 2⁻⁶⁴ in the end
+@overload(_power_of_two, **OPTIONS)
+def _compiled_power_of_two(n, f):
+    def power_of_two(n, f):
+        # 2ⁿ · 2ᶠ; the smallest results are denormal, so first times 2ⁿ⁺⁶⁴, and then times 2⁻⁶⁴
         p = np.float32(1.5345812426e-04)
         p = p * f + np.float32(1.3399930904e-03)
         p = p * f + np.float32(9.6184890717e-03)
@@ -118,8 +118,9 @@ def _compiled_raised(n, f):
         p = p * f + np.float32(2.4022646248e-01)
         p = p * f + np.float32(6.9314718246e-01)
         p = p * f + np.float32(1)
-        return p * np.int32(np.int32(np.int32(n) + np.int32(127 + 64)) << np.int32(23)).view(np.float32)
-    return raised
+        raised = p * np.int32(np.int32(np.int32(n) + np.int32(127 + 64)) << np.int32(23)).view(np.float32)
+        return raised * np.float32(2.0**-64)
+    return power_of_two
 
 
 @overload(largest, **OPTIONS)
