@@ -14,11 +14,8 @@ __all__ = ["projection_backward", "projection_forward"]
 def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
     """x (N, d), weight (V, d), bias (V,) or None, labels (N,) → losses (N,), 0 where ignored, lse (N,)."""
     losses, lse = np.zeros(len(x), x.dtype), np.zeros(len(x), x.dtype)
-    chunks = _chunks(labels, ignore_index, weight)
-    space = np.empty((max(map(len, chunks), default=0), len(weight)), x.dtype)
-    for rows in chunks:
-        # pass 1: logits
-        z = product(x[rows], weight.T, bias, out=space[:len(rows)])
+    # pass 1: logits
+    for rows, z in _logits_by_chunk(x, weight, bias, labels, ignore_index):
         # passes 2 and 3: log-sum-exp, loss
         chunk, chunk_lse = np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
         _losses(z, ready(labels[rows]), x.dtype.type(smoothing), chunk, chunk_lse)
@@ -29,11 +26,8 @@ def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
 def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=(True, True, True)):
     """dy (N,) → dx (N, d), dweight (V, d), dbias (V,)."""
     dx, dweight, dbias = np.zeros(x.shape, x.dtype), None, np.zeros(len(weight), x.dtype)
-    chunks = _chunks(labels, ignore_index, weight)
-    space = np.empty((max(map(len, chunks), default=0), len(weight)), x.dtype)
-    for rows in chunks:
+    for rows, dz in _logits_by_chunk(x, weight, bias, labels, ignore_index):
         # passes 1 and 2 again, pass 3 backward
-        dz = product(x[rows], weight.T, bias, out=space[:len(rows)])
         _gradients(dz, ready(labels[rows]), lse[rows], dy[rows], x.dtype.type(smoothing))
         # pass 1 backward
         if needs[0]:
@@ -46,6 +40,14 @@ def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothin
         dweight = np.zeros(weight.shape, x.dtype)
     gradients = dx, dweight, None if bias is None else dbias
     return tuple(g if need else None for g, need in zip(gradients, needs, strict=True))
+
+
+def _logits_by_chunk(x, weight, bias, labels, ignore_index):
+    """Row numbers and their logits, chunk by chunk, each in the memory of the one before."""
+    chunks = _chunks(labels, ignore_index, weight)
+    space = np.empty((max(map(len, chunks), default=0), len(weight)), x.dtype)
+    for rows in chunks:
+        yield rows, product(x[rows], weight.T, bias, out=space[:len(rows)])
 
 
 @parallel
