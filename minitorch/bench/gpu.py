@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib import import_module
 from math import inf, log
 from pathlib import Path
 from typing import Any
 
-from minitorch.bench import generate, ladder, memory, ops, train
+from minitorch.bench import generate, ladder, memory, ops, report, train
 from minitorch.bench.compare import OURS, Row, compare
 from minitorch.bench.process import Worker, WorkerDied, is_installed
 
@@ -154,8 +153,7 @@ def curves(rows: Sequence[Row], path: Path) -> list[Path]:
     if not rungs:
         return []
     sizes = list(dict.fromkeys(row.size for row in rungs))
-    with import_module("matplotlib").rc_context({"svg.hashsalt": "minitorch", "svg.fonttype": "none"}):
-        figure = import_module("matplotlib.figure").Figure(figsize=(8, 4), layout="constrained")
+    with report.drawing(path.with_name(f"{path.name}_ladder"), 8, 4) as (figure, paths):
         axes = figure.add_subplot()
         for i, size in enumerate(sizes):
             of_size = {row.case: row.floor / row.minimum for row in rungs if row.size == size and row.floor}
@@ -171,7 +169,4 @@ def curves(rows: Sequence[Row], path: Path) -> list[Path]:
         axes.set_title("A ladder of matrix products" + f": {note}" * bool(note))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-        paths = [path.with_name(f"{path.name}_ladder{ending}") for ending in (".png", ".svg")]
-        figure.savefig(paths[0], dpi=150)
-        figure.savefig(paths[1], metadata={"Date": None})
     return paths

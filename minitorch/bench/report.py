@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from minitorch.bench.compare import OURS, Row, geometric_mean, ratios
 
-__all__ = ["NAMES", "amount", "chart", "footer", "header", "line", "markdown", "save"]
+__all__ = ["COLOURS", "NAMES", "amount", "chart", "drawing", "footer", "header", "line", "markdown", "save"]
 
 NAMES = {"minitorch": "minitorch", "torch": "PyTorch", "torch.compile": "torch.compile", "reference": "NumPy reference"}
 COLOURS = {"torch": "#0072B2", "torch.compile": "#E69F00", "reference": "#009E73"}     # told apart by colour-blind eyes
@@ -130,9 +132,7 @@ def chart(rows: Sequence[Row], path: Path) -> list[Path]:
     cases = list(dict.fromkeys(k[:3] for k in by_ratio if k[-1] in sides))
     if not cases:
         return []
-    with import_module("matplotlib").rc_context({"svg.hashsalt": "minitorch", "svg.fonttype": "none"}):
-        height = 1.2 + 0.28 * len(cases) * max(1, 0.7 * len(sides))
-        figure = import_module("matplotlib.figure").Figure(figsize=(8, height), layout="constrained")
+    with drawing(path, 8, 1.2 + 0.28 * len(cases) * max(1, 0.7 * len(sides))) as (figure, paths):
         axes = figure.add_subplot()
         for i, side in enumerate(sides):
             thick = 0.8 / len(sides)
@@ -151,10 +151,18 @@ def chart(rows: Sequence[Row], path: Path) -> list[Path]:
                         + ("needs less" if what == "memory" else "is faster"))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(sides), frameon=False)
-        paths = [path.with_name(path.name + ending) for ending in (".png", ".svg")]
+    return paths
+
+
+@contextmanager
+def drawing(path: Path, width: float, height: float) -> Iterator[tuple[Any, list[Path]]]:
+    """A figure to draw on, and where it will stand at the end of the block: as PATH.png and PATH.svg."""
+    paths = [path.with_name(path.name + ending) for ending in (".png", ".svg")]
+    with import_module("matplotlib").rc_context({"svg.hashsalt": "minitorch", "svg.fonttype": "none"}):
+        figure = import_module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
+        yield figure, paths
         figure.savefig(paths[0], dpi=150)
         figure.savefig(paths[1], metadata={"Date": None})
-    return paths
 
 
 def _machine() -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib import import_module
 from itertools import groupby
 from math import log
 from pathlib import Path
@@ -80,8 +79,7 @@ def findings(rows: Sequence[Row], side: str) -> Iterator[str]:
 def curves(rows: Sequence[Row], path: Path) -> list[Path]:
     """Time against the length and against the width, both axes in powers of two, as PATH_curves.png and .svg."""
     sides = list(dict.fromkeys(row.side for row in rows))
-    with import_module("matplotlib").rc_context({"svg.hashsalt": "minitorch", "svg.fonttype": "none"}):
-        figure = import_module("matplotlib.figure").Figure(figsize=(9, 4), layout="constrained")
+    with report.drawing(path.with_name(f"{path.name}_curves"), 9, 4) as (figure, paths):
         for axes, name, what in zip(figure.subplots(1, 2), (LENGTH, WIDTH), ("words in a text", "features"), strict=True):
             for side in sides:
                 points = _points(rows, name, side)
@@ -98,9 +96,6 @@ def curves(rows: Sequence[Row], path: Path) -> list[Path]:
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
             axes.legend(frameon=False)
-        paths = [path.with_name(f"{path.name}_curves{ending}") for ending in (".png", ".svg")]
-        figure.savefig(paths[0], dpi=150)
-        figure.savefig(paths[1], metadata={"Date": None})
     return paths
 
 
