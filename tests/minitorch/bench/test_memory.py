@@ -45,6 +45,7 @@ def test_the_leanest_round_counts(monkeypatch):
 
 def test_attention_grows_linearly():
     chosen = [c for c in memory.cases(quick=True) if c[0] == "ops"]
+    list(memory.measure(chosen[:1], ["minitorch"], 1, 1))       # a process that compiles has its peak there
     rows = [row for group in memory.measure(chosen, ["minitorch"], 1, 1) for row in group]
     assert [row.size for row in rows] == ["T = 512", "T = 1024", "T = 2048"]
     assert 0.7 < memory.growth(rows, "minitorch") < 1.3 and memory.growth(rows, "torch") is None
