@@ -329,10 +329,14 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
     for dy in dys:
         if dy is gradient:
             return False
-    if len(gradients) > 1 and sum([other is gradient for other in gradients]) > 1:
+    times = 0
+    for other in gradients:
+        times += other is gradient
+    if times > 1:
         return False
     for value in fn.__dict__.values():
-        if value is gradient or type(value) in (tuple, list) and any([held is gradient for held in value]):
+        kind = type(value)
+        if value is gradient or (kind is tuple or kind is list) and any([held is gradient for held in value]):
             return False
     return gradient.flags.writeable and (gradient.base is None or _is_reshaped(gradient))
 

@@ -4,31 +4,31 @@ import numpy as np
 
 from ..reference.projection import _chunks
 from ._blas import product
-from ._exp import exp_below, largest
-from ._jit import jit, parallel, prange, ready
+from ._exp import exp_below
+from ._jit import jit, minus, parallel, prange, ready
+from .cross_entropy import cross_entropy_forward
 from .matmul import column_sums
 
 __all__ = ["projection_backward", "projection_forward"]
 
 
 def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
-    """x (N, d), weight (V, d), bias (V,) or None, labels (N,) → losses (N,), 0 where ignored, lse (N,)."""
-    losses, lse = np.zeros(len(x), x.dtype), np.zeros(len(x), x.dtype)
+    """x (N, d), weight (V, d), bias (V,) or None, labels (N,) → losses (N,), top (N,), others (N,), all 0 where ignored."""
+    results = tuple(np.zeros(len(x), x.dtype) for _ in range(3))
     # pass 1: logits
     for rows, z in _logits_by_chunk(x, weight, bias, labels, ignore_index):
         # passes 2 and 3: log-sum-exp, loss
-        chunk, chunk_lse = np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
-        _losses(z, ready(labels[rows]), x.dtype.type(smoothing), chunk, chunk_lse)
-        losses[rows], lse[rows] = chunk, chunk_lse
-    return losses, lse
+        for all_rows, chunk in zip(results, cross_entropy_forward(z, labels[rows], None, ignore_index, smoothing)):
+            all_rows[rows] = chunk
+    return results
 
 
-def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=(True, True, True)):
+def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=(True, True, True)):
     """dy (N,) → dx (N, d), dweight (V, d), dbias (V,)."""
     dx, dweight, dbias = np.zeros(x.shape, x.dtype), None, np.zeros(len(weight), x.dtype)
     for rows, dz in _logits_by_chunk(x, weight, bias, labels, ignore_index):
-        # passes 1 and 2 again, pass 3 backward
-        _gradients(dz, ready(labels[rows]), lse[rows], dy[rows], x.dtype.type(smoothing))
+        # passes 1 and 2 again, pass 3 backward: the gradient is written over the logits
+        _gradients(dz, ready(labels[rows]), top[rows], others[rows], dy[rows], x.dtype.type(smoothing))
         # pass 1 backward
         if needs[0]:
             dx[rows] = product(dz, weight)
@@ -51,46 +51,16 @@ def _logits_by_chunk(x, weight, bias, labels, ignore_index):
 
 
 @parallel
-def _losses(z, labels, smoothing, losses, lse):
+def _gradients(z, labels, tops, others, dy, smoothing):
     for i in prange(len(z)):
-        losses[i], lse[i] = _loss(z[i], labels[i], smoothing)
+        _gradient(z[i], labels[i], tops[i], others[i], dy[i], smoothing)
 
 
 @jit
-def _loss(z, label, smoothing):
-    """The loss of one row of logits, and its lse. The largest logit, exp(0) = 1 in the sum, is left to log1p."""
-    own, m, sum_ = z[label], largest(z), z.dtype.type(0)
-    for j in range(len(z)):
-        sum_ += z[j]
-    top = 0
-    while top < len(z) - 1 and z[top] != m:
-        top += 1
-    z[top] = -np.inf
-    rest = z.dtype.type(0)
-    for j in range(len(z)):
-        rest += exp_below(z[j] - m)
-    rest = np.log1p(rest)
-    return (1 - smoothing) * (m - own + rest) + smoothing * (m - sum_ / z.dtype.type(len(z)) + rest), m + rest
-
-
-@parallel
-def _gradients(z, labels, lse, dy, smoothing):
-    for i in prange(len(z)):
-        _gradient(z[i], labels[i], lse[i], dy[i], smoothing)
-
-
-@jit
-def _gradient(z, label, lse, dy, smoothing):
+def _gradient(z, label, top, others, dy, smoothing):
     """A row of logits becomes the gradient. At the label: the sum of the others, for p − 1 would lose its digits."""
-    share = smoothing / z.dtype.type(len(z))
-    own = exp_below(z[label] - lse)
-    z[label] = -np.inf
-    others = z.dtype.type(0)
+    total, share = 1 + others, smoothing / z.dtype.type(len(z))
+    own, scale = exp_below(z[label] - top), dy / total
     for j in range(len(z)):
-        z[j] = exp_below(z[j] - lse)
-        others += z[j]
-    # all p are off by one factor, as lse is rounded: their sum tells it
-    total = own + others
-    for j in range(len(z)):
-        z[j] = dy * (z[j] / total - share)
-    z[label] = dy * (smoothing - share - others / total)
+        z[j] = scale * exp_below(z[j] - top) - dy * share
+    z[label] = dy * (smoothing - share - (others + minus(1, own)) / total)

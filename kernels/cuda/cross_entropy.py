@@ -4,7 +4,8 @@ p = softmax(z)      lse = log Σ eᶻ      s: label smoothing, w: class weights 
 loss = (1 − s) · w[label] · (lse − z[label])  +  s/V · Σⱼ w[j] · (lse − z[j])
 dz[j] = dy · ((1 − s) · w[label] · (p[j] − [j = label])  +  s/V · (p[j] · Σ w − w[j]))
 
-For a confident row two things would cancel to nothing in float32: the sum 1 + (a little) in the logarithm, where the largest
+A row's lse is kept in two parts, the largest logit and Σ e^(z − top) of all others: lse = top + log(1 + others). For a
+confident row two things would cancel to nothing in float32: the sum 1 + (a little) in the logarithm, where the largest
 logit's e⁰ = 1 is left to log1p, and p[label] − 1, which is taken as −Σ of the other p.
 """
 
@@ -21,7 +22,7 @@ __all__ = _reference.__all__
 
 
 @by_row
-def _losses(z, labels, weight, ignore, smoothing, quiet, v, losses, lse):
+def _losses(z, labels, weight, ignore, smoothing, quiet, v, losses, tops, others):
     i, nothing = cuda.blockIdx.x, number(-math.inf)
     row, label = i * v, labels[i]
     held, weights = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
@@ -44,7 +45,8 @@ def _losses(z, labels, weight, ignore, smoothing, quiet, v, losses, lse):
     if top != before:
         rest, largest = (rest + largest) * math.exp(before - top), number(0.0)
     rest = block_sum(rest)
-    logsum = math.log1p(rest + (block_sum(largest) - 1.0)) + (top - top)     # NaN if the largest is infinite
+    rest += (block_sum(largest) - 1.0) + (top - top)        # NaN if the largest is infinite
+    logsum = math.log1p(rest)
     # pass 2: the label's loss, and the smoothed mean of all
     spread = number(0.0)
     if smoothing > 0.0:
@@ -56,7 +58,8 @@ def _losses(z, labels, weight, ignore, smoothing, quiet, v, losses, lse):
         spread = block_sum(spread)
     if cuda.threadIdx.x == 0:
         ignored = label == ignore
-        lse[i] = top + logsum if not (ignored and quiet) else number(0.0)
+        tops[i] = top if not (ignored and quiet) else number(0.0)
+        others[i] = rest if not (ignored and quiet) else number(0.0)
         losses[i] = number(0.0)
         if not ignored:
             losses[i] = ((1.0 - smoothing) * load_one(weight, label) * (logsum - (load_one(z, row + label) - top))
@@ -64,9 +67,9 @@ def _losses(z, labels, weight, ignore, smoothing, quiet, v, losses, lse):
 
 
 @by_row
-def _slopes(dy, z, labels, weight, lse, ignore, smoothing, v, dz):
+def _slopes(dy, z, labels, weight, tops, others, ignore, smoothing, v, dz):
     i, nothing = cuda.blockIdx.x, number(-math.inf)
-    row, label, slope, above = i * v, labels[i], load_one(dy, i), load_one(lse, i)
+    row, label, slope, top, rest = i * v, labels[i], load_one(dy, i), load_one(tops, i), load_one(others, i)
     held, weights = cuda.local.array(HELD, number), cuda.local.array(HELD, number)
     if label == ignore:
         for k in range(HELD):
@@ -74,56 +77,54 @@ def _slopes(dy, z, labels, weight, lse, ignore, smoothing, v, dz):
         for start in range(0, v, SPAN):
             put(held, dz, row + start, v - start)
         return
-    # pass 1 backward: the probabilities, all but the label's. lse was rounded, so they add up to nearly 1
-    others, own, total_weight = number(0.0), number(0.0), number(0.0)
+    total, share, label_weight = 1.0 + rest, smoothing / number(v), (1.0 - smoothing) * load_one(weight, label)
+    total_weight = number(0.0)
+    for k in range(HELD):
+        weights[k] = number(0.0)
+    if smoothing > 0.0:
+        for start in range(0, v, SPAN):
+            fetch(weight, start, v - start, number(0.0), weights)
+            for k in range(HELD):
+                total_weight += weights[k]
+        total_weight = block_sum(total_weight)
+    # passes 1 and 2 backward: the probabilities; where the label's is p − 1, what the others have
     for start in range(0, v, SPAN):
         fetch(z, row + start, v - start, nothing, held)
-        fetch(weight, start, v - start, number(0.0), weights)
+        if smoothing > 0.0:
+            again(weight, start, v - start, number(0.0), weights)
         for k in range(HELD):
-            total_weight += weights[k]
-            p = math.exp(held[k] - above)
-            if start + place(k) == label:
-                own = p
-            else:
-                others += p
-    others, own, total_weight = block_sum(others), block_sum(own), block_sum(total_weight)
-    total, share, label_weight = others + own, smoothing / number(v), (1.0 - smoothing) * load_one(weight, label)
-    # pass 2 backward
-    for start in range(0, v, SPAN):
-        again(z, row + start, v - start, nothing, held)
-        again(weight, start, v - start, number(0.0), weights)
-        for k in range(HELD):
-            p = math.exp(held[k] - above) / total
-            pull = -others / total if start + place(k) == label else p
-            held[k] = slope * (label_weight * pull + share * (p * total_weight - weights[k]))
+            e = math.exp(held[k] - top)
+            pull = -(rest + (1.0 - e)) if start + place(k) == label else e
+            held[k] = slope * (label_weight * (pull / total) + share * (e / total * total_weight - weights[k]))
         put(held, dz, row + start, v - start)
 
 
 def cross_entropy_forward(logits, labels, weight, ignore_index, smoothing):
     n = len(logits)
-    losses, lse = empty((n,), logits.dtype), empty((n,), accumulator(logits.dtype))
-    return losses_of(logits, labels, weight, ignore_index, smoothing, losses, lse)
+    wide = accumulator(logits.dtype)
+    results = empty((n,), logits.dtype), empty((n,), wide), empty((n,), wide)
+    return losses_of(logits, labels, weight, ignore_index, smoothing, results)
 
 
-def cross_entropy_backward(dy, logits, labels, weight, lse, ignore_index, smoothing):
-    return slopes_of(dy, logits, labels, weight, lse, ignore_index, smoothing, empty(logits.shape, logits.dtype))
+def cross_entropy_backward(dy, logits, labels, weight, top, others, ignore_index, smoothing):
+    return slopes_of(dy, logits, labels, weight, top, others, ignore_index, smoothing, empty(logits.shape, logits.dtype))
 
 
-def losses_of(logits, labels, weight, ignore_index, smoothing, losses, lse, quiet=False):
-    """Write the losses and lse. ``quiet``: lse is 0 for ignored rows, whatever they hold."""
+def losses_of(logits, labels, weight, ignore_index, smoothing, results, quiet=False):
+    """Write losses, top and others. ``quiet``: the latter, too, are 0 for ignored rows, whatever they hold."""
     n, v = logits.shape
     if n:
         _losses(n, v)(ready(logits), ready(labels, "int64"), _weights(weight, logits), ignore_index, float(smoothing), quiet,
-                      v, losses, lse)
-    return losses, lse
+                      v, *results)
+    return results
 
 
-def slopes_of(dy, logits, labels, weight, lse, ignore_index, smoothing, dlogits):
+def slopes_of(dy, logits, labels, weight, top, others, ignore_index, smoothing, dlogits):
     """Write the logits' gradient over ``dlogits``, which may be the logits themselves."""
     n, v = logits.shape
     if logits.size:
-        _slopes(n, v)(ready(dy, logits.dtype), ready(logits), ready(labels, "int64"), _weights(weight, logits), ready(lse),
-                      ignore_index, float(smoothing), v, dlogits)
+        _slopes(n, v)(ready(dy, logits.dtype), ready(logits), ready(labels, "int64"), _weights(weight, logits), ready(top),
+                      ready(others), ignore_index, float(smoothing), v, dlogits)
     return dlogits
 
 

@@ -1,6 +1,6 @@
 """Linear, softmax and cross-entropy in one: the loss of a language model from its last hidden states.
 
-Forward    z = x weightᵀ + bias      lse = log Σ exp(z)
+Forward    z = x weightᵀ + bias      lse = log Σ exp(z) = top + log(1 + others), in these two parts
            loss = (1 − ε) (lse − z_label) + ε ⟨lse − z⟩                    ε: label smoothing
 Backward   dz = dy · (p − ε/V)       p = exp(z − lse)          at the label: dy · (ε − ε/V − Σ of the other p)
            dx = dz weight            dweight = dzᵀ x                       dbias = Σ dz
@@ -24,16 +24,16 @@ __all__ = _reference.__all__
 def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
     n, v = len(x), len(weight)
     dtype = np.result_type(x.dtype, weight.dtype)
-    losses, lse = empty((n,), dtype), empty((n,), accumulator(dtype))
+    results = empty((n,), dtype), empty((n,), accumulator(dtype)), empty((n,), accumulator(dtype))
     for start, stop in _chunks(n, v, dtype):
         # pass 1: logits
         z = product(x[start:stop], weight.T, bias=bias)
         # passes 2 and 3: log-sum-exp, loss
-        losses_of(z, labels[start:stop], None, ignore_index, smoothing, losses[start:stop], lse[start:stop], quiet=True)
-    return losses, lse
+        losses_of(z, labels[start:stop], None, ignore_index, smoothing, [y[start:stop] for y in results], quiet=True)
+    return results
 
 
-def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=(True, True, True)):
+def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=(True, True, True)):
     n, v = len(x), len(weight)
     dx = zeros(x.shape, x.dtype) if needs[0] else None
     dweight = zeros(weight.shape, weight.dtype) if needs[1] else None
@@ -41,7 +41,8 @@ def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothin
     for start, stop in _chunks(n, v, x.dtype):
         # passes 1 and 2 again, pass 3 backward: the logits' gradient, over the logits
         z = product(x[start:stop], weight.T, bias=bias)
-        dz = slopes_of(dy[start:stop], z, labels[start:stop], None, lse[start:stop], ignore_index, smoothing, z)
+        part = slice(start, stop)
+        dz = slopes_of(dy[part], z, labels[part], None, top[part], others[part], ignore_index, smoothing, z)
         # pass 1 backward
         if needs[0]:
             product(dz, weight, dx[start:stop])

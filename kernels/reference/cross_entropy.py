@@ -4,7 +4,9 @@ p = softmax(z)      lse = log Σ eᶻ      s: label smoothing, w: class weights 
 loss = (1 − s) · w[label] · (lse − z[label])  +  s/V · Σⱼ w[j] · (lse − z[j])
 dz[j] = dy · ((1 − s) · w[label] · (p[j] − [j = label])  +  s/V · (p[j] · Σ w − w[j]))
 
-For a confident row p[label] − 1 would cancel to nothing in float32; it is taken as −Σ of the other p.
+A row's lse is kept in two parts, the largest logit and Σ e^(z − top) of all others: lse = top + log(1 + others). As one
+number it would be rounded, near 10⁴ to steps of 10⁻³, and so would be every probability. And for a confident row
+p[label] − 1 would cancel to nothing in float32; it is taken as −Σ of the other p, which the second part knows.
 """
 
 import numpy as np
@@ -13,38 +15,37 @@ __all__ = ["cross_entropy_backward", "cross_entropy_forward"]
 
 
 def cross_entropy_forward(logits, labels, weight, ignore_index, smoothing):
-    """logits (N, V), labels (N,), weight (V,) or None → losses (N,), lse (N,). Ignored rows lose 0."""
+    """logits (N, V), labels (N,), weight (V,) or None → losses (N,), top (N,), others (N,). Ignored rows lose 0."""
     n, v = logits.shape
     counted, labels = _counted(labels, ignore_index)
     weight = np.ones(v, logits.dtype) if weight is None else weight
-    # pass 1: the log-sum-exp, above the largest logit; the losses −log p
-    top = logits.real.max(1, keepdims=True, initial=-np.inf)
+    # pass 1: the log-sum-exp, above the largest logit, which gives e⁰ = 1
+    top = logits.real.max(1, initial=-np.inf)
     with np.errstate(invalid="ignore", over="ignore"):
-        d = logits - top
-        logsum = np.log(np.exp(d).sum(1, keepdims=True))
+        d = logits - top[:, None]
+        e, largest = np.exp(d), d.real == 0
+        others = np.where(largest, e - 1, e).sum(1) + (largest.sum(1) - 1)
+        logsum = np.log1p(others)
         # pass 2: the label's loss, and the smoothed mean of all
-        losses = (1 - smoothing) * weight[labels] * (logsum - d)[np.arange(n), labels]
+        losses = (1 - smoothing) * weight[labels] * (logsum - d[np.arange(n), labels])
         if smoothing:
-            losses = losses + smoothing / v * ((logsum - d) * weight).sum(1)
-        zero = np.zeros((), logits.dtype)
-        return np.where(counted, losses, zero), (top + logsum)[:, 0]
+            losses = losses + smoothing / v * ((logsum[:, None] - d) * weight).sum(1)
+    return np.where(counted, losses, np.zeros((), logits.dtype)), top, others.astype(logits.dtype)
 
 
-def cross_entropy_backward(dy, logits, labels, weight, lse, ignore_index, smoothing):
+def cross_entropy_backward(dy, logits, labels, weight, top, others, ignore_index, smoothing):
     """dy (N,) → dlogits (N, V)."""
     n, v = logits.shape
     counted, labels = _counted(labels, ignore_index)
     weight = np.ones(v, logits.dtype) if weight is None else weight
-    rows = np.arange(n)
-    # pass 1 backward: the probabilities, all but the label's
+    label = np.arange(n), labels
+    # pass 1 backward: the probabilities; where the label's is p − 1, what the others have
     with np.errstate(invalid="ignore", over="ignore"):
-        e = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
-    total = e.sum(1)
-    dlogits = p = e / total[:, None]
-    others = e.copy()
-    others[rows, labels] = 0
+        e = np.exp(logits - top[:, None])
+    total = 1 + others
+    p = e / total[:, None]
     pull = p.copy()
-    pull[rows, labels] = -others.sum(1) / total
+    pull[label] = -(others + (1 - e[label])) / total
     # pass 2 backward
     dlogits = pull * ((1 - smoothing) * weight[labels])[:, None]
     if smoothing:

@@ -1,6 +1,6 @@
 """Linear, softmax and cross-entropy in one: the loss of a language model from its last hidden states.
 
-Forward    z = x weightᵀ + bias      lse = log Σ exp(z)
+Forward    z = x weightᵀ + bias      lse = log Σ exp(z) = top + log(1 + others), in these two parts
            loss = (1 − ε) (lse − z_label) + ε ⟨lse − z⟩                    ε: label smoothing
 Backward   dz = dy · (p − ε/V)       p = exp(z − lse)          at the label: dy · (ε − ε/V − Σ of the other p)
            dx = dz weight            dweight = dzᵀ x                       dbias = Σ dz
@@ -18,39 +18,37 @@ CHUNK_BYTES = 32 << 20  # of logits
 
 
 def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
-    """x (N, d), weight (V, d), bias (V,) or None, labels (N,) → losses (N,), 0 where ignored, lse (N,)."""
+    """x (N, d), weight (V, d), bias (V,) or None, labels (N,) → losses (N,), top (N,), others (N,), all 0 where ignored."""
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
-    losses, lse = np.zeros(len(x), dtype), np.zeros(len(x), dtype)
+    losses, top, others = np.zeros(len(x), dtype), np.zeros(len(x), dtype), np.zeros(len(x), dtype)
     for rows in _chunks(labels, ignore_index, weight):
         # pass 1: logits
         z = _logits(x[rows], weight, bias)
         at = np.arange(len(rows)), labels[rows]
         own, mean = z[at], z.mean(-1)
         # pass 2: log-sum-exp. The largest logit is exp(0) = 1 in the sum; log1p of the others keeps their digits
-        top = np.arange(len(rows)), z.real.argmax(-1)
-        m = z[top]
+        largest = np.arange(len(rows)), z.real.argmax(-1)
+        m = z[largest]
         e = np.exp(z - m[:, None])
-        e[top] = 0
-        rest = np.log1p(e.sum(-1))
+        e[largest] = 0
+        top[rows], others[rows] = m, e.sum(-1)
+        rest = np.log1p(others[rows])
         # pass 3: loss
         losses[rows] = (1 - smoothing) * (m - own + rest) + smoothing * (m - mean + rest)
-        lse[rows] = m + rest
-    return losses, lse
+    return losses, top, others
 
 
-def projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=(True, True, True)):
+def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=(True, True, True)):
     """dy (N,) → dx (N, d), dweight (V, d), dbias (V,)."""
     V = len(weight)
     dx, dweight, dbias = np.zeros_like(x), np.zeros_like(weight), np.zeros(V, x.dtype)
     for rows in _chunks(labels, ignore_index, weight):
-        # passes 1 and 2 again: probabilities, from lse
-        p = np.exp(_logits(x[rows], weight, bias) - lse[rows, None])
-        p /= p.sum(-1, keepdims=True)  # lse is rounded: without this, all p are off by one factor
+        # passes 1 and 2 again: probabilities
+        e, total = np.exp(_logits(x[rows], weight, bias) - top[rows, None]), 1 + others[rows]
         # pass 3 backward
         at = np.arange(len(rows)), labels[rows]
-        p[at] = 0
-        dz = p - smoothing / V
-        dz[at] = smoothing - smoothing / V - p.sum(-1)
+        dz = e / total[:, None] - smoothing / V
+        dz[at] = smoothing - smoothing / V - (others[rows] + (1 - e[at])) / total
         dz *= dy[rows, None]
         # pass 1 backward
         dx[rows] = dz @ weight

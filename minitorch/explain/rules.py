@@ -171,9 +171,9 @@ def _residual(step: Step) -> Rule:
 def _cross_entropy(step: Step) -> Rule:
     logits, saved = step.inputs[0].array, step.saved
     with np.errstate(over="ignore"):
-        p = np.exp(logits - saved["lse"][:, None])
+        p = _probabilities(logits, saved)
     slope = reference.cross_entropy_backward(np.ones(len(logits), logits.dtype), logits, saved["labels"], saved["weight"],
-                                             saved["lse"], saved["ignore_index"], saved["smoothing"])
+                                             saved["top"], saved["others"], saved["ignore_index"], saved["smoothing"])
     plain = saved["weight"] is None and not saved["smoothing"]
     return Rule("crossentropy", {"share": float(saved["share"]), "plain": float(plain)},
                 extra={"p": p, "labels": saved["labels"], "(p − target)": slope})
@@ -186,7 +186,11 @@ def _squared_error(step: Step) -> Rule:
 def _projection(step: Step) -> Rule:
     logits, saved = _logits(step), step.saved
     return Rule("projection", {"share": float(saved["share"]), "plain": float(not saved["smoothing"])},
-                extra={"logits": logits, "p": np.exp(logits - saved["lse"][:, None]), "labels": saved["labels"]})
+                extra={"logits": logits, "p": _probabilities(logits, saved), "labels": saved["labels"]})
+
+
+def _probabilities(logits, saved):
+    return np.exp(logits - saved["top"][:, None]) / (1 + saved["others"][:, None])
 
 
 def _logits(step: Step):
@@ -197,8 +201,8 @@ def _logits(step: Step):
 def _projection_back(step: Step, dy) -> dict[str, Any]:
     saved = step.saved
     each = np.broadcast_to(dy * saved["share"], saved["labels"].shape)
-    return {"dz": reference.cross_entropy_backward(each, _logits(step), saved["labels"], None, saved["lse"],
-                                                   saved["ignore_index"], saved["smoothing"])}
+    return {"dz": reference.cross_entropy_backward(each, _logits(step), saved["labels"], None, saved["top"],
+                                                   saved["others"], saved["ignore_index"], saved["smoothing"])}
 
 
 SPECIAL = {"Attention": _attention, "FeedForward": _feed_forward, "Dropout": _dropout, "ResidualAdd": _residual,

@@ -31,22 +31,23 @@ class CrossEntropy(Function):
                with smoothing ε the target is 1 − ε on the label and ε / V on every class
                loss = Σ lossᵢ / Σ w[labelᵢ] (mean), Σ lossᵢ (sum), or lossᵢ (none)
     Backward   dlogits = dlossᵢ · w[labelᵢ] · (p − target)
-    Saved      logits, labels, lse = ln Σ e^logits (one number a row). p is recomputed: it is as large as the logits.
-    Shapes     logits (N, V)    labels (N,)    w (V,)    lse (N,)
+    Saved      logits, labels, top = the largest logit, others = Σ e^(logits − top) of all others: two numbers a row, which
+               are the sum below p. p is recomputed: it is as large as the logits.
+    Shapes     logits (N, V)    labels (N,)    w (V,)    top, others (N,)
     Derived in docs/layers/cross_entropy.md
     """
 
     def forward(self, logits, labels, weight, *, ignore_index, smoothing, reduction):
-        losses, self.lse = self.k.cross_entropy_forward(logits, labels, weight, ignore_index, smoothing)
+        losses, self.top, self.others = self.k.cross_entropy_forward(logits, labels, weight, ignore_index, smoothing)
         self.logits, self.labels, self.weight = logits, labels, weight
         self.ignore_index, self.smoothing = ignore_index, smoothing
         self.share = share_of_each(reduction, labels, weight, ignore_index, logits.dtype)
         return losses if reduction == "none" else losses.sum() * self.share
 
     def backward(self, dy):
-        dlosses = np.empty_like(self.lse)
+        dlosses = np.empty_like(self.top)
         dlosses[...] = dy * self.share
-        dlogits = self.k.cross_entropy_backward(dlosses, self.logits, self.labels, self.weight, self.lse,
+        dlogits = self.k.cross_entropy_backward(dlosses, self.logits, self.labels, self.weight, self.top, self.others,
                                                 self.ignore_index, self.smoothing)
         return dlogits, None, None
 
@@ -129,8 +130,8 @@ def check_labels(op: str, input, target, ignore_index: int):
             ignore_index < 0 <= seen.low or
             seen.low == ignore_index < 0 <= seen.above and seen.lows < seen.size == labels.size):
         return labels, classes      # the CPU saw them
-    labels = labels.astype(np.int64)
-    if labels.size and ignore_index < 0 <= labels.min() and labels.max() < classes:
+    labels = labels.astype(np.int64, copy=False)
+    if labels.size and ignore_index < 0 and _within(labels, classes):
         return labels, classes      # as nearly always: every label counts
     wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
     if wrong.any():
@@ -146,6 +147,12 @@ def check_labels(op: str, input, target, ignore_index: int):
         warnings.warn(f"{op}: all {labels.size} labels equal ignore_index ({ignore_index}); the loss is 0.0 and gradients "
                       "are zero.", UserWarning, stacklevel=3)
     return labels, classes
+
+
+def _within(labels, classes) -> bool:
+    if type(labels) is np.ndarray:
+        return labels.view(np.uint64).max() < classes       # a negative number is a huge one
+    return labels.min() >= 0 and labels.max() < classes
 
 
 def reduce_all_ignored(labels, ignore_index) -> bool:

@@ -24,13 +24,13 @@ class SoftmaxProjection(Function):
                loss = the mean, or sum, over labels that count
     Backward   dz = dlossᵢ · (softmax(z) − target)                          z computed again, chunk by chunk
                dx = dz w        dw = dzᵀ x        db = Σ dz                 Σ: over every row
-    Saved      x, w, b, labels, lse (one number a row)
+    Saved      x, w, b, labels, top = the largest of z, others = Σ e^(z − top) of all others: two numbers a row
     Shapes     x (N, d)    w (V, d)    b (V,)    labels (N,)
     Derived in docs/layers/projection.md
     """
 
     def forward(self, x, weight, bias, labels, *, ignore_index, smoothing, reduction):
-        losses, self.lse = self.k.projection_forward(x, weight, bias, labels, ignore_index, smoothing)
+        losses, self.top, self.others = self.k.projection_forward(x, weight, bias, labels, ignore_index, smoothing)
         self.x, self.weight, self.bias, self.labels = x, weight, bias, labels
         self.ignore_index, self.smoothing = ignore_index, smoothing
         self.share = share_of_each(reduction, labels, None, ignore_index, x.dtype)
@@ -38,7 +38,7 @@ class SoftmaxProjection(Function):
 
     def backward(self, dy):
         dlosses = np.broadcast_to(dy * self.share, self.labels.shape)
-        return *self.k.projection_backward(dlosses, self.x, self.weight, self.bias, self.labels, self.lse,
+        return *self.k.projection_backward(dlosses, self.x, self.weight, self.bias, self.labels, self.top, self.others,
                                            self.ignore_index, self.smoothing, self.needs[:3]), None
 
 

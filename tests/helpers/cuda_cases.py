@@ -382,20 +382,20 @@ def _losses(n):
     z, labels, weight = n(6, 5, scale=3), np.array([0, 4, -100, 2, 2, 1]), abs(n(5, seed=1))
     z[5] = [30, 100, -5, 2, 1]
     for w, smoothing in [(None, 0.0), (weight, 0.0), (weight, 0.2), (None, 0.1)]:
-        _, lse = reference.cross_entropy_forward(z, labels, w, -100, smoothing)
+        _, *sums = reference.cross_entropy_forward(z, labels, w, -100, smoothing)
         yield "cross_entropy_forward", z, labels, w, -100, smoothing
-        yield "cross_entropy_backward", n(6, seed=2), z, labels, w, lse, -100, smoothing
+        yield "cross_entropy_backward", n(6, seed=2), z, labels, w, *sums, -100, smoothing
     for v in 36, 35:
         z, last, weight = n(2, v, scale=9), np.array([v - 1, 3]), abs(n(v, seed=1))
-        _, lse = reference.cross_entropy_forward(z, last, weight, -100, 0.1)
+        _, *sums = reference.cross_entropy_forward(z, last, weight, -100, 0.1)
         yield "cross_entropy_forward", z, last, weight, -100, 0.1
-        yield "cross_entropy_backward", n(2, seed=2), z, last, weight, lse, -100, 0.1
+        yield "cross_entropy_backward", n(2, seed=2), z, last, weight, *sums, -100, 0.1
     x, weight = n(6, 3), n(5, 3, seed=1)
     x[2] = np.nan       # an ignored row
     for bias, smoothing in [(n(5, seed=2), 0.0), (None, 0.15)]:
-        _, lse = reference.projection_forward(x, weight, bias, labels, -100, smoothing)
+        _, *sums = reference.projection_forward(x, weight, bias, labels, -100, smoothing)
         yield "projection_forward", x, weight, bias, labels, -100, smoothing
-        backward = n(6, seed=3), x, weight, bias, labels, lse, -100, smoothing
+        backward = n(6, seed=3), x, weight, bias, labels, *sums, -100, smoothing
         yield "projection_backward", *backward, (False, True, True)
         x0 = np.where(np.isnan(x), 0, x).astype(x.dtype)
         yield "projection_backward", backward[0], x0, *backward[2:]

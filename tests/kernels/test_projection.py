@@ -44,7 +44,7 @@ def test_projection(check, shape, ignore, bias, smoothing):
         return k.projection_forward(x, w, b, labels, ignore, smoothing)
 
     def backward(k, dy, outs, x, w, b):
-        return k.projection_backward(dy, x, w, b, labels, outs[1], ignore, smoothing)
+        return k.projection_backward(dy, x, w, b, labels, *outs[1:], ignore, smoothing)
 
     assert not forward(cpu, x, w, b)[0][labels == ignore].any()
     check(forward, backward, [x, w, b if bias else None])
@@ -56,36 +56,36 @@ def test_projection(check, shape, ignore, bias, smoothing):
 def test_chunks_and_float32(shape, smoothing, dtype, tolerance, chunk):
     x, w, b, labels, dy = make(shape, dtype)
     for bias in b, None:
-        losses, lse = reference.projection_forward(x, w, bias, labels, -100, smoothing)
-        check_same(cpu.projection_forward(x, w, bias, labels, -100, smoothing), (losses, lse), tolerance)
-        check_same(cpu.projection_backward(dy, x, w, bias, labels, lse, -100, smoothing),
-              reference.projection_backward(dy, x, w, bias, labels, lse, -100, smoothing), tolerance)
+        losses, *sums = reference.projection_forward(x, w, bias, labels, -100, smoothing)
+        check_same(cpu.projection_forward(x, w, bias, labels, -100, smoothing), (losses, *sums), tolerance)
+        check_same(cpu.projection_backward(dy, x, w, bias, labels, *sums, -100, smoothing),
+              reference.projection_backward(dy, x, w, bias, labels, *sums, -100, smoothing), tolerance)
 
 
 @pytest.mark.parametrize("needs", list(np.ndindex(2, 2, 2)), ids=str)
 @pytest.mark.parametrize("k", [cpu, reference], ids=["cpu", "reference"])
 def test_only_the_gradients_that_are_needed(needs, k, chunk):
     x, w, b, labels, dy = make((7, 5, 6))
-    _, lse = reference.projection_forward(x, w, b, labels, -100, 0.1)
-    whole = reference.projection_backward(dy, x, w, b, labels, lse, -100, 0.1)
-    check_same(k.projection_backward(dy, x, w, b, labels, lse, -100, 0.1, needs),
+    _, *sums = reference.projection_forward(x, w, b, labels, -100, 0.1)
+    whole = reference.projection_backward(dy, x, w, b, labels, *sums, -100, 0.1)
+    check_same(k.projection_backward(dy, x, w, b, labels, *sums, -100, 0.1, needs),
                tuple(g if need else None for g, need in zip(whole, needs, strict=True)))
 
 
 @pytest.mark.parametrize("k", [cpu, reference], ids=["cpu", "reference"])
 def test_nobody_sees_an_ignored_row(k):
     x, w, b, labels, dy = make((40, 5, 6))
-    losses, lse = k.projection_forward(x, w, b, labels, -100, 0.1)
-    clean = losses, lse, *k.projection_backward(dy, x, w, b, labels, lse, -100, 0.1)
+    losses, *sums = k.projection_forward(x, w, b, labels, -100, 0.1)
+    clean = losses, *sums, *k.projection_backward(dy, x, w, b, labels, *sums, -100, 0.1)
     ignored = labels == -100
     assert 0 < ignored.sum() < 40 and not clean[2][ignored].any()
     x, dy = x.copy(), dy.copy()
     x[ignored] = dy[ignored] = np.nan
-    losses, lse = k.projection_forward(x, w, b, labels, -100, 0.1)
-    check_same((losses, lse, *k.projection_backward(dy, x, w, b, labels, lse, -100, 0.1)), clean)
+    losses, *sums = k.projection_forward(x, w, b, labels, -100, 0.1)
+    check_same((losses, *sums, *k.projection_backward(dy, x, w, b, labels, *sums, -100, 0.1)), clean)
     nothing = np.full(40, -100)
-    losses, lse = k.projection_forward(x, w, b, nothing, -100, 0.1)
-    assert not losses.any() and not any(g.any() for g in k.projection_backward(dy, x, w, b, nothing, lse, -100, 0.1))
+    losses, *sums = k.projection_forward(x, w, b, nothing, -100, 0.1)
+    assert not losses.any() and not any(g.any() for g in k.projection_backward(dy, x, w, b, nothing, *sums, -100, 0.1))
 
 
 @pytest.mark.parametrize("gap", [5, 15, 20, 25, 60, 80])
@@ -93,8 +93,8 @@ def test_confident_predictions_keep_their_digits(gap):
     """Two classes, the right one ahead by a gap: loss and gradient are e^−gap, not a rounding error of 1."""
     x, w = np.array([[1.0]], "f"), np.array([[gap], [0.0]], "f")
     label = np.array([0])
-    loss, lse = cpu.projection_forward(x, w, None, label, -100, 0.0)
-    dx, dw, _ = cpu.projection_backward(np.ones(1, "f"), x, w, None, label, lse, -100, 0.0)
+    loss, *sums = cpu.projection_forward(x, w, None, label, -100, 0.0)
+    dx, dw, _ = cpu.projection_backward(np.ones(1, "f"), x, w, None, label, *sums, -100, 0.0)
     np.testing.assert_allclose(loss, np.log1p(np.exp(-float(gap))), 1e-5)
     np.testing.assert_allclose(dw.ravel(), [-1 / (1 + np.exp(float(gap))), 1 / (1 + np.exp(float(gap)))], 1e-5)
 
@@ -102,10 +102,10 @@ def test_confident_predictions_keep_their_digits(gap):
 @pytest.mark.parametrize("size", [1e4, -1e4])
 def test_large_logits(size):
     x, w = np.ones((2, 1), "f"), np.array([[size], [size], [0]], "f")
-    loss, lse = cpu.projection_forward(x, w, None, np.array([0, 2]), -100, 0.0)
+    loss, *sums = cpu.projection_forward(x, w, None, np.array([0, 2]), -100, 0.0)
     want = [np.log(2), 1e4] if size > 0 else [1e4, 0]
     np.testing.assert_allclose(loss, want, 1e-4)
-    assert np.isfinite(cpu.projection_backward(np.ones(2, "f"), x, w, None, np.array([0, 2]), lse, -100, 0.0)[1]).all()
+    assert np.isfinite(cpu.projection_backward(np.ones(2, "f"), x, w, None, np.array([0, 2]), *sums, -100, 0.0)[1]).all()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -114,15 +114,15 @@ def test_float32_is_no_less_accurate_than_torch(size, smoothing):
     torch = pytest.importorskip("torch")
     x, w, b, labels, dy = make((60, 48, 301), "f")
     x *= size
-    losses, lse = cpu.projection_forward(x, w, b, labels, -100, smoothing)
-    ours = losses, *cpu.projection_backward(dy, x, w, b, labels, lse, -100, smoothing)
+    losses, *sums = cpu.projection_forward(x, w, b, labels, -100, smoothing)
+    ours = losses, *cpu.projection_backward(dy, x, w, b, labels, *sums, -100, smoothing)
     leaves = [torch.tensor(a, requires_grad=True) for a in (x, w, b)]
     out = torch.nn.functional.cross_entropy(torch.nn.functional.linear(*leaves), torch.tensor(labels), reduction="none",
                                             label_smoothing=smoothing)
     theirs = [out, *torch.autograd.grad(out, leaves, torch.tensor(dy))]
     x, w, b, dy = (a.astype("d") for a in (x, w, b, dy))
-    losses, lse = reference.projection_forward(x, w, b, labels, -100, smoothing)
-    truth = losses, *reference.projection_backward(dy, x, w, b, labels, lse, -100, smoothing)
+    losses, *sums = reference.projection_forward(x, w, b, labels, -100, smoothing)
+    truth = losses, *reference.projection_backward(dy, x, w, b, labels, *sums, -100, smoothing)
     for a, o, t in zip(ours, theirs, truth, strict=True):
         error, torch_error = np.abs(a - t).max(), np.abs(o.detach().numpy() - t).max()
         assert error <= 1.5 * torch_error + 4 * np.spacing(np.float32(np.abs(t).max()))
@@ -138,8 +138,8 @@ for size in 1 << 16, 1 << 25:
         for N, d, V in (7, 5, 3), (300, 64, 65), (200, 96, 5003):
             x, w, b, dy = (r.standard_normal(s).astype(dtype) for s in ((N, d), (V, d), (V,), (N,)))
             labels = r.integers(0, V, N)
-            losses, lse = cpu.projection_forward(x, w, b, labels, -100, 0.1)
-            found = [losses, lse, *cpu.projection_backward(dy, x, w, b, labels, lse, -100, 0.1)]
+            losses, *sums = cpu.projection_forward(x, w, b, labels, -100, 0.1)
+            found = [losses, *sums, *cpu.projection_backward(dy, x, w, b, labels, *sums, -100, 0.1)]
             bits[f"{size} {dtype} {N}"] = [hashlib.sha1(np.ascontiguousarray(x)).hexdigest() for x in found]
 print(json.dumps(bits))
 """

@@ -507,60 +507,60 @@ def residual_bias_before_dropout(dy, p, seed, needs=(True,) * 3):
 # ---------------------------------------------------------------------------------------------------------------------
 # losses
 
-def _ce(dy, logits, labels, weight, lse, ignore_index, smoothing):
-    return k.cross_entropy_backward(dy, logits, labels, weight, lse, ignore_index, smoothing)
+def _ce(dy, logits, labels, weight, top, others, ignore_index, smoothing):
+    return k.cross_entropy_backward(dy, logits, labels, weight, top, others, ignore_index, smoothing)
 
 
 @wrong("cross_entropy_backward", "cross_entropy")
-def label_smoothing_ignored(dy, logits, labels, weight, lse, ignore_index, smoothing):
-    return _ce(dy, logits, labels, weight, lse, ignore_index, 0.0)
+def label_smoothing_ignored(dy, logits, labels, weight, top, others, ignore_index, smoothing):
+    return _ce(dy, logits, labels, weight, top, others, ignore_index, 0.0)
 
 
 @wrong("cross_entropy_backward", "cross_entropy, ignore_index")
-def ignored_rows_counted(dy, logits, labels, weight, lse, ignore_index, smoothing):
-    return _ce(dy, logits, np.where(labels == ignore_index, 0, labels), weight, lse, ignore_index, smoothing)
+def ignored_rows_counted(dy, logits, labels, weight, top, others, ignore_index, smoothing):
+    return _ce(dy, logits, np.where(labels == ignore_index, 0, labels), weight, top, others, ignore_index, smoothing)
 
 
 @wrong("cross_entropy_backward", "cross_entropy, class weights")
-def class_weights_forgotten(dy, logits, labels, weight, lse, ignore_index, smoothing):
-    return _ce(dy, logits, labels, None, lse, ignore_index, smoothing)
+def class_weights_forgotten(dy, logits, labels, weight, top, others, ignore_index, smoothing):
+    return _ce(dy, logits, labels, None, top, others, ignore_index, smoothing)
 
 
 @wrong("cross_entropy_backward", "cross_entropy, sum")
-def mean_in_place_of_sum(dy, logits, labels, weight, lse, ignore_index, smoothing):
-    return _ce(dy, logits, labels, weight, lse, ignore_index, smoothing) / len(labels)
+def mean_in_place_of_sum(dy, logits, labels, weight, top, others, ignore_index, smoothing):
+    return _ce(dy, logits, labels, weight, top, others, ignore_index, smoothing) / len(labels)
 
 
 @wrong("cross_entropy_backward", "cross_entropy")
-def one_hot_not_subtracted(dy, logits, labels, weight, lse, ignore_index, smoothing):
-    return np.exp(logits - lse[:, None]) * dy[:, None] * (labels != ignore_index)[:, None]
+def one_hot_not_subtracted(dy, logits, labels, weight, top, others, ignore_index, smoothing):
+    return np.exp(logits - top[:, None]) / (1 + others[:, None]) * dy[:, None] * (labels != ignore_index)[:, None]
 
 
 @wrong("cross_entropy_backward", "cross_entropy, none")
-def upstream_gradient_ignored(dy, logits, labels, weight, lse, ignore_index, smoothing):
-    return _ce(np.ones_like(dy), logits, labels, weight, lse, ignore_index, smoothing)
+def upstream_gradient_ignored(dy, logits, labels, weight, top, others, ignore_index, smoothing):
+    return _ce(np.ones_like(dy), logits, labels, weight, top, others, ignore_index, smoothing)
 
 
 @wrong("projection_backward", "softmax projection")
-def last_chunk_dropped(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=None):
+def last_chunk_dropped(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=None):
     last = np.where(np.arange(len(labels)) == len(labels) - 1, ignore_index, labels)
-    return k.projection_backward(dy, x, weight, bias, last, lse, ignore_index, smoothing)
+    return k.projection_backward(dy, x, weight, bias, last, top, others, ignore_index, smoothing)
 
 
 @wrong("projection_backward", "softmax projection")
-def dx_and_dweight_swapped(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=None):
-    dx, dweight, dbias = k.projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothing)
+def dx_and_dweight_swapped(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=None):
+    dx, dweight, dbias = k.projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, smoothing)
     return dweight, dx, dbias
 
 
 @wrong("projection_backward", "softmax projection")
-def projection_smoothing_ignored(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=None):
-    return k.projection_backward(dy, x, weight, bias, labels, lse, ignore_index, 0.0)
+def projection_smoothing_ignored(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=None):
+    return k.projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, 0.0)
 
 
 @wrong("projection_backward", "softmax projection")
-def projection_bias_gradient_missing(dy, x, weight, bias, labels, lse, ignore_index, smoothing, needs=None):
-    return *k.projection_backward(dy, x, weight, bias, labels, lse, ignore_index, smoothing)[:2], np.zeros_like(bias)
+def projection_bias_gradient_missing(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=None):
+    return *k.projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, smoothing)[:2], np.zeros_like(bias)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ for dtype in "f4", "f8", "f2":
             ("log_softmax_backward", x, x, 1), ("layernorm_forward", x, c, c, 1e-5), ("rmsnorm_forward", x, c, 1e-5),
             ("gelu_forward", x, "none"), ("gelu_backward", x, x, "tanh"), ("residual_forward", x, x, c, 0.1, 1),
             ("dropout_forward", x, 0.1, 1), ("add_forward", x, c), ("cross_entropy_backward", x[:, 0], x, np.arange(4), c,
-             x[:, 0].astype("f4"), -100, 0.1),
+             x[:, 0].astype("f4"), x[:, 0].astype("f4"), -100, 0.1),
             ("sgd_step", x, x, x, 0.1, 0.9, 0.0, 0.0, False, False, True),
             ("rmsnorm_backward", x, x, c, x[:, 0].astype("f4")),
             ("adam_step", x, x, x, x, None, 3, 0.01, 0.9, 0.99, 1e-8, 0.1, True, False),
