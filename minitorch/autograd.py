@@ -37,6 +37,7 @@ __all__ = [
 
 observers: list[Any] = []  # objects with .forward(fn, inputs, settings, outputs) and .backward(fn, dys, gradients)
 SMALL = 4096               # bytes: a gradient below is never added to in place
+LINE = 64                  # bytes of a cache line
 _orders = count()          # nodes are numbered as they are made: an input's node always has the smaller number
 
 
@@ -346,8 +347,11 @@ def _copy(array):
 
 
 def _is_reshaped(gradient) -> bool:
-    """True if this is all of an array that nobody else holds, as kernels return it from ``rows.reshape(x.shape)``."""
-    if type(gradient.base) is not type(gradient) or gradient.base.nbytes != gradient.nbytes:
+    """True if this is all of an array that nobody else holds, as kernels return it from ``rows.reshape(x.shape)``.
+
+    A large one may have left some bytes of that array free, to begin where a cache line does.
+    """
+    if type(gradient.base) is not type(gradient) or gradient.base.nbytes - gradient.nbytes > LINE:
         return False
     return sys.getrefcount(gradient.base) <= 2  # the view's, and the one of this call
 

@@ -36,7 +36,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False) -> Ten
     if isinstance(data, Tensor) and data.is_cuda:
         array = array.copy()
     elif isinstance(data, (np.ndarray, Tensor)) or array.base is not None:
-        array = array.copy(order="C")
+        plain = type(array) is np.ndarray and array.flags.c_contiguous
+        array = kernels.backend(array).copy(array) if plain else array.copy(order="C")
     return _wrap(placed(array, device)).requires_grad_(requires_grad)
 
 

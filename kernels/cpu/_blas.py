@@ -22,6 +22,7 @@ from numba.extending import overload
 from numpy._core import _multiarray_umath as _numpy
 
 from ._jit import CHUNKS, inline, parallel, prange, ready
+from ._memory import empty
 
 __all__ = ["AVAILABLE", "gemm", "one_thread", "product"]
 
@@ -186,7 +187,7 @@ def product(a, b, bias=None, out=None, add=False):
     (m, k), n = a.shape[-2:], b.shape[-1]
     pieces = _pieces(math.prod(batch), m, n, k)
     if out is None:
-        out = np.empty((*batch, m, n), a.dtype)
+        out = empty((*batch, m, n), a.dtype)
     if pieces == 0 or not AVAILABLE:
         with one_thread():
             if add:

@@ -167,9 +167,9 @@ def rows_of(x):
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def chunk(rows):
+def chunk(rows, pieces=CHUNKS):
     """How many rows one piece of parallel work takes: decided by the shape alone."""
-    return max(1, -(-rows // CHUNKS))
+    return max(1, -(-rows // pieces))
 
 
 def block(rows, width):

@@ -3,20 +3,21 @@
 import numpy as np
 
 from ._jit import chunk, parallel, prange
+from ._memory import empty
 
 __all__ = ["add", "copy"]
 
 
 def add(x, y):
     """x + y, of equal shape and dtype, in C order."""
-    z = np.empty_like(x)
+    z = empty(x.shape, x.dtype)
     _add(x.reshape(-1), y.reshape(-1), chunk(x.size), z.reshape(-1))
     return z
 
 
 def copy(x):
     """x, which is in C order, in memory of its own."""
-    y = np.empty_like(x)
+    y = empty(x.shape, x.dtype)
     _copy(x.reshape(-1), chunk(x.size), y.reshape(-1))
     return y
 

@@ -7,6 +7,7 @@ from ..reference.activation import *
 from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI
 from ._exp import normal, sigma
 from ._jit import chunk, parallel, prange, ready, scalars
+from ._memory import empty
 
 __all__ = _reference.__all__
 
@@ -68,7 +69,7 @@ def elu_backward(dy, x, alpha):
 
 def _map(loop, x, *others):
     """Run a loop over all elements, whatever the shape. dy, where there is one, comes in the dtype of x."""
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     others = [ready(a, x.dtype).reshape(-1) if isinstance(a, np.ndarray) else a for a in others]
     loop(ready(x).reshape(-1), *others, chunk(x.size), y.reshape(-1))
     return y

@@ -6,6 +6,7 @@ import numpy as np
 
 from ._exp import exp_below, largest
 from ._jit import block, chunk, minus, parallel, prange, ready
+from ._memory import empty
 
 __all__ = ["cross_entropy_backward", "cross_entropy_forward"]
 
@@ -21,7 +22,7 @@ def cross_entropy_forward(logits, labels, weight, ignore_index, smoothing):
 
 def cross_entropy_backward(dy, logits, labels, weight, top, others, ignore_index, smoothing):
     n, v = logits.shape
-    dlogits = np.empty((n, v), logits.dtype)
+    dlogits = empty((n, v), logits.dtype)
     weight = _ones(v, logits.dtype) if weight is None else ready(weight, logits.dtype)
     labels, top, others = ready(labels, np.int64), ready(top), ready(others)
     _backward(ready(dy), ready(logits), labels, weight, top, others, ignore_index, float(smoothing), chunk(n), dlogits)

@@ -1,12 +1,11 @@
 """The feed-forward layer: two matrix products, and one pass over the hidden numbers; formulas in the reference."""
 
-import numpy as np
-
 from ..scalar import INV_ROOT_2PI
 from ._blas import product
 from ._drop import drop, settings
 from ._exp import normal, sigma
 from ._jit import CHUNKS, jit, parallel, prange
+from ._memory import empty
 from .activation import C1, C3, END
 from .matmul import _rows, column_sums
 
@@ -25,7 +24,7 @@ def ffn_forward(x, w1, b1, w2, b2, activation, p, seed):
     # pass 1: linear
     pre = product(_rows(x), w1.T, b1)
     # pass 2: activation, dropout
-    hidden = np.empty_like(pre)
+    hidden = empty(pre.shape, pre.dtype)
     _activate(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre),
               hidden.reshape(-1))
     # pass 3: linear
@@ -39,7 +38,7 @@ def ffn_backward(dy, x, w1, w2, pre, activation, p, seed, needs=(True, True, Tru
     # pass 3 backward; and pass 2 backward, which makes hidden again on the way
     if needs[4]:
         db2 = column_sums(dy)
-    dpre, hidden = product(dy, w2), np.empty_like(pre)
+    dpre, hidden = product(dy, w2), empty(pre.shape, pre.dtype)
     _activate_backward(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre),
                        hidden.reshape(-1), dpre.reshape(-1))
     if needs[3]:

@@ -6,10 +6,12 @@ Sums over rows (γ, β) are taken by chunk, in float64, and the chunks are added
 import numpy as np
 
 from ._jit import CHUNKS, away, chunk, inline, minus, parallel, prange, ready, rows_of
+from ._memory import empty
 
 __all__ = ["layernorm_backward", "layernorm_forward", "rmsnorm_backward", "rmsnorm_forward"]
 
-ROWS = 32  # so many rows are added up in the dtype of x, their sums in float64
+ROWS = 32    # so many rows are added up in the dtype of x, their sums in float64
+PIECES = 16  # of LayerNorm's backward: each leaves a row of sums for γ and one for β, which one thread adds up
 
 
 def layernorm_forward(x, gamma, beta, eps):
@@ -17,7 +19,7 @@ def layernorm_forward(x, gamma, beta, eps):
     n, c = rows.shape
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
     beta = np.zeros(c, x.dtype) if beta is None else ready(beta, x.dtype)
-    y, mean, rstd = np.empty_like(rows), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    y, mean, rstd = empty(rows.shape, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     _layernorm_forward(rows, gamma, beta, float(eps), chunk(n), y, mean, rstd)
     return y.reshape(x.shape), mean, rstd
 
@@ -26,9 +28,9 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
     dy, rows = rows_of(dy), rows_of(x)
     n, c = rows.shape
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
-    dx = np.empty((n if needs[0] else CHUNKS, c), x.dtype)      # if not wanted, a row for each piece to write to
-    parts = np.zeros((CHUNKS, 2, c))
-    _layernorm_backward(dy, rows, gamma, ready(mean), ready(rstd), chunk(n), bool(needs[0]), dx, parts)
+    dx = empty((n if needs[0] else PIECES, c), x.dtype)      # if not wanted, a row for each piece to write to
+    parts = np.zeros((PIECES, 2, c))
+    _layernorm_backward(dy, rows, gamma, ready(mean), ready(rstd), chunk(n, PIECES), bool(needs[0]), dx, parts)
     dgamma, dbeta = np.add.reduce(parts).astype(x.dtype)
     return dx.reshape(x.shape) if needs[0] else None, dgamma if needs[1] else None, dbeta if needs[2] else None
 
@@ -36,7 +38,7 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
 def rmsnorm_forward(x, gamma, eps):
     rows = rows_of(x)
     gamma = np.ones(rows.shape[1], x.dtype) if gamma is None else ready(gamma, x.dtype)
-    y, rrms = np.empty_like(rows), np.empty(len(rows), x.dtype)
+    y, rrms = empty(rows.shape, x.dtype), np.empty(len(rows), x.dtype)
     _rmsnorm_forward(rows, gamma, float(eps), chunk(len(rows)), y, rrms)
     return y.reshape(x.shape), rrms
 
@@ -45,7 +47,7 @@ def rmsnorm_backward(dy, x, gamma, rrms, needs=(True, True)):
     dy, rows = rows_of(dy), rows_of(x)
     n, c = rows.shape
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
-    dx = np.empty_like(rows) if needs[0] else np.empty((0, c), x.dtype)
+    dx = empty(rows.shape, x.dtype) if needs[0] else np.empty((0, c), x.dtype)
     parts = np.zeros((CHUNKS if needs[1] else 0, c))
     _rmsnorm_backward(dy, rows, gamma, ready(rrms), chunk(n), dx, parts)
     return dx.reshape(x.shape) if needs[0] else None, parts.sum(0).astype(x.dtype) if needs[1] else None
@@ -56,24 +58,27 @@ def _layernorm_forward(x, gamma, beta, eps, size, y, mean, rstd):
     n, c = x.shape
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
+        # pass 1 of the first row; that of the others while the row before them is written
+        total = x.dtype.type(0)
+        for j in range(c):
+            total += x[first, j]
         for i in range(first, min(first + size, n)):
-            row, out = x[i], y[i]
-            m, rest, r = _moments(row, eps)
+            row, out, following = x[i], y[i], x[min(i + 1, n - 1)]
+            m, rest, r = _moments(row, total, eps)
+            total = x.dtype.type(0)
             # pass 3: normalise, scale, shift
             for j in range(len(row)):
                 out[j] = away(row[j], m, rest) * r * gamma[j] + beta[j]
+                total += following[j]
             mean[i] = m + rest
             rstd[i] = r
 
 
 @inline
-def _moments(row, eps):
-    """A row's mean, as a number and what that lacks, and 1/√(variance + eps)."""
+def _moments(row, total, eps):
+    """The mean of a row with this sum, as a number and what that lacks, and 1/√(variance + eps)."""
     c, zero = max(len(row), 1), row.dtype.type(0)
     # pass 1: the mean, roughly
-    total = zero
-    for j in range(len(row)):
-        total += row[j]
     m = row.dtype.type(total / c)
     # pass 2: what it lacks, and the variance around it
     total, square = zero, zero

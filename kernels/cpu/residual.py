@@ -4,6 +4,7 @@ import numpy as np
 
 from ..scalar import seed_keys
 from ._jit import CHUNKS, chunk, parallel, prange, ready, rows_of, scalars
+from ._memory import empty
 from .arithmetic import add_forward
 from .matmul import column_sums
 
@@ -18,7 +19,7 @@ def residual_forward(x, f, bias, p, seed):
     rows = rows_of(x)
     n, c = rows.shape
     bias = np.zeros(c, x.dtype) if bias is None else ready(bias, x.dtype)
-    y = np.empty_like(rows)
+    y = empty(rows.shape, x.dtype)
     scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
     _forward(rows, rows_of(f), bias, round(p * 2**32), *seed_keys(seed), scale, chunk(n), y)
     return y.reshape(x.shape)
@@ -32,7 +33,7 @@ def residual_backward(dy, p, seed, needs=(True, True, True)):
     elif needs[1] or needs[2]:
         rows = rows_of(dy)
         n, c = rows.shape
-        out = np.empty_like(rows)
+        out = empty(rows.shape, dy.dtype)
         parts = np.zeros((CHUNKS if needs[2] else 0, c))
         scale = dy.dtype.type(1 / (1 - p) if p < 1 else 0)
         _backward(rows, round(p * 2**32), *seed_keys(seed), scale, chunk(n), out, parts)

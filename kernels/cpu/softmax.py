@@ -8,6 +8,7 @@ import numpy as np
 
 from ._exp import exp_below, largest
 from ._jit import away, block, parallel, prange, ready
+from ._memory import empty
 
 __all__ = ["log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
 
@@ -35,7 +36,7 @@ def _along(loop, axis, *arrays):
         return _along(loop, 0, *[x.reshape(1) for x in arrays]).reshape(())
     last = axis in (-1, len(shape) - 1)
     arrays = [ready(x if last else np.moveaxis(x, axis, -1)) for x in arrays]
-    y = np.empty_like(arrays[0])
+    y = empty(arrays[0].shape, arrays[0].dtype)
     if y.size:
         rows = [x.reshape(-1, shape[axis]) for x in [*arrays, y]]
         loop(*rows[:-1], block(*rows[0].shape), rows[-1])

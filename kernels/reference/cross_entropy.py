@@ -24,13 +24,13 @@ def cross_entropy_forward(logits, labels, weight, ignore_index, smoothing):
     with np.errstate(invalid="ignore", over="ignore"):
         d = logits - top[:, None]
         e, largest = np.exp(d), d.real == 0
-        others = np.where(largest, e - 1, e).sum(1) + (largest.sum(1) - 1)
+        others = np.where(largest, e - 1, e).sum(1) + (largest.sum(1, dtype=d.real.dtype) - 1)
         logsum = np.log1p(others)
         # pass 2: the label's loss, and the smoothed mean of all
         losses = (1 - smoothing) * weight[labels] * (logsum - d[np.arange(n), labels])
         if smoothing:
             losses = losses + smoothing / v * ((logsum[:, None] - d) * weight).sum(1)
-    return np.where(counted, losses, np.zeros((), logits.dtype)), top, others.astype(logits.dtype)
+    return np.where(counted, losses, np.zeros((), logits.dtype)), top, others
 
 
 def cross_entropy_backward(dy, logits, labels, weight, top, others, ignore_index, smoothing):

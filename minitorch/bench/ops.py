@@ -66,7 +66,7 @@ def prepare(library, case: dict):
 
 
 class Maker:
-    """Makes a case's tensors from the library's arrays and a fixed seed; ``leaves`` are those that get gradients."""
+    """Makes a case's tensors from a fixed seed, in each library's own memory; ``leaves`` are those that get gradients."""
 
     def __init__(self, library):
         self.torch, self.nn, self.F, self.compiled = library.torch, library.nn, library.F, library.compiled
@@ -76,7 +76,7 @@ class Maker:
         self.random = False     # whether the result differs from library to library
 
     def constant(self, *shape):
-        return self.torch.from_numpy(self.numbers.standard_normal(shape, np.float32)).to(self.device)
+        return self.torch.tensor(self.numbers.standard_normal(shape, np.float32)).to(self.device)
 
     def leaf(self, *shape):
         self.leaves.append(self.constant(*shape).requires_grad_())
