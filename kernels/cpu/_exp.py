@@ -1,7 +1,7 @@
-"""What Numba would not vectorise, for loops to use: the exponential, the normal distribution, σ, and the largest of a row.
+"""What Numba would not vectorise, for loops to use: exponential, logarithm, normal distribution, σ, the largest of a row.
 
-Its own exp and erfc are a call for every number, and a maximum of floats waits for the one before: such loops took 3 to 10
-times as long. The functions at the top are what Python runs where compiling is switched off.
+Its own exp, log1p and erfc are a call for every number, and a maximum of floats waits for the one before: such loops took 3
+to 10 times as long. The functions at the top are what Python runs where compiling is switched off.
 """
 
 import math
@@ -12,7 +12,7 @@ from numba.extending import intrinsic, overload
 
 from ._jit import scalars
 
-__all__ = ["exp_below", "largest", "normal", "sigma"]
+__all__ = ["exp_below", "largest", "log_above", "normal", "sigma"]
 
 OPTIONS = {"jit_options": {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}}
 
@@ -20,6 +20,11 @@ OPTIONS = {"jit_options": {"fastmath": {"contract"}, "error_model": "numpy", "fo
 def exp_below(x):
     """eˣ for x up to 40: of what is left when the largest was taken away."""
     return np.exp(x)
+
+
+def log_above(x):
+    """ln(1 + x) for finite x ≥ 0."""
+    return math.log1p(x)
 
 
 def normal(x):
@@ -51,6 +56,27 @@ def _compiled_exp(x):
         f = fma(x, np.float32(1.9259630335000111e-08), fma(x, np.float32(1.4426950216293335), -n))
         return _power_of_two(n, f)
     return exp32
+
+
+@overload(log_above, **OPTIONS)
+def _compiled_log(x):
+    if x is not types.float32:
+        return lambda x: math.log1p(x)
+
+    def log32(x):
+        # 1 + x = y + lost, y = 2ᵏ · m with m around 1; ln m = 2 artanh s
+        y = np.float32(1) + x
+        lost = x - (y - np.float32(1))
+        bits = np.float32(y).view(np.int32)
+        k = np.int32(np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23))
+        m = np.int32(bits - np.int32(k << np.int32(23))).view(np.float32)
+        s = (m - np.float32(1)) / (m + np.float32(1))
+        z = s * s
+        p = fma(fma(fma(np.float32(2 / 9), z, np.float32(2 / 7)), z, np.float32(2 / 5)), z, np.float32(2 / 3))
+        k = np.float32(k)
+        rest = fma(s * z, p, fma(k, np.float32(1.42860677e-06), lost / y))      # ln 2 comes in two parts
+        return fma(k, np.float32(0.693145751953125), fma(np.float32(2), s, rest))
+    return log32
 
 
 @overload(normal, **OPTIONS)

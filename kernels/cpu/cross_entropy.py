@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ._exp import exp_below, largest
+from ._exp import exp_below, largest, log_above
 from ._jit import block, chunk, minus, parallel, prange, ready
 from ._memory import empty
 
@@ -50,12 +50,13 @@ def _forward(logits, labels, weight, ignore_index, smoothing, size, losses, tops
                 rest += zero if row[j] == top else exp_below(row[j] - top)
                 ones += one if row[j] == top else zero
             others[i] = rest + minus(ones, one) + (top - top)       # NaN if the largest is infinite
+        for i in range(first, last):
+            losses[i] = log_above(others[i])
         # pass 2: the label's loss, and the smoothed mean of all
         for i in range(first, last):
-            row, top, label, rest = logits[i], tops[i], labels[i], np.float64(others[i])
+            row, top, label, logsum = logits[i], tops[i], labels[i], np.float64(losses[i])
             losses[i] = 0
             if label != ignore_index:
-                logsum = np.log(1.0 + rest) if rest > 1e-7 else rest
                 loss = (1.0 - smoothing) * weight[label] * minus(logsum, minus(np.float64(row[label]), top))
                 if smoothing > 0.0:
                     every = 0.0
@@ -80,10 +81,13 @@ def _backward(dy, logits, labels, weight, tops, others, ignore_index, smoothing,
             if label == ignore_index:
                 out[:] = 0
             else:
-                own, total = np.float64(exp_below(row[label] - top)), 1.0 + rest
-                slope, smooth = (1.0 - smoothing) * weight[label] * dy[i], smoothing / v * dy[i]
+                slope, smooth, share = (1.0 - smoothing) * weight[label] * dy[i], smoothing / v * dy[i], 1.0 / (1.0 + rest)
                 # passes 1 and 2 backward
-                scale, less = logits.dtype.type((slope + smooth * every) / total), logits.dtype.type(smooth)
+                scale, less = logits.dtype.type((slope + smooth * every) * share), logits.dtype.type(smooth)
                 for j in range(len(row)):
                     out[j] = scale * exp_below(row[j] - top) - less * weight[j]
-                out[label] = smooth * (own / total * every - weight[label]) - slope * ((rest + minus(1.0, own)) / total)
+                # the label's p − 1 would cancel where p is more than ½, so the label's logit the largest
+                if row[label] == top:
+                    out[label] = smooth * (every * share - weight[label]) - slope * (rest * share)
+                else:
+                    out[label] -= logits.dtype.type(slope)

@@ -5,7 +5,7 @@ import numpy as np
 from ..reference.projection import _chunks
 from ._blas import product
 from ._exp import exp_below
-from ._jit import jit, minus, parallel, prange, ready
+from ._jit import jit, parallel, prange, ready
 from .cross_entropy import cross_entropy_forward
 from .matmul import column_sums
 
@@ -59,8 +59,7 @@ def _gradients(z, labels, tops, others, dy, smoothing):
 @jit
 def _gradient(z, label, top, others, dy, smoothing):
     """A row of logits becomes the gradient. At the label: the sum of the others, for p − 1 would lose its digits."""
-    total, share = 1 + others, smoothing / z.dtype.type(len(z))
-    own, scale = exp_below(z[label] - top), dy / total
+    sure, scale, share = z[label] == top, dy / (1 + others), smoothing / z.dtype.type(len(z))
     for j in range(len(z)):
         z[j] = scale * exp_below(z[j] - top) - dy * share
-    z[label] = dy * (smoothing - share - (others + minus(1, own)) / total)
+    z[label] = dy * (smoothing - share) - scale * others if sure else z[label] - dy * (1 - smoothing)

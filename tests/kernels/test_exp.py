@@ -1,0 +1,66 @@
+"""The functions that loops share, in float32 over their whole range, against the truth in float64."""
+
+import math
+
+import numba
+import numpy as np
+import pytest
+
+from minitorch.kernels.cpu import _exp
+from minitorch.kernels.cpu._jit import OPTIONS
+
+ULP = 2.0**-23
+pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="then they are NumPy's")
+
+
+@numba.njit(**OPTIONS)
+def _exps(x, y):
+    for i in range(len(x)):
+        y[i] = _exp.exp_below(x[i])
+
+
+@numba.njit(**OPTIONS)
+def _logs(x, y):
+    for i in range(len(x)):
+        y[i] = _exp.log_above(x[i])
+
+
+@numba.njit(**OPTIONS)
+def _normals(x, y):
+    for i in range(len(x)):
+        y[i] = _exp.normal(x[i])[0]
+
+
+def run(loop, x):
+    y = np.empty_like(x)
+    loop(x, y)
+    return y.astype("d")
+
+
+def far(got, truth):
+    """The largest relative error, where float32 has all its digits."""
+    fine = np.abs(truth) > 2.0**-126
+    assert np.abs(got - truth)[~fine].max(initial=0) <= 2.0**-126
+    return (np.abs(got - truth)[fine] / np.abs(truth)[fine]).max()
+
+
+def test_exp_below():
+    x = np.linspace(-110, 40, 300_001, dtype="f")
+    assert far(run(_exps, x), np.exp(x.astype("d"))) <= 1.5 * ULP
+    assert run(_exps, np.array([-np.inf, 0, np.nan], "f")).tolist()[:2] == [0, 1]
+    assert np.isnan(run(_exps, np.array([np.nan], "f")))
+
+
+def test_log_above():
+    x = np.r_[0, 10.0 ** np.linspace(-44, 30, 300_001), np.linspace(0, 5, 300_001)].astype("f")
+    assert far(run(_logs, x), np.log1p(x.astype("d"))) <= 2 * ULP
+    assert run(_logs, np.zeros(1, "f"))[0] == 0 and np.isnan(run(_logs, np.array([np.nan], "f")))
+    wide = np.array([0, 1e-300, 0.3, 1e300])
+    np.testing.assert_allclose(run(_logs, wide), np.log1p(wide), rtol=1e-15)
+
+
+@pytest.mark.parametrize("low, high", [(-13, 0), (0, 9)])
+def test_normal(low, high):
+    x = np.linspace(low, high, 20_001, dtype="f")
+    truth = np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x.astype("d").tolist()])
+    assert far(run(_normals, x), truth) <= 4 * ULP
