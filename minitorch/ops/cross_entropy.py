@@ -31,8 +31,8 @@ class CrossEntropy(Function):
                with smoothing ε the target is 1 − ε on the label and ε / V on every class
                loss = Σ lossᵢ / Σ w[labelᵢ] (mean), Σ lossᵢ (sum), or lossᵢ (none)
     Backward   dlogits = dlossᵢ · w[labelᵢ] · (p − target)
-    Saved      logits, labels, top = the largest logit, others = Σ e^(logits − top) of all others: two numbers a row, which
-               are the sum below p. p is recomputed: it is as large as the logits.
+    Saved      logits, labels, and two numbers a row: top = the largest logit, others = Σ e^(logits − top) of all others.
+               p = e^(logits − top) / (1 + others) is made again: it is as large as the logits.
     Shapes     logits (N, V)    labels (N,)    w (V,)    top, others (N,)
     Derived in docs/layers/cross_entropy.md
     """
