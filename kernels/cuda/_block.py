@@ -6,7 +6,7 @@ so the same bits on every run. All threads of the block must call it, and blocks
 
 from ._launch import SIMULATED, THREADS, WARP, cuda, device, number
 
-__all__ = ["block_fold", "block_max", "block_sum", "larger", "plus", "smaller", "times"]
+__all__ = ["block_fold", "block_max", "block_sum", "exchanged", "larger", "plus", "smaller", "times"]
 
 
 @device
@@ -40,7 +40,7 @@ def _fold(value):
     # the threads of a warp exchange what they have: with the thread half a warp away, a quarter, an eighth …
     far = WARP // 2
     while far > 0:
-        value = combine(value, _exchanged(value, far))
+        value = combine(value, exchanged(value, far))
         far //= 2
     # the warps exchange what they have through shared memory
     shared = cuda.shared.array(WARPS, number)
@@ -55,15 +55,15 @@ def _fold(value):
 
 
 @device
-def _exchanged(value, far):
+def exchanged(value, far):
     """The value of the thread whose number differs from ours in the bit `far`; it gets ours."""
     return number(cuda.shfl_xor_sync(0xFFFFFFFF, +value, far))      # + makes a whole number of True, and nothing of others
 
 
 if SIMULATED:       # it has no warps; what they hand each other goes through shared memory there
     @device
-    def _exchanged(value, far):  # noqa: F811
-        shared, t = cuda.shared.array(THREADS, number), cuda.threadIdx.x
+    def exchanged(value, far):  # noqa: F811
+        shared, t = cuda.shared.array(cuda.blockDim.x, number), cuda.threadIdx.x
         cuda.syncthreads()
         shared[t] = value
         cuda.syncthreads()

@@ -127,9 +127,10 @@ class _Source:
 class Kernel(_Source):
     """A function that a grid of threads runs. What it is compiled for is held, by grid and argument types."""
 
-    def __init__(self, function, name="", number_like=None, **within):
+    def __init__(self, function, name="", number_like=None, registers=None, **within):
         super().__init__(function, **within)
         self.number_like = number_like      # the argument whose dtype `number` is; None: the first float array's
+        self.registers = registers          # at most so many a thread, so that more blocks run at a time; None: any number
         self.called = name or f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         self.compiled, self.held = {}, {}
         kernels[self.called] = self
@@ -154,7 +155,8 @@ class Kernel(_Source):
         signature = key[3:]
         if signature not in self.compiled:
             plain = self.copy(self.number_for(signature))
-            self.compiled[signature] = cuda.jit(plain) if SIMULATED else cuda.jit(self.types(signature))(plain)
+            self.compiled[signature] = cuda.jit(plain) if SIMULATED else cuda.jit(
+                self.types(signature), max_registers=self.registers)(plain)
         launcher = self.compiled[signature][blocks, threads, _stream]
         if not SIMULATED:       # there, all launchers of a kernel are one object
             self.held[key] = launcher

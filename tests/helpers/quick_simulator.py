@@ -58,7 +58,7 @@ class Block:
     def run(self, place, *args):
         if not _waits(self.function.function):
             return self.without_threads(place, args)
-        threads = [Thread(self, place, at, args) for at in np.ndindex(*self.block)]
+        threads = self.threads = [Thread(self, place, at, args) for at in np.ndindex(*self.block)]
         try:
             while threads:
                 for thread in threads:
@@ -86,7 +86,7 @@ def _waits(function):
     """Do threads wait for each other, in this function or in one that it calls?"""
     names = function.__code__.co_names
     called = [f for f in map(function.__globals__.get, names) if isinstance(f, FunctionType) and f is not function]
-    return not {"syncthreads", "syncwarp", "shared"}.isdisjoint(names) or any(map(_waits, called))
+    return not {"syncthreads", "syncthreads_and", "syncwarp", "shared"}.isdisjoint(names) or any(map(_waits, called))
 
 
 class Thread(threading.Thread):
@@ -129,6 +129,13 @@ class Thread(threading.Thread):
         self.go.acquire()
         if self.stopped:
             raise SystemExit
+
+    def syncthreads_and(self, value):
+        self.vote = bool(value)
+        self.syncthreads()
+        all_agree = all(thread.vote for thread in self._manager.threads)
+        self.syncthreads()      # nobody votes again before all have counted
+        return all_agree
 
 
 def _shared_array(self, shape, dtype):
