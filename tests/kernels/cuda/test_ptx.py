@@ -6,6 +6,7 @@ runs in a process of its own, in which launches compile and do nothing.
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -34,7 +35,7 @@ for name, *args in cuda_cases.cases("float32"):
     if "getitem_backward" in name or "masked_select" in name:
         continue        # how much they pick depends on numbers, and there are none
     if name.startswith("attention") and args[1].shape[-1] != 3:
-        continue        # the kernels for other numbers of features are the same
+        continue        # those for more features are compiled below
     settings = {"needs": (True,) * (len(args) - 2)} if name == "einsum_backward" else {}
     getattr(cuda, name)(*[cuda_cases.to_device(a) for a in args], **settings)
 print(json.dumps([[name, types, ptx] for (name, types), ptx in ghost_gpu.compiled.items()]))
@@ -67,6 +68,16 @@ found["ladder"] = [[name, ptx] for (name, _), ptx in ghost_gpu.compiled.items()]
 print(json.dumps(found))
 """
 
+ATTENTION = """
+for dtype, features in ("f4", (16, 32, 64, 80, 128)), ("f8", (64,)):
+    for D in features:
+        x, lse = cuda_cases.to_device(np.ones((1, 2, 3, D), dtype)), cuda_cases.to_device(np.ones((1, 2, 3), dtype))
+        cuda.attention_forward(x, x, x, None, True, 0.1, 0.1, 1)
+        cuda.attention_backward(x, x, x, x, None, x, lse, True, 0.1, 0.1, 1)
+print(json.dumps([[*name.split()[:2], types[0], _launch.kernels[name].registers, ptx]
+                  for (name, types), ptx in ghost_gpu.compiled.items() if name.startswith("attention")]))
+"""
+
 
 @pytest.fixture(scope="module")
 def compiled():
@@ -78,6 +89,12 @@ def compiled():
 def fours():
     """dtype → [(kernel, PTX)] for arrays that can be read in fours"""
     return outcome(FOURS_TOO)
+
+
+@pytest.fixture(scope="module")
+def attention():
+    """[(kernel, columns that a block adds up, type of its first argument, registers that a thread may take, PTX)]"""
+    return outcome(ATTENTION)
 
 
 def outcome(program):
@@ -141,3 +158,44 @@ def test_the_ladder_of_products_climbs(fours):
     vector = dict(fours["ladder"])["matmul._vector"]
     assert rungs["matmul._vector"] == (64, 4) and vector.count("ld.shared.v4.f32") == 4 and ".shared .align 16" in vector
     assert vector.count("ld.global.v4.f32") == 2 * (2 + 2)      # a part of both tiles: the first ones, and the next ones
+
+
+KERNELS = ("attention._forward", "attention._backward_queries", "attention._backward_keys")
+
+
+def test_attention_compiles_for_the_usual_numbers_of_features(attention):
+    assert {(kernel, columns, dtype) for kernel, columns, dtype, *_ in attention} == {
+        (kernel, *variant) for kernel in KERNELS
+        for variant in [("32", "[f4]"), ("64", "[f4]"), ("128", "[f4]"), ("64", "[f8]")]}
+    assert [kernel for kernel, *_, ptx in attention if ".local" in ptx or ".target sm_90" not in ptx] == []
+    assert [kernel for kernel, _, dtype, _, ptx in attention if dtype == "[f4]" and ".f64" in ptx] == []
+    rooms = [sum(map(int, re.findall(r"\.shared \.align 16 \.b8 \S+\[(\d+)\]", ptx))) for *_, ptx in attention]
+    assert set(rooms) == {2 * 64 * 68 * 4, 2 * 32 * 34 * 8}      # bytes; 49,152 would be possible
+
+
+# columns → (products, loads of four numbers from shared memory) in the loop that makes scores, and in that which adds sums
+LOOPS = {"32": ((128, 12), (64, 8)), "64": ((128, 12), (128, 12)), "128": ((64, 8), (128, 12))}
+
+
+def test_attention_uses_what_it_fetched(attention):
+    """8 or 10⅔ products for a load of four numbers. A thread a number would make one for two loads of one."""
+    for kernel, columns, _, _, ptx in [found for found in attention if found[2] == "[f4]"]:
+        scores, sums = LOOPS[columns]
+        want = dict(zip(KERNELS, [(scores, sums), (scores, scores, sums), (scores, scores, sums, sums)]))[kernel]
+        blocks = [(block.count("fma.rn.f32"), block.count("ld.shared.v4.f32")) for block in re.split(r"\n\$L\w+:", ptx)]
+        assert tuple([block for block in blocks if block[0] >= 64 and block[1]]) == want, kernel
+        assert ptx.count("ld.global.v4.f32") >= 4 * len(want) and "st.global.v4.f32" in ptx, kernel
+
+
+@pytest.mark.skipif(not shutil.which("ptxas"), reason="needs NVIDIA's assembler, ptxas")
+def test_attention_fits_into_the_registers(attention, tmp_path):
+    """What does not are a few addresses and numbers of a query."""
+    for kernel, columns, dtype, registers, ptx in attention:
+        (tmp_path / "kernel.ptx").write_text(ptx)
+        run = subprocess.run(["ptxas", "-arch=sm_90", "-v", f"-maxrregcount={registers}", "-o", tmp_path / "kernel.cubin",
+                              tmp_path / "kernel.ptx"], capture_output=True, text=True)
+        if "Unsupported .version" in run.stderr:
+            pytest.skip("this ptxas is older than the compiler")
+        assert run.returncode == 0, run.stderr
+        used, spilled = re.search(r"Used (\d+) registers", run.stderr), re.search(r"(\d+) bytes spill stores", run.stderr)
+        assert int(used[1]) <= registers and int(spilled[1]) <= 160, (kernel, columns, dtype, run.stderr)
