@@ -165,7 +165,7 @@ if AVAILABLE and hasattr(os, "register_at_fork"):
 
 TINY = 1 << 13   # multiplications up to which OpenBLAS itself uses one thread: NumPy's own call is the quickest
 SMALL = 1 << 20  # products of fewer multiplications than this are not worth a parallel launch
-WIDE = 256       # rows of a piece: OpenBLAS copies all of the other factor for each piece, and that must pay
+WIDE = 192       # rows of a piece, at least: OpenBLAS copies all of the other factor for each piece, and that must pay
 THIN = 8         # with fewer rows than this, the time goes into reading the matrix, not into multiplications
 
 
@@ -209,7 +209,7 @@ def _pieces(batch, m, n, k):
     if batch * k * max(m, n) * max(min(m, n), THIN) < SMALL:
         return 0
     pieces = 1
-    while batch * pieces < CHUNKS and max(m, n) >= WIDE * pieces:
+    while batch * pieces < CHUNKS and max(m, n) >= 2 * WIDE * pieces:
         pieces *= 2
     return pieces if batch * pieces > 1 else 0
 
