@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import on_cuda
+import quick_simulator
 
 
 def pytest_addoption(parser):
@@ -16,6 +17,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "parity: compares with PyTorch; skipped where that is not installed")
     config.addinivalue_line("markers", "gpu: computes on a GPU, or in its simulator, "
                             "but with real=True not in that; left out where there is neither")
+    if on_cuda.SIMULATED:
+        quick_simulator.install()
     if config.getoption("device") == "cuda":
         on_cuda.install()
 

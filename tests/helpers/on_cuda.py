@@ -17,8 +17,6 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-import quick_simulator
-
 __all__ = ["HERE", "SIMULATED", "in_the_simulator", "install", "select"]
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
@@ -49,8 +47,6 @@ def in_the_simulator(*arguments):
 
 def install():
     """Let the tests of this process run on the GPU; without one, say what is missing."""
-    if SIMULATED:
-        quick_simulator.install()
     minitorch = import_module("minitorch")
     missing = minitorch.cuda.why_not()
     if missing:

@@ -13,11 +13,7 @@ import minitorch.nn.functional as F
 from minitorch import nn
 from minitorch.models import BERT, GPT, BERTConfig, GPTConfig, Llama, LlamaConfig, ResNet, ResNetConfig
 
-import quick_simulator
-from on_cuda import HERE, SIMULATED, in_the_simulator
-
-if SIMULATED:
-    quick_simulator.install()
+from on_cuda import HERE, in_the_simulator
 
 
 @pytest.mark.skipif(HERE, reason="tensors go to the GPU in this process")

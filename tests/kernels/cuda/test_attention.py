@@ -3,7 +3,6 @@
 In the simulator a tile is 4 × 4 up to eight features, 8 × 8 beyond, and a block adds up 8 or 16 columns.
 """
 
-import os
 from importlib import import_module
 
 import numpy as np
@@ -11,14 +10,10 @@ import pytest
 
 from minitorch.kernels import quiet, reference
 
-import quick_simulator
 from cuda_cases import on_device, to_device, to_host
 from kernel_checks import check_same, normal
-from on_cuda import in_the_simulator
+from on_cuda import HERE, SIMULATED, in_the_simulator
 
-if SIMULATED := os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-    quick_simulator.install()
-HERE = SIMULATED or os.path.exists("/dev/nvidiactl")
 here = pytest.mark.skipif(not HERE, reason="runs in the simulator")
 
 

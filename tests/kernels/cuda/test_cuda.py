@@ -15,13 +15,10 @@ import pytest
 
 from minitorch.kernels import cuda, quiet, reference
 
-import quick_simulator
 from cuda_cases import cases, on_device, to_device, to_host
 from kernel_checks import check_same
+from on_cuda import HERE, SIMULATED, in_the_simulator
 
-if SIMULATED := os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-    quick_simulator.install()
-HERE = SIMULATED or os.path.exists("/dev/nvidiactl")
 _seen: dict = {}
 CASES = []
 for name, *args in cases("float64") if HERE else ():
@@ -33,9 +30,7 @@ for name, *args in cases("float64") if HERE else ():
 @pytest.mark.skipif(HERE, reason="kernels run in this process")
 def test_in_the_simulator():
     """This file once more, with the simulator."""
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__], text=True,
-                         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True)
-    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    in_the_simulator(__file__)
 
 
 @pytest.mark.parametrize("name, args, layout", CASES)

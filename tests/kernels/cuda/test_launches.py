@@ -1,9 +1,6 @@
 """How many launches a layer takes: the table of docs/gpu.md, counted."""
 
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -14,11 +11,8 @@ import minitorch as mt
 import minitorch.nn.functional as F
 from minitorch import nn
 
-import quick_simulator
+from on_cuda import HERE, in_the_simulator
 
-if SIMULATED := os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-    quick_simulator.install()
-HERE = SIMULATED or os.path.exists("/dev/nvidiactl")
 PAGE = Path(__file__).parents[3] / "docs" / "gpu.md"
 TABLE = {row[1]: (int(row[2]), int(row[3])) for row in re.finditer(
     r"^\| `([^`]+)` *\| (\d+) *\| (\d+) *\|", PAGE.read_text(encoding="utf-8"), re.M)}
@@ -39,9 +33,7 @@ LAYERS = {
 @pytest.mark.skipif(HERE, reason="kernels run in this process")
 def test_in_the_simulator():
     """This file once more, with the simulator."""
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__], text=True,
-                         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True)
-    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    in_the_simulator(__file__)
 
 
 def launches(call):

@@ -1,8 +1,6 @@
 """What cuBLAS is asked for: a library that is not there computes it on the CPU, from the addresses that it gets."""
 
 import ctypes
-import os
-import subprocess
 import sys
 from contextlib import contextmanager
 from importlib import import_module
@@ -11,12 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import quick_simulator
 from cuda_cases import to_device, to_host
 from kernel_checks import check_same
+from on_cuda import SIMULATED, in_the_simulator
 
-if SIMULATED := os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-    quick_simulator.install()
 simulated = pytest.mark.skipif(not SIMULATED, reason="runs in the simulator, where the GPU's addresses are the CPU's")
 DTYPES = {0: np.dtype("float32"), 1: np.dtype("float64"), 2: np.dtype("float16")}
 
@@ -24,9 +20,7 @@ DTYPES = {0: np.dtype("float32"), 1: np.dtype("float64"), 2: np.dtype("float16")
 @pytest.mark.skipif(SIMULATED, reason="this is the simulator")
 def test_in_the_simulator():
     """This file once more, with the simulator."""
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__], text=True,
-                         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True)
-    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    in_the_simulator(__file__)
 
 
 def gemm(calls, kind, handle, a_turned, b_turned, m, n, k, alpha, *rest):

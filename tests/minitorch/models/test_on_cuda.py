@@ -9,11 +9,8 @@ import pytest
 import minitorch
 from minitorch.models import GPT, T5, GPTConfig, Llama, LlamaConfig, T5Config, Transformer, TransformerConfig
 
-import quick_simulator
-from on_cuda import HERE, SIMULATED, in_the_simulator
+from on_cuda import HERE, in_the_simulator
 
-if SIMULATED:
-    quick_simulator.install()
 MAKE = {
     "GPT": lambda: GPT(GPTConfig.preset("tiny", vocab_size=11, n_positions=9, n_embd=8, n_head=2, n_layer=2)),
     "Llama": lambda: Llama(LlamaConfig.preset(

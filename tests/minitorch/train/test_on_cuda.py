@@ -13,11 +13,7 @@ from minitorch.nn import functional as F
 from minitorch.train import Diverged, Settings, Trainer, read_log
 from minitorch.utils.data import DataLoader, TensorDataset
 
-import quick_simulator
-from on_cuda import HERE, SIMULATED, in_the_simulator
-
-if SIMULATED:
-    quick_simulator.install()
+from on_cuda import HERE, in_the_simulator
 
 
 @pytest.mark.skipif(HERE, reason="tensors go to the GPU in this process")
