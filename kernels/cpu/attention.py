@@ -25,13 +25,13 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
     attends keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
     """
     q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
-    y = np.zeros((*q.shape[:3], v.shape[3]), q.dtype)
+    y = np.zeros((len(q), q.shape[2], q.shape[1], v.shape[3]), q.dtype)  # (B, T, H, E): as the next layer reads it
     lse = np.full(q.shape[:3], -np.inf, q.dtype)
     if lse.size and k.shape[2]:
         with one_thread():
             _forward(q, k, v, bias, mask is not None, bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed),
                      _scratch(q, k, 1), y, lse)
-    return y, lse
+    return y.swapaxes(1, 2), lse
 
 
 def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
@@ -42,7 +42,7 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
     dbias = np.zeros_like(bias)
     if lse.size and k.shape[2]:
         with one_thread():
-            _backward(ready(dy, q.dtype), q, k, v, bias, mask is not None, ready(y), ready(lse), bool(causal),
+            _backward(ready(dy, q.dtype), q, k, v, bias, mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal),
                       q.dtype.type(scale), *settings(q.dtype, p, seed), needs, _scratch(q, k, 2), dq, dk, dv, dbias)
     dmask = _unbias(dbias, mask) if needs[3] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dv, dmask), needs, strict=True))
@@ -89,11 +89,11 @@ def _forward(q, k, v, bias, masked, causal, scale, grow, limits, scratch, y, lse
         mask = bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1)]
         for strip in range(pair, strips - pair, max(1, strips - 1 - 2 * pair)):
             _forward_strip(strip, q[b, h], k[b, g], v[b, g], mask, masked, causal, scale, grow, limits, place,
-                           room, y[b, h], lse[b, h])
+                           room, y[b], h, lse[b, h])
 
 
 @jit
-def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, place, room, y, lse):
+def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, place, room, y, h, lse):
     S, E = v.shape
     one, zero = room.dtype.type(1), room.dtype.type(0)
     t0, t1 = strip * len(room), min(len(q), (strip + 1) * len(room))
@@ -114,13 +114,14 @@ def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, pl
         if limits[0] > 0:
             drop(s, seen, (place + t) * S, limits)
     # pass 3: average the values, those with probability 0 left out even where they are NaN
-    gemm(one, room[: t1 - t0, :keys], False, v[:keys], False, zero, y[t0:t1])
-    if not _finite(y[t0:t1]):
-        y[t0:t1] = zero
-        _skipping(room, t1 - t0, keys, one, v, y[t0:t1])
+    average = np.empty((t1 - t0, E), room.dtype)
+    gemm(one, room[: t1 - t0, :keys], False, v[:keys], False, zero, average)
+    if not _finite(average):
+        average[:] = zero
+        _skipping(room, t1 - t0, keys, one, v, average)
     for t in range(t0, t1):
         for e in range(E):
-            y[t, e] *= factor[t - t0]
+            y[t, h, e] = average[t - t0, e] * factor[t - t0]
 
 
 # ---- backward --------------------------------------------------------------------------------------------------------
@@ -146,13 +147,13 @@ def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limits, ne
                 finite = _finite(q[b, h]) and _finite(k[b, g]) and _finite(dy[b, h])
                 at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
                 for strip in range(strips):
-                    _backward_strip(strip, dy[b, h], q[b, h], k[b, g], v[b, g], finite, bias[at], masked, y[b, h],
+                    _backward_strip(strip, dy[b, h], q[b, h], k[b, g], v[b, g], finite, bias[at], masked, y[b], h,
                                     lse[b, h], causal, scale, grow, limits, (b * H + h) * T, needs,
                                     rooms[0], rooms[1], dq[b, h], dk[b, g], dv[b, g], dbias[at])
 
 
 @jit
-def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, scale, grow, limits, place, needs,
+def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, h, lse, causal, scale, grow, limits, place, needs,
                     room, droom, dq, dk, dv, dbias):
     S, E = v.shape
     one, zero = room.dtype.type(1), room.dtype.type(0)
@@ -182,7 +183,7 @@ def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, lse, causal, sc
         # pass 2 backward: a probability that grows takes from the others of its row
         D = zero
         for e in range(E):
-            D += dy[t, e] * y[t, e]
+            D += dy[t, e] * y[t, h, e]
         if limits[0] > 0:
             drop(d, seen, (place + t) * S, limits)
         for j in range(seen):

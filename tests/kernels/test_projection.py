@@ -29,7 +29,11 @@ def make(shape, dtype="d", ignore=-100, share=0.3):
 
 @pytest.fixture(params=[1, 1 << 12, 1 << 25], ids=["one row a chunk", "4 kB", "32 MB"])
 def chunk(request, monkeypatch):
+    """How many logits there are at a time: some rows of them forward, some classes of them backward."""
     monkeypatch.setattr(importlib.import_module("minitorch.kernels.reference.projection"), "CHUNK_BYTES", request.param)
+    backward = importlib.import_module("minitorch.kernels.cpu.projection")
+    monkeypatch.setattr(backward, "SPACE", request.param)
+    monkeypatch.setattr(backward, "FEWEST", 1)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
@@ -99,6 +103,17 @@ def test_confident_predictions_keep_their_digits(gap):
     np.testing.assert_allclose(dw.ravel(), [-1 / (1 + np.exp(float(gap))), 1 / (1 + np.exp(float(gap)))], 1e-5)
 
 
+@pytest.mark.parametrize("ulps", [-8, 8])
+@pytest.mark.parametrize("gap", [5, 15, 25, 60])
+def test_backward_may_round_the_logits_otherwise(gap, ulps):
+    """Forward and backward cut the product differently: the largest logit need not come out with the same bits."""
+    x, w = np.array([[1.0]], "f"), np.array([[gap + 1.0], [1.0]], "f")
+    _, top, others = cpu.projection_forward(x, w, None, np.array([0]), -100, 0.0)
+    top += ulps * np.spacing(top)
+    _, dw, _ = cpu.projection_backward(np.ones(1, "f"), x, w, None, np.array([0]), top, others, -100, 0.0)
+    np.testing.assert_allclose(dw[0], -1 / (1 + np.exp(float(gap))), 1e-5)
+
+
 @pytest.mark.parametrize("size", [1e4, -1e4])
 def test_large_logits(size):
     x, w = np.ones((2, 1), "f"), np.array([[size], [size], [0]], "f")
@@ -108,10 +123,14 @@ def test_large_logits(size):
     assert np.isfinite(cpu.projection_backward(np.ones(2, "f"), x, w, None, np.array([0, 2]), *sums, -100, 0.0)[1]).all()
 
 
+@pytest.mark.parametrize("classes", [512, 50])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("size", [1, 10])
-def test_float32_is_no_less_accurate_than_torch(size, smoothing):
+def test_float32_is_no_less_accurate_than_torch(size, smoothing, classes, monkeypatch):
     torch = pytest.importorskip("torch")
+    backward = importlib.import_module("minitorch.kernels.cpu.projection")
+    monkeypatch.setattr(backward, "SPACE", 1)
+    monkeypatch.setattr(backward, "FEWEST", classes)
     x, w, b, labels, dy = make((60, 48, 301), "f")
     x *= size
     losses, *sums = cpu.projection_forward(x, w, b, labels, -100, smoothing)
@@ -134,6 +153,7 @@ from minitorch.kernels import cpu
 r, bits = np.random.default_rng(0), {}
 for size in 1 << 16, 1 << 25:
     importlib.import_module("minitorch.kernels.reference.projection").CHUNK_BYTES = size
+    importlib.import_module("minitorch.kernels.cpu.projection").SPACE = size
     for dtype in "fd":
         for N, d, V in (7, 5, 3), (300, 64, 65), (200, 96, 5003):
             x, w, b, dy = (r.standard_normal(s).astype(dtype) for s in ((N, d), (V, d), (V,), (N,)))
