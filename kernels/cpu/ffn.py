@@ -1,5 +1,7 @@
 """The feed-forward layer: two matrix products, and one pass over the hidden numbers; formulas in the reference."""
 
+import numpy as np
+
 from ..scalar import INV_ROOT_2PI
 from ._blas import product
 from ._drop import drop, settings
@@ -11,6 +13,7 @@ from .matmul import _rows, column_sums
 
 __all__ = ["ffn_backward", "ffn_forward"]
 
+ROWS = 640  # backward takes at least so many rows at a time, whose hidden numbers exist twice; fewer cost more time than space
 RELU, GELU, GELU_TANH, SILU = range(4)
 _ACTIVATIONS = {"relu": RELU, "gelu": GELU, "gelu_tanh": GELU_TANH, "silu": SILU}
 
@@ -33,24 +36,30 @@ def ffn_forward(x, w1, b1, w2, b2, activation, p, seed):
 
 def ffn_backward(dy, x, w1, w2, pre, activation, p, seed, needs=(True, True, True, True, True)):
     """dy (…, o) → dx (…, c), dw1 (h, c), db1 (h,), dw2 (o, h), db2 (o,)."""
-    dx = dw1 = db1 = dw2 = db2 = None
-    dy = _rows(dy)
-    # pass 3 backward; and pass 2 backward, which makes hidden again on the way
-    if needs[4]:
-        db2 = column_sums(dy)
-    dpre, hidden = product(dy, w2), empty(pre.shape, pre.dtype)
-    _activate_backward(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre),
-                       hidden.reshape(-1), dpre.reshape(-1))
-    if needs[3]:
-        dw2 = product(dy.T, hidden)
-    # pass 1 backward
-    if needs[2]:
-        db1 = column_sums(dpre)
-    if needs[1]:
-        dw1 = product(dpre.T, _rows(x))
-    if needs[0]:
-        dx = product(dpre, w1).reshape(x.shape)
-    return dx, dw1, db1, dw2, db2
+    shape, dy, x = x.shape, _rows(dy), _rows(x)
+    step = max(1, -(-len(x) // max(1, len(x) // ROWS)))
+    dpre, hidden = (empty((step, len(w1)), x.dtype) for _ in range(2))
+    dx = empty(x.shape, x.dtype) if needs[0] else None
+    dw1 = dw2 = None
+    db1, db2 = np.zeros(len(w1), x.dtype) if needs[2] else None, column_sums(dy) if needs[4] else None
+    for first in range(0, max(1, len(x)), step):
+        some = slice(first, first + step)
+        if first + step > len(x):
+            dpre, hidden = dpre[:len(x) - first], hidden[:len(x) - first]
+        # pass 3 backward; and pass 2 backward, which makes hidden again on the way
+        product(dy[some], w2, out=dpre)
+        _activate_backward(pre[some].reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), first * len(w1),
+                           _pieces(dpre), hidden.reshape(-1), dpre.reshape(-1))
+        if needs[3]:
+            dw2 = product(dy[some].T, hidden, out=dw2, add=dw2 is not None)
+        # pass 1 backward
+        if needs[2]:
+            db1 += column_sums(dpre)
+        if needs[1]:
+            dw1 = product(dpre.T, x[some], out=dw1, add=dw1 is not None)
+        if needs[0]:
+            product(dpre, w1, out=dx[some])
+    return dx.reshape(shape) if needs[0] else None, dw1, db1, dw2, db2
 
 
 def _pieces(x):
@@ -83,10 +92,10 @@ def _activate_piece(pre, activation, grow, limits, place, hidden):
 
 
 @parallel
-def _activate_backward(pre, activation, grow, limits, pieces, hidden, dpre):
+def _activate_backward(pre, activation, grow, limits, place, pieces, hidden, dpre):
     for piece in prange(pieces):
         i0, i1 = piece * len(pre) // pieces, (piece + 1) * len(pre) // pieces
-        _activate_backward_piece(pre[i0:i1], activation, grow, limits, i0, hidden[i0:i1], dpre[i0:i1])
+        _activate_backward_piece(pre[i0:i1], activation, grow, limits, place + i0, hidden[i0:i1], dpre[i0:i1])
 
 
 @jit

@@ -1,5 +1,6 @@
 """The feed-forward layer: every activation, with and without biases and dropout."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -45,11 +46,13 @@ def test_ffn(check, shape, activation, bias, p):
     check(forward, backward, [x, w1, b1 if bias else None, w2, b2 if bias else None])
 
 
+@pytest.mark.parametrize("at_a_time", [3, 640], ids="rows {}".format)
 @pytest.mark.parametrize("p", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("dtype, tolerance", [("d", 1e-12), ("f", 1e-5)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_cpu_against_reference(shape, activation, dtype, tolerance, p):
+def test_cpu_against_reference(shape, activation, dtype, tolerance, p, at_a_time, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("minitorch.kernels.cpu.ffn"), "ROWS", at_a_time)
     x, w1, b1, w2, b2, dy = make(shape, dtype)
     for c1, c2 in (b1, b2), (None, None):
         y, pre = reference.ffn_forward(x, w1, c1, w2, c2, activation, p, 7)
