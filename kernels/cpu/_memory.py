@@ -7,40 +7,66 @@ libraries.
 
 Such arrays begin 16 bytes behind the start of a line, and every load of 64 bytes takes from two lines. LayerNorm, which
 reads its rows again and again, is a quarter faster where they begin with the line, as results made by ``empty`` do.
+
+What a huge array leaves, the gradient of a large vocabulary above all, glibc would cut up for smaller ones, and extend the
+heap when the next huge one comes. ``empty`` gives huge arrays pages of their own, and keeps those for the next.
 """
 
 import ctypes
 import math
+import mmap
 import os
+import weakref
 
 import numpy as np
 
 __all__ = ["LINE", "empty", "keep"]
 
-LINE, LARGE = 64, 1 << 20   # bytes: of a cache line; of an array from which on it is worth the microsecond
+LINE, LARGE, HUGE = 64, 1 << 20, 1 << 26    # bytes: of a cache line; of an array that begins with one; of one to hold back
 
 TRIM, MMAP = -1, -3     # mallopt's numbers for: how much free memory at the end is kept, from what size on nothing is
 KEPT, LARGEST = 1 << 28, (1 << 28, 1 << 25)     # bytes; older versions refuse the first
 
 
 def empty(shape, dtype):
-    """An array for results; a large one begins with a cache line."""
+    """An array for results; a large one begins with a cache line, a huge one lies where one was before."""
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE:
         return np.empty(shape, dtype)
-    room = np.empty(size + LINE, np.uint8)
+    room = _pages(size) if size >= HUGE and _keeping else np.empty(size + LINE, np.uint8)
     skip = -room.__array_interface__["data"][0] % LINE
     return room[skip:skip + size].view(dtype).reshape(shape)
 
 
+_keeping = False    # did glibc agree to keep memory?
+_spare = {}         # pages of huge arrays that are gone, by their id
+
+
+def _pages(size):
+    """Memory for a huge array: what one of about this size has left; or new, and then nothing of another size is kept."""
+    for key, pages in list(_spare.items()):
+        if size <= len(pages) <= size + size // 8 and _spare.pop(key, None) is not None:
+            break
+    else:
+        _spare.clear()
+        pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    # whoever views an array from a buffer refers to that array: once it is gone, nobody reads its pages
+    room = np.frombuffer(pages, np.uint8, size)
+    if size < KEPT:
+        weakref.finalize(room, _spare.__setitem__, id(pages), pages).atexit = False
+    return room
+
+
 def keep():
     """Ask glibc to keep freed memory; False where there is no glibc, or the user has told it what to do."""
+    global _keeping
     told = "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_"
     if any(name in os.environ for name in told) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return False
     try:
         libc = ctypes.CDLL(None)
-        return bool(libc.gnu_get_libc_version and libc.mallopt(TRIM, KEPT)
-                    and any(libc.mallopt(MMAP, size) for size in LARGEST))
+        _keeping = bool(libc.gnu_get_libc_version and libc.mallopt(TRIM, KEPT)
+                        and any(libc.mallopt(MMAP, size) for size in LARGEST))
     except (OSError, AttributeError, TypeError):
-        return False
+        pass
+    return _keeping

@@ -1,11 +1,14 @@
 """Results of kernels: large ones begin with a cache line, and are the walk's own although they lie in a larger array."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import minitorch
 from minitorch import autograd
 from minitorch.kernels import cpu
+from minitorch.kernels.cpu import _memory
 from minitorch.kernels.cpu._memory import LARGE, LINE, empty
 
 
@@ -24,6 +27,61 @@ def test_large_results_begin_with_a_line():
     results = [x.data, *cpu.layernorm_forward(x.data, None, None, 1e-5)[:1], cpu.softmax_forward(x.data, 1),
                cpu.add_forward(x.data, x.data), cpu.gelu_forward(x.data, "none"), cpu.matmul_forward(x.data, x.data.T)]
     assert all(a.ctypes.data % LINE == 0 for a in results)
+
+
+@pytest.fixture
+def huge(monkeypatch):
+    monkeypatch.setattr(_memory, "HUGE", LARGE)
+    _memory._spare.clear()
+    yield np.dtype("f")
+    _memory._spare.clear()
+
+
+def test_a_huge_array_lies_where_one_was(huge):
+    a = empty((1024, 512), huge)
+    place = a.ctypes.data
+    part = a[7:].T
+    del a
+    assert empty((1024, 512), huge).ctypes.data != place        # a view still reads it
+    del part
+    first, second = empty((1000, 512), huge), empty((1024, 512), huge)
+    assert place in (first.ctypes.data, second.ctypes.data) and not np.shares_memory(first, second)
+    assert first.flags.carray and first.ctypes.data % LINE == 0
+
+
+def test_what_does_not_fit_is_given_back(huge):
+    sizes = [1 << 19, 1 << 20, 1 << 21]
+    for size in sizes * 3:
+        a = empty((size,), huge)
+        del a
+        assert [len(block) for block in _memory._spare.values()] == [4 * size]
+    held = [empty((size,), huge) for size in sizes]
+    held.clear()
+    found = [empty((size,), huge) for size in reversed(sizes)]
+    assert not _memory._spare and len({a.ctypes.data for a in found}) == 3
+
+
+def test_threads_never_get_the_same_memory(huge):
+    def work(number):
+        for _ in range(200):
+            a = empty((LARGE // 4,), huge)
+            a[:] = number
+            if not (a == number).all():
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(work, range(8)))
+
+
+def test_gradients_of_a_huge_weight_do_not_mix(huge):
+    w = minitorch.tensor(np.ones((1024, 512), "f"), requires_grad=True)
+    seen = []
+    for scale in (1.0, 2.0, 3.0):
+        w.grad = None
+        minitorch.nn.functional.linear(minitorch.full((4, 512), scale), w).sum().backward()
+        seen.append(w.grad)
+    assert [float(g.data.max()) for g in seen] == [float(g.data.min()) for g in seen] == [4.0, 8.0, 12.0]
 
 
 def test_a_gradient_in_a_larger_array_is_kept_without_a_copy():
