@@ -17,6 +17,11 @@ from minitorch.bench.process import Worker
 __all__ = ["cases", "findings", "growth", "measure"]
 
 WHOLE = ", in all"
+STEPS = [   # how the loss is computed, and of what layers the model is
+    ("step, encoder layers, projection", "projection", "encoder"),
+    ("step, projection", "projection", "gpt"),
+    ("step, by hand", "by hand", "gpt"),
+]
 
 
 def cases(quick: bool = False) -> list[tuple[str, dict, dict]]:
@@ -26,8 +31,8 @@ def cases(quick: bool = False) -> list[tuple[str, dict, dict]]:
     'T = 16384'
     """
     found: list[tuple[str, dict, dict]] = []
-    for loss in ("projection", "by hand"):
-        step, tiny = ({**train.case(config, loss=loss, weights="own"), "name": f"step, {loss}", "steps": 2}
+    for name, loss, model in STEPS:
+        step, tiny = ({**train.case(config, model=model, loss=loss, weights="own"), "name": name, "steps": 2}
                       for config in (train.QUICK[-1] if quick else (50304, 256, 2, 12, 768, 8), train.QUICK[0]))
         found.append(("train", step, tiny))
     first = next(case for case in ops.cases() if case["name"] == "attention, causal")
