@@ -206,6 +206,26 @@ def _run_on_gpu(func):
     return call
 
 
+def _parameters_from_the_cpu(parameters, module):
+    """The parameters of a module on the GPU as tensors on the CPU, and a call of the module with what they are then."""
+    leaves = {name: p.like(p.data.to_host()).requires_grad_() for name, p in parameters.items()}
+    name_of = {id(p): name for name, p in parameters.items()}
+    places = [(held, key, p, name_of[id(p)]) for held in (m._parameters for m in module.modules())
+              for key, p in held.items() if id(p) in name_of]
+
+    def call(*inputs):
+        moved = {name: to_device(leaf, "cuda") for name, leaf in leaves.items()}
+        try:
+            for held, key, _, name in places:
+                held[key] = moved[name]
+            return module(*inputs)
+        finally:
+            for held, key, p, _ in places:
+                held[key] = p
+
+    return leaves, call
+
+
 @dataclass
 class _Settings:
     eps: float | None
@@ -237,11 +257,12 @@ class _Subject:
                     copied._requires_grad = True
                     self.leaves[names[i]] = copied
         if hasattr(func, "named_parameters") and hasattr(func, "double"):
-            if there or any(hasattr(p.data, "kernels") for p in func.parameters()):
-                raise RuntimeError(f"gradcheck: {self.name} is on the GPU. Check it on the CPU, where its parameters can be "
-                                   "moved one by one: gradcheck(copy.deepcopy(model).cpu(), ...).")
             func = copy.deepcopy(func).double()
-            self.leaves.update((n, p) for n, p in func.named_parameters() if p._requires_grad)
+            parameters = {n: p for n, p in func.named_parameters() if p._requires_grad}
+            if any(hasattr(p.data, "kernels") for p in parameters.values()):
+                there = True
+                parameters, func = _parameters_from_the_cpu(parameters, func)
+            self.leaves.update(parameters)
         self.func = _run_on_gpu(func) if there else func
         if not self.leaves:
             raise ValueError(f"gradcheck: {self.name}: no input requires a gradient, so there is nothing to check. Make at "

@@ -351,11 +351,13 @@ class Tensor(Variable):
         return self._data.tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
-        """The values as a NumPy array that shares memory with the tensor."""
+        """The values as a NumPy array that shares memory with the tensor; of one on the GPU, a copy, if ``force`` says so."""
         if self._requires_grad and not force and is_grad_enabled():
             raise RuntimeError("numpy: this tensor requires a gradient, and NumPy would not carry it on. "
                                "Use x.detach().numpy().")
         if type(self._data) is not np.ndarray:
+            if force:
+                return self._data.to_host()
             raise TypeError("numpy: this tensor is on the GPU. Copy it first: x.cpu().numpy().")
         return self._data
 

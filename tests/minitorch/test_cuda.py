@@ -11,6 +11,7 @@ import pytest
 import minitorch as mt
 import minitorch.nn.functional as F
 from minitorch import nn
+from minitorch.gradcheck import GradcheckError
 from minitorch.models import BERT, GPT, BERTConfig, GPTConfig, Llama, LlamaConfig, ResNet, ResNetConfig
 
 from on_cuda import HERE, in_the_simulator
@@ -102,6 +103,14 @@ def test_fifty_steps_of_a_model_of_some_size_go_the_same_way():
     loss = lambda m, d: m.loss(mt.tensor(ids, device=d))
     there, here = [losses(device, make, loss, steps=50) for device in ("cuda", "cpu")]
     np.testing.assert_allclose(there, here, rtol=1e-3)
+
+
+@pytest.mark.gpu
+def test_numpy_copies_if_told_to():
+    x = mt.tensor([1.0, 2.0], requires_grad=True).cuda()
+    assert np.array_equal(x.numpy(force=True), [1, 2]) and type(x.numpy(force=True)) is np.ndarray
+    with pytest.raises(TypeError, match="on the GPU"):
+        x.detach().numpy()
 
 
 @pytest.mark.gpu
@@ -256,6 +265,51 @@ def test_writing_in_place():
     x[mt.tensor([0, 2]), mt.tensor([0, 0])] = 7.0
     x[x == 2] = 5.0
     assert x.tolist() == [[7, 0, 0, 1], [5, 5, 5, 5], [7, 0, 0, 3]]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("make", [
+    lambda: nn.Linear(3, 2), lambda: nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 4), nn.GELU()), lambda: Tied(),
+], ids=["linear", "several", "tied"])
+def test_gradcheck_of_a_module(make):
+    model = make().cuda()
+    before = {name: p.numpy(force=True) for name, p in model.named_parameters()}
+    assert mt.autograd.gradcheck(model, mt.randn(4, 3, requires_grad=True).cuda()) is True
+    assert all(p.is_cuda and np.array_equal(p.numpy(force=True), before[name]) for name, p in model.named_parameters())
+
+
+@pytest.mark.gpu
+def test_gradcheck_finds_what_is_wrong_in_a_module():
+    class Wrong(mt.autograd.Function):
+        def forward(self, x, w):
+            self.x, self.w = x, w
+            return self.k.mul_forward(x, w)
+
+        def backward(self, dy):
+            return self.k.mul_backward(dy, self.x, self.w)[0], self.k.mul_backward(dy, self.w, self.w)[1]
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(mt.tensor([1.5, -0.5, 2.0]))
+
+        def forward(self, x):
+            return Wrong.apply(x, self.scale)
+
+    with pytest.raises(GradcheckError, match="scale"):
+        mt.autograd.gradcheck(Layer().cuda(), mt.tensor([0.3, 0.7, -1.1], requires_grad=True).cuda())
+
+
+class Tied(nn.Module):
+    """One weight in two places."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.second(mt.tanh(self.first(x)))
 
 
 @pytest.mark.gpu
