@@ -22,7 +22,7 @@ import numpy as np
 
 __all__ = ["LINE", "empty", "keep"]
 
-LINE, LARGE, HUGE = 64, 1 << 20, 1 << 26    # bytes: of a cache line; of an array that begins with one; of one to hold back
+LINE, LARGE, HUGE = 64, 1 << 20, 1 << 27    # bytes: of a cache line; of an array that begins with one; of one to hold back
 
 TRIM, MMAP = -1, -3     # mallopt's numbers for: how much free memory at the end is kept, from what size on nothing is
 KEPT, LARGEST = 1 << 28, (1 << 28, 1 << 25)     # bytes; older versions refuse the first
@@ -50,6 +50,8 @@ def _pages(size):
     else:
         _spare.clear()
         pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):      # of 2 MB, as NumPy asks for its own; a step takes a tenth longer without
+            pages.madvise(mmap.MADV_HUGEPAGE)
     # whoever views an array from a buffer refers to that array: once it is gone, nobody reads its pages
     room = np.frombuffer(pages, np.uint8, size)
     if size < KEPT:

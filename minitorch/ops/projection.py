@@ -18,9 +18,9 @@ __all__ = ["softmax_projection"]
 
 
 class SoftmaxProjection(Function):
-    """Linear → softmax → cross-entropy in chunks of rows: memory for one chunk's logits only.
+    """Linear → softmax → cross-entropy in chunks: memory for one chunk's logits only.
 
-    Forward    z = x wᵀ + b        lossᵢ = −ln softmax(z)[i, labelᵢ]       for one chunk of rows after another
+    Forward    z = x wᵀ + b        lossᵢ = −ln softmax(z)[i, labelᵢ]       one chunk after another
                loss = the mean, or sum, over labels that count
     Backward   dz = dlossᵢ · (softmax(z) − target)                          z computed again, chunk by chunk
                dx = dz w        dw = dzᵀ x        db = Σ dz                 Σ: over every row
