@@ -351,7 +351,7 @@ class Tensor(Variable):
         return self._data.tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
-        """The values as a NumPy array that shares memory with the tensor; of one on the GPU, a copy, if ``force`` says so."""
+        """The values as a NumPy array that shares memory with the tensor; with ``force``, of one on the GPU, a copy."""
         if self._requires_grad and not force and is_grad_enabled():
             raise RuntimeError("numpy: this tensor requires a gradient, and NumPy would not carry it on. "
                                "Use x.detach().numpy().")

@@ -166,6 +166,7 @@ if AVAILABLE and hasattr(os, "register_at_fork"):
 TINY = 1 << 13   # multiplications up to which OpenBLAS itself uses one thread: NumPy's own call is the quickest
 SMALL = 1 << 20  # products of fewer multiplications than this are not worth a parallel launch
 WIDE = 192       # rows of a piece, at least: OpenBLAS copies all of the other factor for each piece, and that must pay
+NARROW = 32      # rows of each of two pieces, at least
 THIN = 8         # with fewer rows than this, the time goes into reading the matrix, not into multiplications
 
 
@@ -211,7 +212,9 @@ def _pieces(batch, m, n, k):
     pieces = 1
     while batch * pieces < CHUNKS and max(m, n) >= 2 * WIDE * pieces:
         pieces *= 2
-    return pieces if batch * pieces > 1 else 0
+    if batch * pieces == 1:     # too narrow for two wide pieces; two narrow ones are better than one thread
+        return 2 if max(m, n) >= 2 * NARROW else 0
+    return pieces
 
 
 def _factor(x, batch):

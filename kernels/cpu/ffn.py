@@ -13,7 +13,7 @@ from .matmul import _rows, column_sums
 
 __all__ = ["ffn_backward", "ffn_forward"]
 
-ROWS = 640  # backward takes at least so many rows at a time, whose hidden numbers exist twice; fewer cost more time than space
+ROWS = 640  # at least so many at a time in backward, where their hidden numbers exist twice; fewer would take longer
 RELU, GELU, GELU_TANH, SILU = range(4)
 _ACTIVATIONS = {"relu": RELU, "gelu": GELU, "gelu_tanh": GELU_TANH, "silu": SILU}
 
