@@ -44,12 +44,16 @@ _spare = {}         # pages of huge arrays that are gone, by their id
 
 def _pages(size):
     """Memory for a huge array: what one of about this size has left; or new, and then nothing of another size is kept."""
-    for key, pages in list(_spare.items()):
+    for key in list(_spare):        # another thread may take one, too
+        pages = _spare.get(key, ())
         if size <= len(pages) <= size + size // 8 and _spare.pop(key, None) is not None:
             break
     else:
         _spare.clear()
-        pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError:
+            return np.empty(size + LINE, np.uint8)      # which says how much memory there was not
         if hasattr(mmap, "MADV_HUGEPAGE"):      # of 2 MB, as NumPy asks for its own; a step takes a tenth longer without
             pages.madvise(mmap.MADV_HUGEPAGE)
     # whoever views an array from a buffer refers to that array: once it is gone, nobody reads its pages

@@ -19,7 +19,7 @@ SPACE, FEWEST = 4 << 20, 512    # bytes of logits at a time, but at least so man
 
 def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
     """x (N, d), weight (V, d), bias (V,) or None, labels (N,) → losses (N,), top (N,), others (N,), all 0 where ignored."""
-    kept, x, labels = _kept(labels, ignore_index, x, labels)
+    kept, x, labels = _kept(labels, ignore_index, x, labels)        # what is ignored, nobody sees
     top, others, sums = np.full(len(x), -np.inf, x.dtype), np.zeros(len(x), x.dtype), np.zeros((2, len(x)))
     # passes 1 and 2: logits, log-sum-exp
     for first, z in _logits(x, weight, bias):
@@ -37,8 +37,9 @@ def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
 def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=(True, True, True)):
     """dy (N,) → dx (N, d), dweight (V, d), dbias (V,)."""
     kept, dy, x, labels, top, others = _kept(labels, ignore_index, dy, x, labels, top, others)
-    dx, dweight, dbias = None, empty(weight.shape, x.dtype) if needs[1] else None, np.empty(len(weight), x.dtype)
-    smoothing, share = x.dtype.type(smoothing), x.dtype.type(smoothing / len(weight))
+    dx, dbias = np.zeros(x.shape, x.dtype) if needs[0] else None, np.empty(len(weight), x.dtype)
+    dweight = empty(weight.shape, x.dtype) if needs[1] else None
+    smoothing, share = x.dtype.type(smoothing), x.dtype.type(smoothing / max(1, len(weight)))
     # passes 1 and 2 again
     for first, z in _logits(x, weight, bias):
         # pass 3 backward: the gradient is written over the logits
@@ -46,7 +47,7 @@ def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, 
         # pass 1 backward
         some = slice(first, first + z.shape[1])
         if needs[0]:
-            dx = product(z, weight[some], out=dx, add=dx is not None)
+            product(z, weight[some], out=dx, add=True)
         if needs[1]:
             product(z.T, x, out=dweight[some])
         if needs[2]:
@@ -71,8 +72,8 @@ def _spread(found, kept):
 
 def _logits(x, weight, bias):
     """The logits of some classes after those of others, each in the memory of the ones before; and the first class."""
-    step = min(max(FEWEST, SPACE // max(1, len(x) * x.itemsize)), len(weight))
-    space = np.empty(len(x) * step, x.dtype)
+    step = max(FEWEST, SPACE // max(1, len(x) * x.itemsize))
+    space = np.empty(len(x) * min(step, len(weight)), x.dtype)
     for first in range(0, len(weight), step):
         w, b = weight[first:first + step], None if bias is None else bias[first:first + step]
         yield first, product(x, w.T, b, out=space[:len(x) * len(w)].reshape(len(x), len(w)))

@@ -61,6 +61,18 @@ def test_what_does_not_fit_is_given_back(huge):
     assert not _memory._spare and len({a.ctypes.data for a in found}) == 3
 
 
+def test_too_huge_says_how_much(huge, monkeypatch):
+    with pytest.raises(MemoryError, match="Unable to allocate"):
+        empty((1 << 60,), huge)
+
+    def full(*_):
+        raise OSError("no memory")
+
+    monkeypatch.setattr(_memory.mmap, "mmap", full)
+    a = empty((LARGE,), huge)
+    assert a.shape == (LARGE,) and a.ctypes.data % LINE == 0 and not _memory._spare
+
+
 def test_threads_never_get_the_same_memory(huge):
     def work(number):
         for _ in range(200):
