@@ -24,21 +24,21 @@ def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
     # passes 1 and 2: logits, log-sum-exp
     for first, z in _logits(x, weight, bias):
         _add_up(z, first, labels, smoothing > 0, top, others, *sums)
-    with np.errstate(all="ignore"):
-        others += top - top         # NaN if the largest is infinite
-        # pass 3: loss
-        (own, mean), lse = sums / [[1], [len(weight)]], np.log1p(others, dtype=np.float64)
-        losses = (1 - smoothing) * (top - own + lse)
-        if smoothing > 0:
-            losses += smoothing * (top - mean + lse)
+    others += top - top         # NaN if the largest is infinite
+    # pass 3: loss
+    (own, mean), lse = sums / [[1], [max(1, len(weight))]], np.log1p(others, dtype=np.float64)
+    losses = (1 - smoothing) * (top - own + lse)
+    if smoothing > 0:
+        losses += smoothing * (top - mean + lse)
     return tuple(_spread(found, kept) for found in (losses.astype(x.dtype), top, others))
 
 
 def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=(True, True, True)):
     """dy (N,) → dx (N, d), dweight (V, d), dbias (V,)."""
     kept, dy, x, labels, top, others = _kept(labels, ignore_index, dy, x, labels, top, others)
-    dx, dbias = np.zeros(x.shape, x.dtype) if needs[0] else None, np.empty(len(weight), x.dtype)
+    dx = np.zeros(x.shape, x.dtype) if needs[0] else None
     dweight = empty(weight.shape, x.dtype) if needs[1] else None
+    dbias = np.empty(len(weight), x.dtype) if needs[2] and bias is not None else None
     smoothing, share = x.dtype.type(smoothing), x.dtype.type(smoothing / max(1, len(weight)))
     # passes 1 and 2 again
     for first, z in _logits(x, weight, bias):
@@ -50,20 +50,22 @@ def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, 
             product(z, weight[some], out=dx, add=True)
         if needs[1]:
             product(z.T, x, out=dweight[some])
-        if needs[2]:
+        if dbias is not None:
             dbias[some] = column_sums(z)
-    return _spread(dx, kept) if needs[0] else None, dweight, dbias if needs[2] and bias is not None else None
+    return _spread(dx, kept) if needs[0] else None, dweight, dbias
 
 
 def _kept(labels, ignore_index, *arrays):
     """Where the labels count, and what stands there in each array."""
     kept = labels != ignore_index
-    return kept, *[ready(a if kept.all() else a[kept]) for a in arrays]
+    if kept.all():
+        kept = slice(None)      # nothing is copied
+    return kept, *[ready(a[kept]) for a in arrays]
 
 
 def _spread(found, kept):
     """What was found for the rows that count, at their places; 0 for the others."""
-    if kept.all():
+    if type(kept) is slice:
         return found
     everywhere = np.zeros((len(kept), *found.shape[1:]), found.dtype)
     everywhere[kept] = found
