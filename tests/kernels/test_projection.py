@@ -29,11 +29,11 @@ def make(shape, dtype="d", ignore=-100, share=0.3):
 
 @pytest.fixture(params=[1, 1 << 12, 1 << 25], ids=["one row a chunk", "4 kB", "32 MB"])
 def chunk(request, monkeypatch):
-    """How many logits there are at a time: some rows of them forward, some classes of them backward."""
+    """How many logits there are at a time: the reference takes some rows of them, cpu some classes."""
     monkeypatch.setattr(importlib.import_module("minitorch.kernels.reference.projection"), "CHUNK_BYTES", request.param)
-    backward = importlib.import_module("minitorch.kernels.cpu.projection")
-    monkeypatch.setattr(backward, "SPACE", request.param)
-    monkeypatch.setattr(backward, "FEWEST", 1)
+    compiled = importlib.import_module("minitorch.kernels.cpu.projection")
+    monkeypatch.setattr(compiled, "SPACE", request.param)
+    monkeypatch.setattr(compiled, "FEWEST", 1)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
@@ -106,7 +106,7 @@ def test_confident_predictions_keep_their_digits(gap):
 @pytest.mark.parametrize("ulps", [-8, 8])
 @pytest.mark.parametrize("gap", [5, 15, 25, 60])
 def test_backward_may_round_the_logits_otherwise(gap, ulps):
-    """Forward and backward cut the product differently: the largest logit need not come out with the same bits."""
+    """The sums may come from another backend, whose product is rounded otherwise: the largest logit has other bits here."""
     x, w = np.array([[1.0]], "f"), np.array([[gap + 1.0], [1.0]], "f")
     _, top, others = cpu.projection_forward(x, w, None, np.array([0]), -100, 0.0)
     top += ulps * np.spacing(top)
@@ -128,9 +128,9 @@ def test_large_logits(size):
 @pytest.mark.parametrize("size", [1, 10])
 def test_float32_is_no_less_accurate_than_torch(size, smoothing, classes, monkeypatch):
     torch = pytest.importorskip("torch")
-    backward = importlib.import_module("minitorch.kernels.cpu.projection")
-    monkeypatch.setattr(backward, "SPACE", 1)
-    monkeypatch.setattr(backward, "FEWEST", classes)
+    compiled = importlib.import_module("minitorch.kernels.cpu.projection")
+    monkeypatch.setattr(compiled, "SPACE", 1)
+    monkeypatch.setattr(compiled, "FEWEST", classes)
     x, w, b, labels, dy = make((60, 48, 301), "f")
     x *= size
     losses, *sums = cpu.projection_forward(x, w, b, labels, -100, smoothing)
