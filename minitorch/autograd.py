@@ -126,8 +126,9 @@ class Function:
                     inputs = _on_one_device(cls.__name__, inputs)
                     return cls.apply(*inputs, **settings)
                 arrays.append(x._data)
-                needs.append(recording and x._requires_grad)
-                parents.append(x if needs[-1] else None)
+                wanted = recording and x._requires_grad
+                needs.append(wanted)
+                parents.append(x if wanted else None)
             else:
                 arrays.append(x)
                 needs.append(False)
@@ -188,7 +189,8 @@ class Gradients(dict):
 def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
     """Walk the tape from the roots; return what arrived at the leaves and at the places in ``wanted``."""
     where, wanted = _caller(), set(wanted)
-    arriving, arrived = Gradients(), Gradients()
+    arriving = Gradients()
+    arrived = Gradients() if wanted else arriving
     for root, gradient in zip(roots, gradients):
         arriving.add(root.place, gradient)
 
@@ -221,10 +223,9 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
         if not retain_graph:
             fn.release(where)
 
-    if not wanted:
-        return arriving
-    for place, gradient in arriving.items():
-        arrived.add(place, gradient, fresh=place in arriving.owned)
+    if wanted:
+        for place, gradient in arriving.items():
+            arrived.add(place, gradient, fresh=place in arriving.owned)
     return arrived
 
 
@@ -285,9 +286,10 @@ def _newest_first(roots):
                                "Recompute the forward, or pass retain_graph=True the first time.")
         nodes.append(fn)
         for parent in fn.parents:
-            if parent is not None and parent.fn is not None and parent.fn not in seen:
-                seen.add(parent.fn)
-                stack.append(parent.fn)
+            before = None if parent is None else parent.fn
+            if before is not None and before not in seen:
+                seen.add(before)
+                stack.append(before)
     nodes.sort(key=_order, reverse=True)
     return nodes
 
@@ -302,7 +304,8 @@ def _backward_of(fn, dys):
     if len(returned) != len(fn.parents):
         raise RuntimeError(f"{type(fn).__name__}.backward returned {len(returned)} gradients for {len(fn.parents)} inputs. "
                            "Return one per positional argument of forward, None where there is none.")
-    for i, (parent, gradient) in enumerate(zip(fn.parents, returned)):
+    for i, parent in enumerate(fn.parents):
+        gradient = returned[i]
         if parent is None or gradient is None:
             returned[i] = None
             continue

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import chunk, parallel, prange
+from ._jit import CHUNKS, parallel, prange
 from ._memory import empty
 
 __all__ = ["add", "copy"]
@@ -11,19 +11,20 @@ __all__ = ["add", "copy"]
 def add(x, y):
     """x + y, of equal shape and dtype, in C order."""
     z = empty(x.shape, x.dtype)
-    _add(x.reshape(-1), y.reshape(-1), chunk(x.size), z.reshape(-1))
+    _add(x.ravel(), y.ravel(), z.ravel())
     return z
 
 
 def copy(x):
     """x, which is in C order, in memory of its own."""
     y = empty(x.shape, x.dtype)
-    _copy(x.reshape(-1), chunk(x.size), y.reshape(-1))
+    _copy(x.ravel(), y.ravel())
     return y
 
 
 @parallel
-def _add(x, y, size, z):
+def _add(x, y, z):
+    size = (x.size + CHUNKS - 1) // CHUNKS
     for piece in prange((x.size + size - 1) // size):
         part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
         u, v, w = x[part], y[part], z[part]
@@ -32,7 +33,8 @@ def _add(x, y, size, z):
 
 
 @parallel
-def _copy(x, size, y):
+def _copy(x, y):
+    size = (x.size + CHUNKS - 1) // CHUNKS
     for piece in prange((x.size + size - 1) // size):
         part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
         u, v = x[part], y[part]
