@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -30,7 +31,7 @@ DTYPES = ("float32", "float64")
 def tasks(dtypes=DTYPES) -> list[tuple[str, Callable[[], None]]]:
     """What there is to do: a name, and a function that uses some kernels once."""
     return [(f"{name}, {dtype}", partial(use, np.dtype(dtype)))
-            for dtype in dtypes for name, use in [*map(_layer, LAYERS), *_OTHERS]]
+            for dtype in dtypes for name, use in [*map(_layer, LAYERS), *_OTHERS, *_loops()]]
 
 
 def compile_all(workers: int, dtypes=DTYPES) -> Iterator[str]:
@@ -96,11 +97,22 @@ def _optimizer(make):
     return use
 
 
+def _loops():
+    """The loops for large arrays, element by element."""
+    large = import_module("minitorch.kernels.cpu._large")
+    for name, formula in large.FORMULAS.items():
+        def use(dtype, name=name, operands=formula.__code__.co_argcount):
+            x = np.ones(2**14, dtype)
+            large.each(name, x > 0 if name == "where" else x, *[x] * (operands - 1))
+        yield "large arrays, " + name, use
+
+
 _OTHERS = [
     ("sigmoid", _of(F.sigmoid, 3, 4)), ("softplus", _of(F.softplus, 3, 4)), ("elu", _of(F.elu, 3, 4)),
     ("erf", _of(lambda x: x.erf(), 3, 4)), ("erfc", _of(lambda x: x.erfc(), 3, 4)),
     ("dropout mask", lambda dtype: kernels.cpu.keep((3,), 0.5, 1)),
-    ("large sum", _of(lambda x: x + x, 512, 512)), ("large copy", _of(lambda x: x.view(-1), 512, 512)),
+    ("large sum", _of(lambda x: x.sum(), 512, 512)), ("large sum, rows", _of(lambda x: x.sum(1), 512, 512)),
+    ("large sum, columns", _of(lambda x: x.sum(0), 512, 512)),
     ("linear, many rows", _of(lambda x: F.linear(x, x[:16], x[:16, 0]), 4096, 16)),
     ("SGD", _optimizer(lambda p: optim.SGD(p, lr=0.1, momentum=0.9))),
     ("AdamW", _optimizer(lambda p: optim.AdamW(p, lr=0.1))),

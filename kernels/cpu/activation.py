@@ -5,9 +5,10 @@ import numpy as np
 from ..reference import activation as _reference
 from ..reference.activation import *
 from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI
-from ._exp import normal, sigma
+from ._exp import exp_below, log_above, normal, sigma
 from ._jit import chunk, parallel, prange, ready, scalars
 from ._memory import empty
+from ._shared import shared
 
 __all__ = _reference.__all__
 
@@ -21,6 +22,13 @@ C1, C3, END = 2 * ROOT_2_OVER_PI, 2 * ROOT_2_OVER_PI * 0.044715, 20.0
 
 def relu_forward(x):
     return np.asarray(np.maximum(x, x.dtype.type(0)))
+
+
+relu_forward = shared("relu", relu_forward)
+relu_backward = shared("relu_slope", relu_backward, slow=True)
+leaky_relu_forward = shared("leaky_relu", leaky_relu_forward, slow=True)
+leaky_relu_backward = shared("leaky_relu_slope", leaky_relu_backward, slow=True)
+sigmoid_backward = shared("sigmoid_slope", sigmoid_backward)
 
 
 def erf_forward(x):
@@ -52,7 +60,7 @@ def gelu_backward(dy, x, approximate):
 
 
 def softplus_forward(x, beta, threshold):
-    return _map(_softplus_forward, x, float(beta), float(threshold))
+    return _map(_softplus_forward if x.dtype == np.float32 else _softplus_in_float64, x, float(beta), float(threshold))
 
 
 def softplus_backward(dy, x, beta, threshold):
@@ -166,11 +174,22 @@ def _gelu_tanh_backward(x, dy, size, y):
 
 @parallel
 def _softplus_forward(x, beta, threshold, size, y):
+    b = x.dtype.type(beta)
     for piece in prange((x.size + size - 1) // size):
         part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
         u, v = x[part], y[part]
         for i in range(len(u)):
-            v[i] = _softplus(np.float64(u[i]), beta, threshold)
+            z = u[i] * b
+            v[i] = u[i] if z > threshold else (max(z, x.dtype.type(0)) + log_above(exp_below(-abs(z)))) / b
+
+
+@parallel
+def _softplus_in_float64(x, beta, threshold, size, y):
+    for piece in prange((x.size + size - 1) // size):
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v = x[part], y[part]
+        for i in range(len(u)):
+            v[i] = _softplus(u[i], beta, threshold)
 
 
 @parallel

@@ -1,23 +1,96 @@
-"""NumPy is as fast as one thread can be, and the reference serves; the sum of two large arrays is shared by all threads."""
+"""NumPy is as fast as one thread can be, and the reference serves; what is large is shared by all threads."""
 
-from functools import cache
-from importlib import import_module
+import numpy as np
 
 from ..reference import arithmetic as _reference
 from ..reference.arithmetic import *
+from . import _shared
+from ._shared import shared
+from .reduce import sum_forward
 
 __all__ = _reference.__all__
 
-LARGE = 1 << 16  # elements: fewer are added before a second thread has woken
+add_forward = shared("add", _reference.add_forward)
+sub_forward = shared("sub", _reference.sub_forward)
+mul_forward = shared("mul", _reference.mul_forward)
+div_forward = shared("div", _reference.div_forward)
+where_forward = shared("where", _reference.where_forward, slow=True)
+_neg = shared("neg", lambda x: np.asarray(-x))
+maximum_forward = shared("maximum", _reference.maximum_forward)
+minimum_forward = shared("minimum", _reference.minimum_forward)
 
 
-def add_forward(x, y):
-    if x.size < LARGE or x.shape != y.shape or x.dtype != y.dtype or not (x.flags.carray and y.flags.carray):
-        return _reference.add_forward(x, y)
-    return _large().add(x, y)
+def add_backward(dy, x_shape, y_shape, needs=(True, True)):
+    return sum_to(dy, x_shape) if needs[0] else None, sum_to(dy, y_shape) if needs[1] else None
 
 
-@cache
-def _large():
-    """The file that is compiled, when it is first needed."""
-    return import_module("._large", __package__)
+def sub_backward(dy, x_shape, y_shape, needs=(True, True)):
+    return sum_to(dy, x_shape) if needs[0] else None, _neg(sum_to(dy, y_shape)) if needs[1] else None
+
+
+def mul_backward(dy, x, y, needs=(True, True)):
+    return _like(mul_forward(dy, y), x) if needs[0] else None, _like(mul_forward(dy, x), y) if needs[1] else None
+
+
+def div_backward(dy, x, y, needs=(True, True)):
+    dx = div_forward(dy, y)
+    return (_like(dx, x) if needs[0] else None,
+            _like(_neg(mul_forward(dy, div_forward(div_forward(x, y), y))), y) if needs[1] else None)
+
+
+def where_backward(dy, condition, x_shape, y_shape, needs=(True, True)):
+    return (sum_to(where_forward(condition, dy, 0.0), x_shape) if needs[0] else None,
+            sum_to(where_forward(condition, 0.0, dy), y_shape) if needs[1] else None)
+
+
+def pow_forward(x, y):
+    """Squares and cubes as products: a cube is in the tanh form of GELU that people write."""
+    product = _power(x, y)
+    return _reference.pow_forward(x, y) if product is None else product[0](x)
+
+
+def pow_backward(dy, x, y, needs=(True, True)):
+    product = None if needs[1] else _power(x, y)
+    return _reference.pow_backward(dy, x, y, needs) if product is None else (product[1](dy, x), None)
+
+
+def _power(x, y):
+    """The two kernels of a square or a cube."""
+    return _PRODUCTS.get(y) if type(y) in (int, float) and isinstance(x, np.ndarray) else None
+
+
+_square = shared("square", lambda x: np.asarray(x * x)), shared("square_slope", lambda dy, x: np.asarray(2 * dy * x))
+_cube = shared("cube", lambda x: np.asarray(x * x * x)), shared("cube_slope", lambda dy, x: np.asarray(3 * dy * x * x))
+_PRODUCTS = {2: _square, 3: _cube}
+
+
+def _maximum_slope(dy, x, y):
+    """The gradient of x, before it is summed: equal arguments share it, NaN has all of it."""
+    return np.where(np.less(x, y), dy.dtype.type(0), np.where(np.equal(x, y), dy / 2, dy))
+
+
+_maximum_slope = shared("maximum_slope", _maximum_slope, slow=True)
+
+
+def maximum_backward(dy, x, y, needs=(True, True)):
+    return (_like(_maximum_slope(dy, x, y), x) if needs[0] else None,
+            _like(_maximum_slope(dy, y, x), y) if needs[1] else None)
+
+
+def minimum_backward(dy, x, y, needs=(True, True)):
+    return (_like(_maximum_slope(dy, y, x), x) if needs[0] else None,
+            _like(_maximum_slope(dy, x, y), y) if needs[1] else None)
+
+
+def sum_to(x, shape):
+    """Undo broadcasting: sum x over every axis along which `shape` was repeated; float32 is summed in float64."""
+    if x.shape == tuple(shape) or x.size < _shared.LARGE:
+        return _reference.sum_to(x, shape)
+    new = x.ndim - len(shape)
+    axes = tuple(i for i in range(x.ndim) if i < new or shape[i - new] != x.shape[i])
+    return sum_forward(x, axes, False).reshape(shape)
+
+
+def _like(gradient, x):
+    """The gradient, summed to the shape of x, in the dtype of x."""
+    return sum_to(gradient, x.shape).astype(x.dtype, copy=False)

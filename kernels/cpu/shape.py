@@ -1,15 +1,16 @@
 """Shapes: most of it is views, and NumPy copies as fast as one thread can; a large copy is shared by all threads."""
 
+import numpy as np
+
 from ..reference import shape as _reference
 from ..reference.shape import *
-from .arithmetic import _large
+from ._shared import shared
 
 __all__ = _reference.__all__
 
-LARGE = 1 << 16  # elements: fewer are copied before a second thread has woken
+
+copy = shared("copy", _reference.copy)
 
 
-def copy(x):
-    if x.size < LARGE or not x.flags.carray:
-        return _reference.copy(x)
-    return _large().copy(x)
+def contiguous_forward(x):
+    return np.asarray(_reference.contiguous_forward(x) if x.flags.c_contiguous else copy(x))

@@ -1,4 +1,9 @@
-"""Angles: NumPy's loops are as fast as memory."""
+"""Angles: NumPy's loops are as fast as memory; what is large is shared by all threads."""
 
+from ..reference import trigonometry as _reference
 from ..reference.trigonometry import *
-from ..reference.trigonometry import __all__ as __all__
+from ._shared import shared
+
+__all__ = _reference.__all__
+
+tanh_backward = shared("tanh_slope", _reference.tanh_backward)

@@ -1,0 +1,32 @@
+"""What is worth a second thread. Nothing is compiled here: small arrays are NumPy's, and must not wait for the compiler."""
+
+from functools import cache, wraps
+from importlib import import_module
+
+import numpy as np
+
+__all__ = ["LARGE", "compiled", "shared"]
+
+LARGE = 1 << 16     # elements: fewer are done by NumPy before a second thread has woken
+MIDDLE = 1 << 14    # elements: where NumPy needs long for each
+
+
+def shared(name, kernel, slow=False):
+    """A kernel of NumPy's for small arrays; for large ones ``_large``'s loop of this name, on all threads."""
+    @wraps(kernel)
+    def launch(*operands):
+        for x in operands:
+            if type(x) is np.ndarray and x.size >= (MIDDLE if slow else LARGE):
+                y = compiled("_large").each(name, *operands)
+                if y is not None:
+                    return y
+                break
+        return kernel(*operands)
+
+    return launch
+
+
+@cache
+def compiled(file):
+    """A file of compiled kernels, imported when one of them is first needed."""
+    return import_module("." + file, __package__)

@@ -1,0 +1,174 @@
+"""Loops for large arrays: the same numbers as NumPy's, whatever is repeated, cut or turned, on however many threads."""
+
+from itertools import combinations
+
+import numba
+import numpy as np
+import pytest
+
+from minitorch import kernels
+from minitorch.kernels import cpu, reference
+from minitorch.kernels.cpu import _large, _shared
+
+from kernel_checks import check_same, normal
+
+HARD = [0.0, -0.0, 1.5, -2.5, 30.0, -30.0, 1e3, -1e3, np.inf, -np.inf, np.nan]
+FROM_X = {"neg": None, "square": "x", "abs": "x", "relu": "y", "sqrt": "y", "rsqrt": "y", "log": "x", "exp": "y",
+          "sigmoid": "y", "tanh": "y"}          # and what their backward needs
+BINARY = ["add", "sub", "mul", "div", "maximum", "minimum"]
+SHAPES = [(1000,), (3, 400), (70, 33), (7, 1, 111), (4, 5, 6, 7)]
+
+
+@pytest.fixture(autouse=True)
+def everything_is_large(monkeypatch):
+    monkeypatch.setattr(_shared, "LARGE", 1)
+    monkeypatch.setattr(_shared, "MIDDLE", 1)
+
+
+def same(name, *operands, tolerance=None):
+    dtypes = [x.dtype for x in operands if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+    with kernels.quiet():
+        got, want = (getattr(k, name)(*operands) for k in (cpu, reference))
+    want = np.asarray(want) if isinstance(want, np.generic) else want
+    check_same(got, want, tolerance or (1e-6 if np.dtype("float32") in dtypes else 1e-14), name)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def shape(request):
+    return request.param
+
+
+def hard(shape, dtype):
+    x = normal(*shape, seed=3, dtype=dtype)
+    x.ravel()[:len(HARD)] = HARD
+    return x
+
+
+def forms(shape, dtype):
+    """Arrays that broadcast with this shape: equal, a row, a column, both, a number; cut, turned, repeated, read-only."""
+    n = lambda *sizes: normal(*sizes, seed=7, dtype=dtype)
+    wide = n(*shape[:-1], 2 * shape[-1] + 1)
+    locked = n(*shape)
+    locked.flags.writeable = False
+    return [n(*shape), n(shape[-1]), n(*shape[:-1], 1), n(*[1] * len(shape)), n(), n(*shape[:1], *[1] * (len(shape) - 1)),
+            n(*[size if i % 2 else 1 for i, size in enumerate(shape)]), n(3, *shape), wide[..., :shape[-1]],
+            wide[..., 1::2], wide[..., -shape[-1]:], n(*shape[::-1]).T, n(*shape)[::-1], n(*shape)[..., ::-1],
+            np.broadcast_to(n(shape[-1]), shape), np.broadcast_to(n(*shape[:-1], 1), shape), np.broadcast_to(n(), shape),
+            locked]
+
+
+def test_one_operand(shape, dtype):
+    x, dy = hard(shape, dtype), normal(*shape, seed=5, dtype=dtype)
+    for name, saved in FROM_X.items():
+        if name in _large.FORMULAS:
+            same(name + "_forward", x)
+        at = abs(x[np.isfinite(x)]) + 0.1
+        if saved != "x":
+            same(name + "_backward", dy.ravel()[:at.size], *[at][:saved is not None])
+        else:
+            same(name + "_backward", dy, x)
+    same("relu_backward", dy, x)
+    for slope in 0.01, 0.0, 2.0:
+        same("leaky_relu_forward", x, slope)
+        same("leaky_relu_backward", dy, x, slope)
+    for low, high in (-0.5, 0.5), (None, 0.5), (-0.5, None), (1, 0):
+        same("clamp_forward", x, low, high)
+        same("clamp_backward", dy, x, low, high, (True, False, False))
+    same("hardtanh_forward", x, -1.0, 1.0)
+    same("hardtanh_backward", dy, x, -1.0, 1.0)
+    for y in 2, 3, 3.0, 2.5, -1, 0:
+        same("pow_forward", x, y)
+        same("pow_backward", dy, abs(normal(*shape, dtype=dtype)) + 0.1, y, (True, False))
+
+
+def test_two_operands(shape, dtype):
+    x = hard(shape, dtype)
+    for name in BINARY:
+        for other in [*forms(shape, dtype), 2, -2.5, True, 0]:
+            same(name + "_forward", x, other)
+            same(name + "_forward", other, x)
+
+
+def test_gradients_of_two_operands(shape, dtype):
+    x = normal(*shape, dtype=dtype)
+    for name in BINARY:
+        for other in forms(shape, dtype):
+            if name == "div":
+                other = np.where(other < 0, other - 1, other + 1)
+            dy = normal(*np.broadcast_shapes(shape, other.shape), seed=5, dtype=dtype)
+            saved = (x.shape, other.shape) if name in ("add", "sub") else (x, other)
+            same(name + "_backward", dy, *saved, tolerance=1e-5 if dtype == "float32" else 1e-12)
+            same(name + "_backward", dy, *saved[::-1], (False, True), tolerance=1e-5 if dtype == "float32" else 1e-12)
+    tied = np.where(np.arange(x.size).reshape(shape) % 3, x, 2 * x)
+    same("maximum_backward", dy.reshape(-1)[:x.size].reshape(shape), x, tied)
+    same("minimum_backward", dy.reshape(-1)[:x.size].reshape(shape), x, tied)
+
+
+def test_where_and_masked_fill(shape, dtype):
+    x, y = hard(shape, dtype), normal(*shape, seed=5, dtype=dtype)
+    every = np.random.default_rng(0).random(shape) < 0.4
+    for mask in every, every[..., :1].copy(), every[:1].copy(), every[..., ::-1], np.asarray(True):
+        for pair in (x, y), (x, 0.0), (-np.inf, x), (x, y[..., :1].copy()), (y[-1:], x), (x[..., ::-1], y):
+            same("where_forward", mask, *pair)
+        if mask.ndim:
+            for first, second in (shape, shape), (shape[-1:], shape), (shape[:-1] + (1,), ()):
+                same("where_backward", y, mask, first, second, tolerance=1e-5 if dtype == "float32" else 1e-12)
+        same("masked_fill_forward", x, mask, -np.inf)
+        same("masked_fill_forward", x, mask, np.asarray(1.5, dtype))
+        same("masked_fill_backward", y, shape, np.broadcast_to(mask, shape), (True, True), tolerance=1e-5)
+    same("where_forward", every, 1.0, 0.0)          # no array to take the dtype from
+
+
+def test_copies(shape, dtype):
+    for x in forms(shape, dtype):
+        copied = cpu.copy(x)
+        check_same(copied, x.copy())
+        assert not np.shares_memory(copied, x)
+        check_same(cpu.contiguous_forward(x), reference.contiguous_forward(x))
+        assert cpu.contiguous_forward(x).flags.c_contiguous
+
+
+def test_sums(shape, dtype):
+    x = normal(*shape, dtype=dtype)
+    for count in range(1, len(shape) + 1):
+        for dim in combinations(range(len(shape)), count):
+            for keepdim in False, True:
+                same("sum_forward", x, dim, keepdim, tolerance=1e-6 if dtype == "float32" else 1e-13)
+                same("mean_forward", x, dim, keepdim, tolerance=1e-6 if dtype == "float32" else 1e-13)
+
+
+@pytest.mark.parametrize("shape", [(1, 70001, 1), (40, 999, 1), (3, 999, 1), (1, 999, 40), (2, 130, 300)], ids=str)
+def test_sums_are_exact_and_the_same_on_any_number_of_threads(shape):
+    x = normal(*shape, dtype="float32")
+    before, several = numba.get_num_threads(), _large.row_sums(x)
+    np.testing.assert_allclose(several, x.astype(np.float64).sum(1), rtol=0, atol=1e-12 * x.shape[1])
+    try:
+        numba.set_num_threads(1)
+        np.testing.assert_array_equal(_large.row_sums(x), several)
+    finally:
+        numba.set_num_threads(before)
+
+
+def test_results_of_large_sums_are_rounded_once():
+    x = np.full((1 << 21,), 0.1, np.float32)       # added up in float32, the sum would drift by thousands of units
+    assert cpu.sum_forward(x, (0,), False) == np.float32(np.float64(np.float32(0.1)) * (1 << 21))
+
+
+def test_no_tables():
+    x = np.ones((4, 5, 6), np.float32)
+    for operands in [(x, np.ones((4, 5, 6))), (x.astype(int), 2), (x.transpose(2, 0, 1), np.ones((6, 4, 5), np.float32)),
+                     (x[:, ::2, :3],), (x, "2"), (x, np.ones((5, 1), np.float32))]:
+        assert _large.each("copy" if len(operands) == 1 else "add", *operands) is None
+
+
+def test_empty_arrays(dtype):
+    x = np.ones((0, 3), dtype)
+    same("add_forward", x, np.ones(3, dtype))
+    same("mul_backward", x, x, np.ones(3, dtype))
+    same("sum_forward", x, (0,), False)
+    same("where_forward", x > 0, x, 0.0)
