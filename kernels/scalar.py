@@ -10,7 +10,7 @@ from types import FunctionType, SimpleNamespace
 import numpy as np
 
 __all__ = [
-    "compiled", "elu", "elu_slope", "erf", "erfc", "exp", "random_bits", "scramble", "seed_keys", "sigmoid", "softplus",
+    "compiled", "elu", "elu_slope", "erf", "erfc", "exp", "random_bits", "scramble", "seed_keys", "sigmoid",
     "softplus_slope",
 ]
 
@@ -71,11 +71,6 @@ def sigmoid(x):
     """1 / (1 + e⁻ˣ), from e^−|x|, which cannot overflow."""
     t = exp(-abs(x))
     return (1.0 if x >= 0 else t) / (1.0 + t)
-
-
-def softplus(x, beta, threshold):
-    """log(1 + e^(βx)) / β; beyond the threshold it is x."""
-    return x if x * beta > threshold else (max(x * beta, 0.0) + math.log1p(math.exp(-abs(x * beta)))) / beta
 
 
 def softplus_slope(x, beta, threshold):

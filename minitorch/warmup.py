@@ -103,7 +103,9 @@ def _loops():
     for name, formula in large.FORMULAS.items():
         def use(dtype, name=name, operands=formula.__code__.co_argcount):
             x = np.ones(2**14, dtype)
-            large.each(name, x > 0 if name == "where" else x, *[x] * (operands - 1))
+            first, others, bounds = x > 0 if name == "where" else x, min(operands, 3) - 1, [1.0] * (operands - 3)
+            large.each(name, first, *[x] * others, *bounds)
+            large.each(name, first[::2], *[x[::2]] * others, *bounds)       # not in one piece: another loop
         yield "large arrays, " + name, use
 
 

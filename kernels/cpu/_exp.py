@@ -12,7 +12,7 @@ from numba.extending import intrinsic, overload
 
 from ._jit import scalars
 
-__all__ = ["exp_below", "largest", "log_above", "normal", "sigma"]
+__all__ = ["exp_below", "largest", "log_above", "log_beside", "normal", "sigma"]
 
 OPTIONS = {"jit_options": {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}}
 
@@ -25,6 +25,11 @@ def exp_below(x):
 def log_above(x):
     """ln(1 + x) for finite x ≥ 0."""
     return math.log1p(x)
+
+
+def log_beside(x):
+    """ln(1 + e⁻ˣ) for x ≥ 0: what softplus has beside its larger argument."""
+    return math.log1p(math.exp(-x))
 
 
 def normal(x):
@@ -77,6 +82,11 @@ def _compiled_log(x):
         rest = fma(s * z, p, fma(k, np.float32(1.42860677e-06), lost / y))      # ln 2 comes in two parts
         return fma(k, np.float32(0.693145751953125), fma(np.float32(2), s, rest))
     return log32
+
+
+@overload(log_beside, **OPTIONS)
+def _compiled_log_beside(x):
+    return (lambda x: log_above(exp_below(-x))) if x is types.float32 else lambda x: math.log1p(math.exp(-x))
 
 
 @overload(normal, **OPTIONS)

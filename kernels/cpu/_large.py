@@ -1,10 +1,10 @@
 """Large arrays, element by element, and their sums: what NumPy does on one thread, shared by all.
 
-A file of its own, imported when the first large array comes: small arithmetic must not wait for the compiler. The two
-tables at the end are what there is; each formula becomes a loop of its own, compiled when first needed.
+A file of its own, imported when the first large array comes: small arithmetic must not wait for the compiler. The table
+at the end is what there is; each formula becomes a loop of its own, compiled when first needed.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from types import FunctionType
 
 import numpy as np
@@ -13,25 +13,46 @@ from numba import njit
 from ._jit import CHUNKS, parallel, prange
 from ._memory import empty
 
-__all__ = ["copy", "each", "row_sums"]
+__all__ = ["add", "copy", "each", "row_sums"]
 
 WIDTH = 16      # numbers: pieces of a row begin where a cache line does
 
 
-def each(name, *operands):
-    """The formula of this name, of operands that broadcast; None where that is NumPy's: see ``_tables``."""
-    shape, dtype, tables = _tables(operands)
-    if tables is None:
-        return None
+def each(name, first, *others):
+    """The formula of this name, of arrays and numbers that broadcast; None where that is NumPy's: see ``_plan``."""
+    if type(first) is not np.ndarray or not first.flags.carray or len(others) > 2:
+        return _each_in_tables(name, (first, *others))
+    shape, dtype = first.shape, first.dtype
+    for x in others:
+        if type(x) is not np.ndarray or x.shape != shape or x.dtype != dtype or not x.flags.carray:
+            return _each_in_tables(name, (first, *others))
     y = empty(shape, dtype)
-    rows, columns, *tables = tables
-    _loop(name)(*[part for table in tables for part in table], y.reshape(rows, columns))
+    _loop(name, True)(first.ravel(), *map(np.ndarray.ravel, others), y.ravel())
     return y
 
 
+def _each_in_tables(name, operands):
+    tables = _tables(operands)
+    if tables is None:
+        return None
+    shape, dtype, rows, columns, *tables = tables
+    y = empty(shape, dtype)
+    _loop(name, False)(*tables, y.reshape(rows, columns))
+    return y
+
+
+def add(x, y):
+    """x + y, of one shape and dtype, in C order. Residuals and gradients: for a small array, ``each`` asks for too long."""
+    z = empty(x.shape, x.dtype)
+    _loop("add", True)(x.ravel(), y.ravel(), z.ravel())
+    return z
+
+
 def copy(x):
-    """x, which is in C order, in memory of its own."""
-    return each("copy", x)
+    """x, which is in C order, in memory of its own. Every leaf's gradient comes by here."""
+    y = empty(x.shape, x.dtype)
+    _loop("copy", True)(x.ravel(), y.ravel())
+    return y
 
 
 def row_sums(x):
@@ -50,57 +71,76 @@ def row_sums(x):
 
 
 def _tables(operands):
-    """The result's shape and dtype; and rows, columns, and for every operand (numbers, step from row to row, whole rows?).
-
-    Equal shapes, a number, a row for all rows (step 0), a column for all columns, a part of each row of something wider:
-    what does not fit into such tables, has no float array in it or two dtypes of them, is None.
-    """
-    shape, padded = np.broadcast_shapes(*[np.shape(x) for x in operands]), []
-    dtype = next((x.dtype for x in operands if type(x) is np.ndarray and x.dtype.kind == "f" and x.ndim), None)
+    """The result's shape and dtype, rows and columns; and of every operand: numbers, step from row to row, whole rows?"""
+    dtype = None
+    for x in operands:
+        if type(x) is np.ndarray and x.ndim and x.dtype.kind == "f":
+            dtype = x.dtype
+            break
+    keys, arrays = [], []
     for x in operands:
         if dtype is not None and (type(x) in (int, float, bool) or isinstance(x, np.floating) and x.dtype == dtype):
             x = np.asarray(x, dtype)
         if dtype is None or type(x) is not np.ndarray or x.dtype != dtype and x.dtype != np.bool_:
-            return shape, dtype, None
-        if 0 in x.strides:      # repeated already, as the gradient of a sum is
+            return None
+        keys.append((x.shape, x.strides, x.itemsize))
+        if 0 in x.strides:      # repeated already, as the gradient of a sum is: what is repeated, once
             x = x[tuple([slice(0, 1) if not step else slice(None) for step in x.strides])]
-        if not x.flags.writeable or not x.flags.aligned:
-            x = np.require(x, None, ["A", "W"])
-        padded.append(x.reshape((1,) * (len(shape) - x.ndim) + x.shape))
+            if not x.flags.c_contiguous:
+                return None
+        arrays.append(x if x.flags.behaved else np.require(x, None, ["A", "W"]))
+        if arrays[-1] is not x and not x.flags.c_contiguous:
+            return None     # copied, it has other strides
+    plan = _plan(*keys)
+    if plan is None:
+        return None
+    tables = [plan[0], dtype, plan[1], plan[2]]
+    for x, (step, span, whole) in zip(arrays, plan[3]):
+        flat = x.ravel() if x.flags.c_contiguous else np.lib.stride_tricks.as_strided(x, (span,), (x.itemsize,))
+        tables += flat, step, whole
+    return tables
+
+
+@lru_cache(maxsize=256)
+def _plan(*operands):
+    """How operands of these shapes, strides and item sizes are tables: rows, columns, (step, numbers spanned, whole rows?).
+
+    Equal shapes, a number, a row for all rows (step 0), a column for all columns, a part of each row of something wider.
+    None for whatever does not fit into such tables.
+    """
+    shape = np.broadcast_shapes(*[sizes for sizes, _, _ in operands])
     # neighbouring axes are one if every operand is repeated along both or neither, and steps from one row right to the next
     groups = []
     for axis, size in enumerate(shape):
-        steps = [x.strides[axis] if x.shape[axis] == size else 0 for x in padded]
+        steps = []
+        for sizes, strides, _ in operands:
+            own = axis - len(shape) + len(sizes)
+            steps.append(strides[own] if own >= 0 and sizes[own] == size else 0)
         if size != 1 and groups and all(before == step * size for before, step in zip(groups[-1][1], steps)):
             groups[-1] = [groups[-1][0] * size, steps]
         elif size != 1:
             groups.append([size, steps])
-    itemsizes = [x.itemsize for x in padded]
-    if not groups or any(step not in (0, size) for step, size in zip(groups[-1][1], itemsizes)):
-        groups.append([1, [0] * len(padded)])      # one column
+    itemsizes = [itemsize for _, _, itemsize in operands]
+    if not groups or any(step not in (0, itemsize) for step, itemsize in zip(groups[-1][1], itemsizes)):
+        groups.append([1, [0] * len(operands)])      # one column
     if len(groups) > 2:
-        return shape, dtype, None
-    (rows, down), (columns, along) = ([1, [0] * len(padded)], *groups)[-2:]
-    if any(step < 0 or step % size for step, size in zip(down, itemsizes)):
-        return shape, dtype, None
-    tables = [rows, columns]
-    for x, step, within in zip(padded, down, along):
-        step //= x.itemsize
-        span = (rows - 1) * step + (columns if within else 1)
-        flat = x.ravel() if x.flags.c_contiguous else np.lib.stride_tricks.as_strided(x, (span,), (x.itemsize,))
-        tables.append((flat, step, within > 0 or columns == 1))
-    return shape, dtype, tables
+        return None
+    (rows, down), (columns, along) = ([1, [0] * len(operands)], *groups)[-2:]
+    if any(step < 0 or step % itemsize for step, itemsize in zip(down, itemsizes)):
+        return None
+    steps = [(step // itemsize, (rows - 1) * (step // itemsize) + (columns if within else 1), within > 0 or columns == 1)
+             for step, within, itemsize in zip(down, along, itemsizes)]
+    return shape, rows, columns, steps
 
 
 @cache
-def _loop(name):
+def _loop(name, equal):
     """The loop over this formula. A name of its own, because Numba keeps compiled loops by their name."""
-    formula = FORMULAS[name]
-    operands = formula.__code__.co_argcount
-    loop = (_loop1, _loop2, _loop3, _loop4)[operands - 1]
-    compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(formula)
-    named = FunctionType(loop.__code__, {**globals(), "formula": compiled}, f"_{name}")
-    named.__qualname__ = f"_{name}"
+    loops = (_flat1, _flat2, _flat3) if equal else (_loop1, _loop2, _loop3, _loop4)
+    loop = loops[FORMULAS[name].__code__.co_argcount - 1]
+    compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(FORMULAS[name])
+    named = FunctionType(loop.__code__, {**globals(), "formula": compiled}, f"{loop.__name__}_{name}")
+    named.__qualname__ = named.__name__
     return parallel(named)
 
 
@@ -109,6 +149,33 @@ def _loop(name):
 
 def formula(*numbers):
     raise NotImplementedError("each loop gets its own")
+
+
+def _flat1(x, z):
+    size = _wide(x.size)
+    for piece in prange((x.size + size - 1) // size):
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, out = x[part], z[part]
+        for i in range(len(out)):
+            out[i] = formula(u[i])
+
+
+def _flat2(x, y, z):
+    size = _wide(x.size)
+    for piece in prange((x.size + size - 1) // size):
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v, out = x[part], y[part], z[part]
+        for i in range(len(out)):
+            out[i] = formula(u[i], v[i])
+
+
+def _flat3(x, y, w, z):
+    size = _wide(x.size)
+    for piece in prange((x.size + size - 1) // size):
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v, t, out = x[part], y[part], w[part], z[part]
+        for i in range(len(out)):
+            out[i] = formula(u[i], v[i], t[i])
 
 
 def _loop1(x, dx, whole, z):
@@ -208,8 +275,14 @@ def _piece(n, c):
     """How many rows and columns a piece has, and how many pieces stand side by side."""
     if n >= CHUNKS:
         return (n + CHUNKS - 1) // CHUNKS, c, 1
-    wide = (c * n // CHUNKS + WIDTH) // WIDTH * WIDTH
+    wide = min(c, _wide(c * n))
     return 1, wide, (c + wide - 1) // wide
+
+
+@njit(forceinline=True)
+def _wide(size):
+    """How many numbers a piece of so many has; it begins where a cache line does."""
+    return (size + CHUNKS * WIDTH - 1) // (CHUNKS * WIDTH) * WIDTH
 
 
 @parallel
@@ -228,7 +301,7 @@ def _sums_along(x, y):
 @parallel
 def _sums_of_pieces(x, parts):
     n, c = x.shape
-    wide = (c // CHUNKS + WIDTH) // WIDTH * WIDTH
+    wide = _wide(c)
     for piece in prange(n * CHUNKS):
         i, k = np.int64(piece) // CHUNKS, np.int64(piece) % CHUNKS
         row, total = x[i, k * wide:(k + 1) * wide], 0.0

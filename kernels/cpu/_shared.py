@@ -14,16 +14,22 @@ MIDDLE = 1 << 14    # elements: where NumPy needs long for each
 def shared(name, kernel, slow=False):
     """A kernel of NumPy's for small arrays; for large ones ``_large``'s loop of this name, on all threads."""
     @wraps(kernel)
-    def launch(*operands):
-        for x in operands:
-            if type(x) is np.ndarray and x.size >= (MIDDLE if slow else LARGE):
-                y = compiled("_large").each(name, *operands)
-                if y is not None:
-                    return y
-                break
-        return kernel(*operands)
+    def launch(first, *others):
+        size = MIDDLE if slow else LARGE
+        if type(first) is np.ndarray and first.size >= size or others and _any_of(others, size):
+            y = compiled("_large").each(name, first, *others)
+            if y is not None:
+                return y
+        return kernel(first, *others)
 
     return launch
+
+
+def _any_of(operands, size):
+    for x in operands:
+        if type(x) is np.ndarray and x.size >= size:
+            return True
+    return False
 
 
 @cache

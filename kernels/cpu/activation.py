@@ -5,7 +5,7 @@ import numpy as np
 from ..reference import activation as _reference
 from ..reference.activation import *
 from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI
-from ._exp import exp_below, log_above, normal, sigma
+from ._exp import log_beside, normal, sigma
 from ._jit import chunk, parallel, prange, ready, scalars
 from ._memory import empty
 from ._shared import shared
@@ -13,7 +13,7 @@ from ._shared import shared
 __all__ = _reference.__all__
 
 _erf, _erfc = scalars.erf, scalars.erfc
-_softplus, _softplus_slope = scalars.softplus, scalars.softplus_slope
+_softplus_slope = scalars.softplus_slope
 _elu, _elu_slope = scalars.elu, scalars.elu_slope
 
 # the tanh form is x · σ(u), u = C1 x + C3 x³; beyond ±END σ is 0 or 1, and u might overflow
@@ -60,7 +60,7 @@ def gelu_backward(dy, x, approximate):
 
 
 def softplus_forward(x, beta, threshold):
-    return _map(_softplus_forward if x.dtype == np.float32 else _softplus_in_float64, x, float(beta), float(threshold))
+    return _map(_softplus_forward, x, float(beta), float(threshold))
 
 
 def softplus_backward(dy, x, beta, threshold):
@@ -180,16 +180,7 @@ def _softplus_forward(x, beta, threshold, size, y):
         u, v = x[part], y[part]
         for i in range(len(u)):
             z = u[i] * b
-            v[i] = u[i] if z > threshold else (max(z, x.dtype.type(0)) + log_above(exp_below(-abs(z)))) / b
-
-
-@parallel
-def _softplus_in_float64(x, beta, threshold, size, y):
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v = x[part], y[part]
-        for i in range(len(u)):
-            v[i] = _softplus(u[i], beta, threshold)
+            v[i] = u[i] if z > threshold else (max(z, x.dtype.type(0)) + log_beside(abs(z))) / b
 
 
 @parallel

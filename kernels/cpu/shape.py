@@ -4,12 +4,19 @@ import numpy as np
 
 from ..reference import shape as _reference
 from ..reference.shape import *
+from . import _shared
 from ._shared import shared
 
 __all__ = _reference.__all__
 
 
-copy = shared("copy", _reference.copy)
+_copy = shared("copy", _reference.copy)
+
+
+def copy(x):
+    if x.size >= _shared.LARGE and x.flags.carray:
+        return _shared.compiled("_large").copy(x)
+    return _copy(x)
 
 
 def contiguous_forward(x):

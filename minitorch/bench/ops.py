@@ -138,6 +138,19 @@ def _gelu_tanh(make, n):
     return make.backward(lambda: make.F.gelu(x, approximate="tanh"))
 
 
+@op("relu", moved=lambda n: 20 * n.rows * n.d)
+def _relu(make, n):
+    x = make.leaf(n.rows, 4 * n.d)
+    return make.backward(lambda: make.F.relu(x))
+
+
+@op("masked fill", moved=lambda n: 4.5 * n.rows * n.d)      # a mask's numbers are a byte each
+def _masked_fill(make, n):
+    """What attention written by hand does to the scores of words that are hidden."""
+    x, hidden = make.leaf(n.rows, n.d), make.constant(n.rows, n.d) > 0
+    return make.backward(lambda: x.masked_fill(hidden, -1e9))
+
+
 @op("dropout", moved=lambda n: 16 * n.rows * n.d)
 def _dropout(make, n):
     make.random = True
