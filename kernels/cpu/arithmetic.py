@@ -24,7 +24,8 @@ def add_forward(x, y):
     if (type(x) is type(y) is np.ndarray and x.size >= _shared.LARGE and x.shape == y.shape and x.dtype == y.dtype
             and x.flags.carray and y.flags.carray):
         return _shared.compiled("_large").add(x, y)
-    return _add(x, y)
+    # words and their positions are added in every first step: of fewer numbers, not worth a second of the compiler's
+    return (_add if max(np.size(x), np.size(y)) >= 16 * _shared.LARGE else _reference.add_forward)(x, y)
 
 
 def add_backward(dy, x_shape, y_shape, needs=(True, True)):
