@@ -41,8 +41,7 @@ def mul_backward(dy, x, y, needs=(True, True)):
 
 
 def div_backward(dy, x, y, needs=(True, True)):
-    dx = div_forward(dy, y)
-    return (_like(dx, x) if needs[0] else None,
+    return (_like(div_forward(dy, y), x) if needs[0] else None,
             _like(_neg(mul_forward(dy, div_forward(div_forward(x, y), y))), y) if needs[1] else None)
 
 

@@ -1,7 +1,5 @@
 """Shapes: most of it is views, and NumPy copies as fast as one thread can; a large copy is shared by all threads."""
 
-import numpy as np
-
 from ..reference import shape as _reference
 from ..reference.shape import *
 from . import _shared
@@ -20,4 +18,4 @@ def copy(x):
 
 
 def contiguous_forward(x):
-    return np.asarray(_reference.contiguous_forward(x) if x.flags.c_contiguous else copy(x))
+    return _reference.contiguous_forward(x) if x.flags.c_contiguous else copy(x)
