@@ -405,7 +405,7 @@ def _first_gradients(op, tensors, gradients):
 def _caller() -> str:
     """file:line of the first frame outside this package, for messages."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "minitorch":
+    while frame.f_back is not None and (frame.f_globals.get("__name__", "") + ".").startswith("minitorch."):
         frame = frame.f_back
     return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
 

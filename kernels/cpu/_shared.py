@@ -5,7 +5,7 @@ from importlib import import_module
 
 import numpy as np
 
-__all__ = ["LARGE", "compiled", "shared"]
+__all__ = ["LARGE", "any_of", "compiled", "shared"]
 
 LARGE = 1 << 16     # elements: fewer are done by NumPy before a second thread has woken
 MIDDLE = 1 << 14    # elements: where NumPy needs long for each
@@ -16,7 +16,7 @@ def shared(name, kernel, slow=False):
     @wraps(kernel)
     def launch(first, *others):
         size = MIDDLE if slow else LARGE
-        if type(first) is np.ndarray and first.size >= size or others and _any_of(others, size):
+        if any_of((first, *others), size):
             y = compiled("_large").each(name, first, *others)
             if y is not None:
                 return y
@@ -25,7 +25,8 @@ def shared(name, kernel, slow=False):
     return launch
 
 
-def _any_of(operands, size):
+def any_of(operands, size):
+    """Has one of these arrays so many elements?"""
     for x in operands:
         if type(x) is np.ndarray and x.size >= size:
             return True

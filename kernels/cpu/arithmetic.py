@@ -5,7 +5,7 @@ import numpy as np
 from ..reference import arithmetic as _reference
 from ..reference.arithmetic import *
 from . import _shared
-from ._shared import shared
+from ._shared import any_of, shared
 from .reduce import sum_forward
 
 __all__ = _reference.__all__
@@ -21,11 +21,12 @@ minimum_forward = shared("minimum", _reference.minimum_forward)
 
 
 def add_forward(x, y):
-    if (type(x) is type(y) is np.ndarray and x.size >= _shared.LARGE and x.shape == y.shape and x.dtype == y.dtype
-            and x.flags.carray and y.flags.carray):
+    if not any_of((x, y), _shared.LARGE):
+        return _reference.add_forward(x, y)
+    if type(x) is type(y) is np.ndarray and x.shape == y.shape and x.dtype == y.dtype and x.flags.carray and y.flags.carray:
         return _shared.compiled("_large").add(x, y)
     # words and their positions are added in every first step: of fewer numbers, not worth a second of the compiler's
-    return (_add if max(np.size(x), np.size(y)) >= 16 * _shared.LARGE else _reference.add_forward)(x, y)
+    return (_add if any_of((x, y), 16 * _shared.LARGE) else _reference.add_forward)(x, y)
 
 
 def add_backward(dy, x_shape, y_shape, needs=(True, True)):

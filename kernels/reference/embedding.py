@@ -10,7 +10,7 @@ __all__ = ["embedding_backward", "embedding_forward"]
 
 def embedding_forward(weight, ids):
     """weight (V, d), ids (…) → y (…, d)."""
-    return weight[ids]
+    return weight.take(ids, 0)
 
 
 def embedding_backward(dy, ids, rows, padding_idx, out=None):

@@ -186,9 +186,9 @@ def topk_backward(dy, indices, shape, dim):
 
 def one_hot(x, classes):
     """x (…) → y (…, classes): 1 at position x, else 0."""
-    y = np.zeros((*x.shape, classes), np.int64)
-    np.put_along_axis(y, x[..., None].astype(np.int64), 1, -1)
-    return y
+    y = np.zeros((x.size, classes), np.int64)
+    y[np.arange(x.size), x.reshape(-1)] = 1
+    return y.reshape(*x.shape, classes)
 
 
 def bincount(x, weights, minlength):

@@ -45,7 +45,7 @@ def mean_backward(dy, shape, dim, keepdim):
 def var_forward(x, dim, correction, keepdim):
     """x (…) → y, mean (both without dim; mean keeps it with size 1)."""
     d, mean = _centre(x, dim)
-    return _over(_sum(d * d, dim, keepdim), x, dim, correction), mean
+    return _over(_sum(d * d, dim, keepdim), x, dim, correction).astype(x.dtype, copy=False), mean.astype(x.dtype, copy=False)
 
 
 def var_backward(dy, x, mean, dim, correction, keepdim):
@@ -284,12 +284,15 @@ def _sum(x, dim, keepdim):
     """Like x.sum, but as exact along any axis as NumPy is along the last."""
     trailing = dim == tuple(range(x.ndim - len(dim), x.ndim))
     if x.dtype.char == "e" or x.dtype.char == "f" and not (trailing and x.flags.c_contiguous):
-        return np.asarray(x.sum(dim, np.float64, keepdims=keepdim)).astype(x.dtype)
-    return x.sum(dim, keepdims=keepdim)
+        return np.asarray(np.add.reduce(x, dim, np.float64, None, keepdim)).astype(x.dtype)
+    return np.add.reduce(x, dim, None, None, keepdim)
 
 
 def _centre(x, dim):
-    """x minus its mean, and the mean (dim kept). Twice, because a float32 mean is itself rounded."""
+    """x minus its mean, and the mean (dim kept), in float64; what is float64 itself twice, because its mean is rounded."""
+    if x.dtype.char in "ef":
+        mean = np.add.reduce(x, dim, np.float64, None, True) / _count(x.shape, dim)
+        return x - mean, mean
     mean = mean_forward(x, dim, True)
     d = x - mean
     rest = mean_forward(d, dim, True)

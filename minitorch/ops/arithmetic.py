@@ -143,7 +143,7 @@ def div(input: Tensor, other, *, rounding_mode: str | None = None) -> Tensor:
         return floor_divide(input, other)
     if rounding_mode not in (None, "trunc"):
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
-    integer = result_type(*as_numbers(input, other)).kind != "f"
+    integer = kind_of(input) != "f" and kind_of(other) != "f" and result_type(*as_numbers(input, other)).kind != "f"
     if rounding_mode == "trunc" and integer:
         input, other = promote(input, other)
         return floor_divide(sub(input, fmod(input, other)), other)

@@ -11,7 +11,7 @@ import numpy as np
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError, got
 from minitorch.ops.arithmetic import div, mul
-from minitorch.ops.device import known
+from minitorch.ops.device import known, within
 from minitorch.ops.elementwise import neg
 from minitorch.ops.index import gather
 from minitorch.ops.reduce import sum as sum_
@@ -131,7 +131,7 @@ def check_labels(op: str, input, target, ignore_index: int):
             seen.low == ignore_index < 0 <= seen.above and seen.lows < seen.size == labels.size):
         return labels, classes      # the CPU saw them
     labels = labels.astype(np.int64, copy=False)
-    if labels.size and ignore_index < 0 and _within(labels, classes):
+    if ignore_index < 0 and within(labels, 0, classes):
         return labels, classes      # as nearly always: every label counts
     wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
     if wrong.any():
@@ -147,12 +147,6 @@ def check_labels(op: str, input, target, ignore_index: int):
         warnings.warn(f"{op}: all {labels.size} labels equal ignore_index ({ignore_index}); the loss is 0.0 and gradients "
                       "are zero.", UserWarning, stacklevel=3)
     return labels, classes
-
-
-def _within(labels, classes) -> bool:
-    if type(labels) is np.ndarray:
-        return labels.view(np.uint64).max() < classes       # a negative number is a huge one
-    return labels.min() >= 0 and labels.max() < classes
 
 
 def reduce_all_ignored(labels, ignore_index) -> bool:

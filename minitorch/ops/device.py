@@ -12,7 +12,7 @@ from minitorch.autograd import Function
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
-__all__ = ["all_on_host", "is_array", "known", "on_device_of", "on_host", "to_device"]
+__all__ = ["all_on_host", "is_array", "known", "on_device_of", "on_host", "to_device", "within"]
 
 
 class ToDevice(Function):
@@ -46,6 +46,18 @@ def is_array(x) -> bool:
 def known(array):
     """What the CPU saw of whole numbers before they went to the GPU (``kernels/cuda/_array.py``: Known), or None."""
     return None if type(array) is np.ndarray else getattr(array, "known", None)
+
+
+def within(ids, low: int, high: int) -> bool:
+    """Is each of these whole numbers in low … high − 1?"""
+    if not ids.size:
+        return True
+    if type(ids) is np.ndarray:
+        if low == 0 and ids.dtype == np.int64:
+            return bool(np.maximum.reduce(ids.view(np.uint64), None) < high)    # a negative number is a huge one
+        return bool(np.minimum.reduce(ids, None) >= low and np.maximum.reduce(ids, None) < high)
+    seen = known(ids)
+    return low <= seen.low and seen.high < high if seen else bool(ids.min() >= low and ids.max() < high)
 
 
 def on_host(array) -> np.ndarray:

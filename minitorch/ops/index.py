@@ -13,7 +13,7 @@ import numpy as np
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError, got
-from minitorch.ops.device import is_array, known, on_device_of, on_host
+from minitorch.ops.device import is_array, on_device_of, on_host, within
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.reduce import Selected
 from minitorch.ops.shape import as_dim, broadcast_to, flatten, numpy_names
@@ -63,8 +63,8 @@ def plain_index(x: Tensor, index) -> Any:
     """What stands in the square brackets, as NumPy takes it: tensors and lists as arrays; checked against x's shape."""
     shape = x.data.shape
     given = index if isinstance(index, tuple) else (index,)
-    if len(given) == 1 and type(given[0]) is int and shape and -shape[0] <= given[0] < shape[0]:
-        return given[0]
+    if _is_plain(given, shape):
+        return index
     items = [_plain_item(item) for item in given]
     used = [item.ndim if _is_mask(item) else 0 if item is None or item is Ellipsis else 1 for item in items]
     if sum(used) > len(shape):
@@ -84,6 +84,8 @@ def plain_index(x: Tensor, index) -> Any:
             _check_range("t[...]", item, shape[axis], axis, shape, wraps=True)
         axis += n
     arrays = [item for item in items if is_array(item)]
+    if len(arrays) < 2 and len(arrays) == len(items):
+        return tuple(items)
     numbers = [item.shape for item in arrays if item.dtype.kind != "b"]
     masks = [(np.count_nonzero(item),) for item in arrays if item.dtype.kind == "b"]
     try:
@@ -310,7 +312,8 @@ def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
     >>> minitorch.tensor([1.0, 2.0]).masked_fill(minitorch.tensor([True, False]), -1)
     tensor([-1.,  2.])
     """
-    _check_mask("masked_fill", input, mask)
+    if not isinstance(mask, Variable) or mask.data.dtype.kind != "b":
+        _check_mask("masked_fill", input, mask)
     if isinstance(value, Variable):
         if value.data.ndim:
             raise ShapeError(f"masked_fill: value must be a number or a 0-d tensor, got shape {value.data.shape}. To "
@@ -319,7 +322,11 @@ def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
     elif input.data.dtype.kind != "f" and (not np.isfinite(value) or
                                            input.data.dtype.kind in "iu" and float(value) != int(value)):
         raise DTypeError(f"masked_fill: {value} cannot be a value of {input.data.dtype}. Use x.float() first.")
-    return MaskedFill.apply(input, value, mask=mask.data)
+    try:
+        return MaskedFill.apply(input, value, mask=mask.data)
+    except ValueError:
+        _check_mask("masked_fill", input, mask)
+        raise
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value) -> Tensor:
@@ -584,6 +591,22 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 # ---------------------------------------------------------------------------------------------------------------------
 # helpers
 
+def _is_plain(items, shape):
+    """Are they nothing but whole numbers in range, and slices of whole numbers?"""
+    if len(items) > len(shape):
+        return False
+    for item, size in zip(items, shape):
+        if type(item) is slice:
+            for end in item.start, item.stop, item.step:
+                if end is not None and type(end) is not int:
+                    return False
+            if item.step is not None and item.step < 1:
+                return False
+        elif type(item) is not int or not -size <= item < size:
+            return False
+    return True
+
+
 def _plain_item(item):
     """One of the things between the commas, as NumPy takes it."""
     if isinstance(item, Variable):
@@ -659,13 +682,11 @@ def _is_mask(item):
 
 def _check_range(op, ids, size, axis, shape, wraps=False):
     """Refuse an id that is out of range; name it, its position, and the range."""
+    low = -size if wraps else 0
+    if within(ids, low, size) if is_array(ids) else low <= ids < size:
+        return
     ids = ids if is_array(ids) else np.asarray(ids)
-    low, seen = -size if wraps else 0, known(ids)
-    if seen and low <= seen.low and seen.high < size:
-        return
     wrong = (ids < low) | (ids >= size)
-    if not wrong.any():
-        return
     where = np.argwhere(wrong)[0].tolist()
     at = f" at position {where[0] if len(where) == 1 else tuple(where)}" if where else ""
     value = int(ids[tuple(where)])

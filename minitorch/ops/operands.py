@@ -47,8 +47,11 @@ def binary(op, function, x, y):
 def plain(op, *inputs):
     """Bring operands to one dtype and run a kernel that has no derivative."""
     inputs = promote(*inputs, op=op)
-    check_broadcast(op, *inputs)
-    return Plain.apply(*inputs, op=op)
+    try:
+        return Plain.apply(*inputs, op=op)
+    except ValueError:
+        check_broadcast(op, *inputs)
+        raise
 
 
 def check_broadcast(op, *inputs):
@@ -78,7 +81,7 @@ def array_of(x):
 
 def kind_of(x):
     """The kind of a tensor's dtype, as NumPy's letters; "b" for a bool, "" for other numbers."""
-    return x.data.dtype.kind if isinstance(x, Variable) else "b" if isinstance(x, (bool, np.bool_)) else ""
+    return x._data.dtype.kind if isinstance(x, Variable) else "b" if isinstance(x, (bool, np.bool_)) else ""
 
 
 def refuse_floats(op, *inputs):

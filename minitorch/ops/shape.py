@@ -39,14 +39,14 @@ def numpy_names(function):
 
     @functools.wraps(function)
     def op(*args, **settings):
+        if args and not isinstance(args[0], (Variable, list, tuple)):
+            raise TypeError(f"{function.__name__}: expected a Tensor, got {type(args[0]).__name__}. Wrap it: "
+                            "minitorch.tensor(...)")
         if "axis" in settings:
             settings["dim"] = settings.pop("axis")
         if "keepdims" in settings:
             settings["keepdim"] = settings.pop("keepdims")
-        if args and not isinstance(args[0], (Variable, list, tuple)):
-            raise TypeError(f"{function.__name__}: expected a Tensor, got {type(args[0]).__name__}. Wrap it: "
-                            "minitorch.tensor(...)")
-        if settings.pop("out", None) is not None:
+        if "out" in settings and settings.pop("out") is not None:
             raise TypeError(f"{function.__name__}: out= is not supported; the result is a new tensor")
         return function(*args, **settings)
 
@@ -75,6 +75,8 @@ def also_by_name(name: str):
 
 def as_dim(op: str, dim, ndim: int) -> int:
     """The axis as a number that is not negative."""
+    if type(dim) is int and 0 <= dim < ndim:
+        return dim
     try:
         axis = operator.index(dim)
     except TypeError:
@@ -89,6 +91,8 @@ def as_dims(op: str, dim, ndim: int) -> tuple[int, ...]:
     """One axis, several, or None for all of them, as a sorted tuple of numbers that are not negative."""
     if dim is None:
         return tuple(range(ndim))
+    if type(dim) is int and -ndim <= dim < ndim:
+        return (dim % ndim,)
     dims = tuple(as_dim(op, d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"{op}: dim names an axis twice: {dim}")
@@ -999,17 +1003,17 @@ diagonal_ = diagonal  # tril, triu and diag have an argument of that name
 
 def _fill_in(op, shape, sizes):
     """The sizes with −1 replaced by what is left."""
-    count = math.prod(shape)
-    known = math.prod(n for n in sizes if n != -1)
+    count, product = math.prod(shape), math.prod(sizes)
+    if product == count and -1 not in sizes and builtins.min(sizes, default=0) >= 0:
+        return sizes        # as often
     if sizes.count(-1) > 1 or any(n < -1 for n in sizes):
         raise ShapeError(f"{op}: the sizes {sizes} may hold one −1 and nothing else that is negative")
+    known = -product if -1 in sizes else product
     if -1 in sizes:
         if known == 0:
             raise ShapeError(f"{op}: −1 in {sizes} could be anything, because another size is 0. Write it out.")
         if count % known == 0:
-            return tuple(count // known if n == -1 else n for n in sizes)
-    elif known == count:
-        return sizes
+            return tuple([count // known if n == -1 else n for n in sizes])
     raise ShapeError(f"{op}: shape {shape} has {count} elements, which do not fill {sizes}"
                      + ("." if -1 in sizes else f", which has {known}.") + " Let one size be −1 to have it worked out.")
 
@@ -1067,19 +1071,20 @@ def _repeat(op, x, repeats):
 
 def _cat(op, tensors, dim):
     tensors = _listed(op, tensors)
-    used = [x for x in tensors if x.data.shape != (0,)] or tensors  # PyTorch passes over empty vectors
-    first = used[0].data.shape
+    shapes = [x.data.shape for x in tensors]
+    first = next((shape for shape in shapes if shape != (0,)), (0,))    # PyTorch passes over empty vectors
     if not first:
         raise ShapeError(f"{op}: tensors without axes cannot be joined. Use stack.")
     dim = as_dim(op, dim, len(first))
     rest = first[:dim] + first[dim + 1:]
-    for i, x in enumerate(tensors):
-        shape = x.data.shape
-        if shape != (0,) and (len(shape) != len(first) or shape[:dim] + shape[dim + 1:] != rest):
+    for i, shape in enumerate(shapes):
+        if shape not in (first, (0,)) and (len(shape) != len(first) or shape[:dim] + shape[dim + 1:] != rest):
             raise ShapeError(f"{op}: sizes must be equal except along axis {dim}; the first tensor has {first}, tensor "
                              f"{i} has {shape}")
     promoted = promote(*tensors)
-    return Cat.apply(*[x for x in promoted if x.data.shape != (0,)] or promoted, dim=dim)
+    if (0,) in shapes:
+        promoted = tuple([x for x in promoted if x.data.shape != (0,)]) or promoted
+    return Cat.apply(*promoted, dim=dim)
 
 
 def _given(op, tensors):
