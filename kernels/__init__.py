@@ -32,7 +32,7 @@ from numpy._core import umath
 
 from . import cpu, cuda, reference
 
-__all__ = ["backend", "cpu", "cuda", "quiet", "reference", "use"]
+__all__ = ["backend", "cpu", "cuda", "quiet", "reference", "restore", "silence", "use"]
 
 # Hugging Face publishes a package named `kernels`; code that probes for it must see a version too old to use.
 __version__ = "0.0.0"
@@ -53,27 +53,30 @@ def backend(array):
     raise TypeError(f"no backend computes on {type(array).__name__}; a numpy.ndarray was expected")
 
 
-class quiet:  # noqa: N801  (used like a function)
-    """A context in which log(0) is −inf and 0/0 is NaN without a warning. Every op runs its kernels in it.
-
-    It does what ``np.errstate(all="ignore")`` does, with the settings made once: tiny ops notice the difference.
-    """
-
-    __slots__ = ("before",)
-
-    def __enter__(self):
-        self.before = _settings.set(_IGNORE)
-
-    def __exit__(self, *_):
-        _settings.reset(self.before)
-
-
 _settings = getattr(umath, "_extobj_contextvar", None)  # where NumPy, since 2.0, keeps what errstate sets
 if _settings is None:
-    quiet = partial(np.errstate, all="ignore")  # type: ignore[misc]
+    def silence():
+        return np.seterr(all="ignore")
+
+    def restore(before):
+        np.seterr(**before)
 else:
     with np.errstate(all="ignore"):
-        _IGNORE = _settings.get()
+        # what errstate does, with the settings made once, and no step of Python: tiny ops notice the difference
+        silence, restore = partial(_settings.set, _settings.get()), _settings.reset
+
+
+@contextmanager
+def quiet():
+    """A context in which log(0) is −inf and 0/0 is NaN without a warning. Every op runs its kernels in one.
+
+    The tape, where every microsecond counts, writes it out: ``before = silence()``, and at last ``restore(before)``.
+    """
+    before = silence()
+    try:
+        yield
+    finally:
+        restore(before)
 
 
 @contextmanager

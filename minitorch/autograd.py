@@ -28,6 +28,7 @@ import numpy as np
 
 import minitorch.kernels as kernels
 from minitorch.errors import got
+from minitorch.kernels import backend, restore, silence
 
 __all__ = [
     "Function", "Gradients", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck",  # noqa: F822
@@ -56,7 +57,8 @@ class Variable:
         """The array."""
         return self._data
 
-    def like(self, array) -> Variable:
+    @staticmethod
+    def like(array) -> Variable:
         """Wrap an array in a tensor of this kind."""
         raise NotImplementedError
 
@@ -135,10 +137,13 @@ class Function:
                 parents.append(None)
         if first is None:
             raise TypeError(f"{cls.__name__.lower()}: expected a Tensor, {got(inputs[0]) if inputs else 'got nothing'}")
-        fn.k = kernels.backend(first._data)
+        fn.k = backend(first._data)
         fn.needs = tuple(needs)
-        with kernels.quiet():
+        before = silence()
+        try:
             result = fn.forward(*arrays, **settings)
+        finally:
+            restore(before)
         several = isinstance(result, (tuple, list))
         outputs = [first.like(array) for array in result] if several else [first.like(result)]
         if True in needs:
@@ -182,7 +187,7 @@ class Gradients(dict):
         elif place in self.owned:
             held += gradient
         else:
-            self[place] = kernels.backend(held).add_forward(held, gradient)  # an array also where it is 0-d
+            self[place] = backend(held).add_forward(held, gradient)  # an array also where it is 0-d
             self.owned.add(place)
 
 
@@ -211,7 +216,8 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
             continue
         if fn.writes != _writes:
             _refuse_overwritten(fn)
-        with kernels.quiet():
+        before = silence()
+        try:
             gradients = _backward_of(fn, dys)
             if observers:
                 gradients = [g.write() if type(g) is Scattered else g for g in gradients]
@@ -220,6 +226,8 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
             for parent, gradient in zip(fn.parents, gradients):
                 if gradient is not None:
                     arriving.add(parent.place, gradient, _is_fresh(gradient, fn, dys, gradients))
+        finally:
+            restore(before)
         if not retain_graph:
             fn.release(where)
 
@@ -346,7 +354,7 @@ def _is_fresh(gradient, fn, dys, gradients) -> bool:
 
 
 def _copy(array):
-    return array.copy() if array.nbytes < SMALL else kernels.backend(array).copy(array)
+    return array.copy() if array.nbytes < SMALL else backend(array).copy(array)
 
 
 def _is_reshaped(gradient) -> bool:

@@ -102,9 +102,12 @@ class Tensor(Variable):
         self._data = placed(array.astype(dtype, copy=False), device)
         self.requires_grad_(requires_grad)
 
-    def like(self, array) -> Tensor:
+    @staticmethod
+    def like(array) -> Tensor:
         """Wrap an array, without copying it."""
-        return _wrap(array)
+        y = _new(Tensor)
+        y._data = array if type(array) is np.ndarray or hasattr(array, "kernels") else np.asarray(array)
+        return y
 
     # -----------------------------------------------------------------------------------------------------------------
     # what it is
@@ -856,10 +859,7 @@ class Tensor(Variable):
         return ops.where(condition, self, other)
 
 
-def _wrap(array) -> Tensor:
-    y = Tensor.__new__(Tensor)
-    y._data = array if type(array) is np.ndarray or hasattr(array, "kernels") else np.asarray(array)
-    return y
+_new, _wrap = object.__new__, Tensor.like
 
 
 def _is_operand(x) -> bool:

@@ -163,7 +163,8 @@ if AVAILABLE and hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_one_thread.after_fork)
 
 
-TINY = 1 << 13   # multiplications up to which OpenBLAS itself uses one thread: NumPy's own call is the quickest
+TINY = 1 << 18   # multiplications up to which OpenBLAS itself uses one thread: NumPy's own call is the quickest
+LINE = 1 << 13   # the same, where a factor is a vector, or may be the other one turned
 SMALL = 1 << 20  # products of fewer multiplications than this are not worth a parallel launch
 WIDE = 192       # rows of a piece, at least: OpenBLAS copies all of the other factor for each piece, and that must pay
 NARROW = 32      # rows of each of two pieces, at least
@@ -175,11 +176,13 @@ def product(a, b, bias=None, out=None, add=False):
 
     out: a C-contiguous array to write to; add: to what it holds.
     """
-    if a.ndim == b.ndim == 2 and a.size * b.shape[1] <= TINY and out is None:
-        y = np.matmul(a, b)
-        if bias is not None:
-            y += bias
-        return y
+    if a.ndim == b.ndim == 2 and out is None:
+        m, n = a.shape[0], b.shape[1]
+        if a.size * n <= (TINY if m > 1 and n > 1 and m != n else LINE):
+            y = np.matmul(a, b)
+            if bias is not None:
+                y += bias
+            return y
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
         y = None if out is None else out.reshape(-1, out.shape[-1])

@@ -14,13 +14,15 @@ MIDDLE = 1 << 14    # elements: where NumPy needs long for each
 def shared(name, kernel, slow=False):
     """A kernel of NumPy's for small arrays; for large ones ``_large``'s loop of this name, on all threads."""
     @wraps(kernel)
-    def launch(first, *others):
+    def launch(*operands):
         size = MIDDLE if slow else LARGE
-        if any_of((first, *others), size):
-            y = compiled("_large").each(name, first, *others)
-            if y is not None:
-                return y
-        return kernel(first, *others)
+        for x in operands:
+            if type(x) is np.ndarray and x.size >= size:
+                y = compiled("_large").each(name, *operands)
+                if y is not None:
+                    return y
+                break
+        return kernel(*operands)
 
     return launch
 

@@ -1,5 +1,7 @@
 """Indices: NumPy picks as fast as memory delivers, and adds at duplicates in a fixed order."""
 
+import math
+
 import numpy as np
 
 from ..reference import index as _reference
@@ -8,6 +10,36 @@ from . import _shared
 from .arithmetic import sum_to, where_forward
 
 __all__ = _reference.__all__
+
+
+def getitem_backward(dy, shape, index):
+    rows = _rows(index, shape)
+    if rows is None or not dy.size:
+        return _reference.getitem_backward(dy, shape, index)
+    count, width = rows.size, dy.size // rows.size
+    if width > 1 and dy.size >= _shared.MIDDLE:
+        return _shared.compiled("embedding").embedding_backward(
+            dy.reshape(count, width), rows, math.prod(shape) // width, None).reshape(shape)
+    places = rows.reshape(-1, 1) * width + np.arange(width) if width > 1 else rows
+    dx = np.zeros(shape, dy.dtype)
+    np.add.at(dx.reshape(-1), places.reshape(-1), dy.reshape(-1))
+    return dx
+
+
+def _rows(index, shape):
+    """Which rows an index picks, counted over the axes that it names: table[ids], x[range(n), labels]. Else None."""
+    items = index if type(index) is tuple else (index,)
+    rows = 0
+    for item, size in zip(items, shape):
+        if not (type(item) is int or type(item) is np.ndarray and item.dtype.kind in "iu"):
+            return None
+        if type(item) is int:
+            item += size if item < 0 else 0
+        else:
+            item = item.astype(np.int64, copy=False)
+            item = np.where(item < 0, item + size, item)
+        rows = rows * size + item
+    return rows if type(rows) is np.ndarray else None
 
 
 def masked_fill_forward(x, mask, value):

@@ -13,6 +13,8 @@ __all__ = ["linear_backward", "linear_forward", "matmul_backward", "matmul_forwa
 
 def matmul_forward(x, y):
     """x (…, m, k) or (k,), y (…, k, n) or (k,) → (…, m, n), without the axes that a 1-D factor lacks."""
+    if x.ndim == y.ndim == 2:
+        return product(x, y)
     x2, y2 = x[None, :] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
     out = product(x2, y2)
     if x.ndim == 1:
@@ -22,6 +24,8 @@ def matmul_forward(x, y):
 
 def matmul_backward(dy, x, y, needs=(True, True)):
     """dy shaped like the product → the gradients of x and y."""
+    if x.ndim == y.ndim == 2:
+        return product(dy, y.T) if needs[0] else None, product(x.T, dy) if needs[1] else None
     dx = dy_ = None
     # a 1-D factor is a row on the left, a column on the right
     x2, y2 = x[None, :] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y

@@ -38,7 +38,7 @@ def _along(loop, axis, *arrays):
     arrays = [ready(x if last else np.moveaxis(x, axis, -1)) for x in arrays]
     y = empty(arrays[0].shape, arrays[0].dtype)
     if y.size:
-        rows = [x.reshape(-1, shape[axis]) for x in [*arrays, y]]
+        rows = [x if x.ndim == 2 else x.reshape(-1, shape[axis]) for x in [*arrays, y]]
         loop(*rows[:-1], block(*rows[0].shape), rows[-1])
     return y if last else np.moveaxis(y, -1, axis)
 

@@ -131,8 +131,10 @@ def max_backward(dy, indices, shape, dim, keepdim):
     dx = np.zeros(shape, dy.dtype)
     if not shape:
         return dx + dy
-    dims = (dim,)
-    np.put_along_axis(dx, _keep(indices, dims, keepdim), _keep(dy, dims, keepdim), dim)
+    if dim == len(shape) - 1:
+        dx.reshape(-1, shape[-1])[np.arange(indices.size), indices.reshape(-1)] = dy.reshape(-1)
+    else:
+        np.put_along_axis(dx, _keep(indices, (dim,), keepdim), _keep(dy, (dim,), keepdim), dim)
     return dx
 
 
@@ -282,8 +284,8 @@ def count_nonzero(x, dim):
 
 def _sum(x, dim, keepdim):
     """Like x.sum, but as exact along any axis as NumPy is along the last."""
-    trailing = dim == tuple(range(x.ndim - len(dim), x.ndim))
-    if x.dtype.char == "e" or x.dtype.char == "f" and not (trailing and x.flags.c_contiguous):
+    char = x.dtype.char
+    if char == "e" or char == "f" and not (x.flags.c_contiguous and dim == tuple(range(x.ndim - len(dim), x.ndim))):
         return np.asarray(np.add.reduce(x, dim, np.float64, None, keepdim)).astype(x.dtype)
     return np.add.reduce(x, dim, None, None, keepdim)
 
@@ -342,9 +344,11 @@ def _pick(x, indices, dim, keepdim):
     """The elements at these places along one axis, and the places."""
     if not x.ndim:
         return x.copy(), indices
-    kept = np.expand_dims(indices, dim)
-    y = np.take_along_axis(x, kept, dim)
-    return (y, kept) if keepdim else (y.squeeze(dim), indices)
+    if dim == x.ndim - 1:
+        y = x.reshape(-1, x.shape[-1])[np.arange(indices.size), indices.reshape(-1)].reshape(indices.shape)
+    else:
+        y = np.take_along_axis(x, np.expand_dims(indices, dim), dim).squeeze(dim)
+    return (np.expand_dims(y, dim), np.expand_dims(indices, dim)) if keepdim else (y, indices)
 
 
 def _abs(x):

@@ -162,10 +162,10 @@ class Module:
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name) -> Any:  # only called where the normal search found nothing
-        for register in ("_parameters", "_buffers", "_modules"):
-            found = self.__dict__.get(register, ())
-            if name in found:
-                return found[name]
+        own = self.__dict__
+        for register in ("_parameters", "_modules", "_buffers"):
+            if register in own and name in own[register]:
+                return own[register][name]
         if name in _REGISTERS:
             self._need_init("use it")
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'", name=name, obj=self)

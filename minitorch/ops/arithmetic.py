@@ -38,7 +38,7 @@ class Add(Function):
     """
 
     def forward(self, x, y):
-        self.x_shape, self.y_shape = np.shape(x), np.shape(y)
+        self.x_shape, self.y_shape = getattr(x, "shape", ()), getattr(y, "shape", ())
         return self.k.add_forward(x, y)
 
     def backward(self, dz):
@@ -65,7 +65,7 @@ class Sub(Function):
     """
 
     def forward(self, x, y):
-        self.x_shape, self.y_shape = np.shape(x), np.shape(y)
+        self.x_shape, self.y_shape = getattr(x, "shape", ()), getattr(y, "shape", ())
         return self.k.sub_forward(x, y)
 
     def backward(self, dz):
@@ -402,7 +402,7 @@ class Where(Function):
     """
 
     def forward(self, x, y, condition):
-        self.condition, self.x_shape, self.y_shape = condition, np.shape(x), np.shape(y)
+        self.condition, self.x_shape, self.y_shape = condition, getattr(x, "shape", ()), getattr(y, "shape", ())
         return self.k.where_forward(condition, x, y)
 
     def backward(self, dz):

@@ -109,22 +109,23 @@ def check_labels(op: str, input, target, ignore_index: int):
     labels = target.data
     if labels.dtype.kind not in "iu":
         raise DTypeError(f"{op}: labels must be integers, got {labels.dtype}. Use target.long().")
-    if input.ndim == 0:
+    shape = input.shape
+    if not shape:
         raise ShapeError(f"{op}: logits must have a class axis, got shape ()")
-    classes = input.shape[0] if input.ndim == 1 else input.shape[1]
-    expected = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+    classes = shape[0] if len(shape) == 1 else shape[1]
+    expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
     if labels.shape != expected:
-        if input.ndim == 3 and labels.shape == input.shape[:2]:
-            raise ShapeError(f"{op}: logits {input.shape} and labels {labels.shape}: flatten both: "
-                             f"logits.reshape(-1, {input.shape[2]}), labels.reshape(-1). (Classes are expected on axis 1.)")
-        if input.ndim == 2 and labels.ndim == 1:
-            raise ShapeError(f"{op}: {input.shape[0]} rows of logits but {labels.shape[0]} labels.")
+        if len(shape) == 3 and labels.shape == shape[:2]:
+            raise ShapeError(f"{op}: logits {shape} and labels {labels.shape}: flatten both: "
+                             f"logits.reshape(-1, {shape[2]}), labels.reshape(-1). (Classes are expected on axis 1.)")
+        if len(shape) == 2 and labels.ndim == 1:
+            raise ShapeError(f"{op}: {shape[0]} rows of logits but {labels.shape[0]} labels.")
         fix = ""
-        if labels.shape == input.shape:
-            fix = f". One-hot labels? Use labels.argmax({min(1, input.ndim - 1)}), or labels.float() as probabilities."
+        if labels.shape == shape:
+            fix = f". One-hot labels? Use labels.argmax({min(1, len(shape) - 1)}), or labels.float() as probabilities."
         elif labels.size == math.prod(expected):
             fix = f". Use labels.reshape({', '.join(map(str, expected))})."
-        raise ShapeError(f"{op}: logits {input.shape} need labels of shape {expected}, got {labels.shape}{fix}")
+        raise ShapeError(f"{op}: logits {shape} need labels of shape {expected}, got {labels.shape}{fix}")
     seen = known(labels)
     if seen and labels.dtype == np.int64 and seen.high < classes and (
             ignore_index < 0 <= seen.low or

@@ -98,6 +98,12 @@ def result_type(*inputs) -> np.dtype:
 
 def promote(*inputs, op: str = "promote"):
     """Tensors brought to the dtype they meet in; numbers as Python numbers, which NumPy lets keep to themselves."""
+    first = inputs[0]._data.dtype if isinstance(inputs[0], Variable) else None
+    for x in inputs:
+        if not isinstance(x, Variable) or x._data.dtype is not first:
+            break
+    else:
+        return inputs       # as nearly always
     first = next((x._data.dtype for x in inputs if isinstance(x, Variable)), None)
     if first is not None and all([x._data.dtype == first if isinstance(x, Variable) else
                                   type(x) in (builtins.float, builtins.int) and first.char in "fd" for x in inputs]):

@@ -62,6 +62,9 @@ def getitem(x: Tensor, index) -> Tensor:
 def plain_index(x: Tensor, index) -> Any:
     """What stands in the square brackets, as NumPy takes it: tensors and lists as arrays; checked against x's shape."""
     shape = x.data.shape
+    if isinstance(index, Variable) and index.data.dtype.kind == "i" and index.data.ndim and shape:
+        _check_range("t[...]", index.data, shape[0], 0, shape, wraps=True)
+        return (index.data,)
     given = index if isinstance(index, tuple) else (index,)
     if _is_plain(given, shape):
         return index

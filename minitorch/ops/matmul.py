@@ -45,6 +45,16 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     >>> minitorch.matmul(minitorch.tensor([[1.0, 2.0]]), minitorch.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
+    try:
+        x, y = input._data, other._data
+        usual = x.ndim == y.ndim == 2 and x.shape[1] == y.shape[0] and x.dtype == y.dtype
+    except AttributeError:
+        usual = False
+    return Matmul.apply(input, other) if usual else _unusual_matmul(input, other)
+
+
+def _unusual_matmul(input, other):
+    """Batches, vectors, and mistakes to explain."""
     input, other = _pair("matmul", input, other)
     if not input.ndim or not other.ndim:
         raise ShapeError(f"matmul: both must have at least one axis, got {input.shape} and {other.shape}. "

@@ -35,7 +35,8 @@ class Plain(Function):
 
 def binary(op, function, x, y):
     """Bring two operands to one dtype and run an op on them; say which sizes do not fit."""
-    if not (isinstance(x, Variable) and isinstance(y, Variable) and x._data.dtype == y._data.dtype):
+    if not (isinstance(x, Variable) and (x._data.dtype == y._data.dtype if isinstance(y, Variable) else
+                                         type(y) is float and x._data.dtype.char in "fd")):
         x, y = promote(x, y, op=op)
     try:
         return function.apply(x, y)

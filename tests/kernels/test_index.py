@@ -1,0 +1,46 @@
+"""Gradients of square brackets: the compiled backend's shortcuts for rows of a table, against the reference."""
+
+import numpy as np
+import pytest
+
+from minitorch.kernels import cpu, reference
+
+RNG = np.random.default_rng(0)
+
+
+def ids(n, *shape):
+    return RNG.integers(-n, n, shape)
+
+
+CASES = {
+    "table[ids]": ((27, 10), (ids(27, 32, 8),)),
+    "without a tuple": ((27, 10), ids(27, 5)),
+    "narrow ids": ((70, 4), (ids(70, 900).astype(np.int32),)),
+    "a large table": ((500, 60), (ids(500, 64, 32),)),
+    "x[range(n), labels]": ((40, 30), (np.arange(40), ids(30, 40))),
+    "broadcast ids": ((40, 30), (np.arange(40)[:, None], ids(30, 1, 7))),
+    "many single numbers": ((500, 600), (ids(500, 20_000), ids(600, 20_000))),
+    "ids and a number": ((5, 6, 7), (ids(5, 9), -2)),
+    "a number and ids": ((5, 6, 7), (3, ids(6, 9))),
+    "numbers around ids": ((5, 6, 7), (3, ids(6, 9), -1)),
+    "an id without axes": ((5, 6), (np.array(-3),)),
+    "numbers": ((5, 6), (2, 3)),
+    "no ids": ((5, 6), (ids(5, 0),)),
+    "an empty table": ((5, 0), (ids(5, 3),)),
+    "ids after a slice": ((5, 6), (slice(None), ids(6, 4))),
+    "ids before a slice": ((5, 6, 7), (ids(5, 3), slice(1, 3))),
+    "ids and the rest": ((5, 6, 7), (ids(5, 3), Ellipsis)),
+    "ids and a new axis": ((5, 6), (ids(5, 3), None)),
+    "a mask": ((5, 6), (RNG.random(5) > 0.5,)),
+    "a mask and ids": ((5, 6), (np.array([True, False, True, True, False]), ids(6, 3))),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASES)
+def test_picked_twice_is_added_twice(name, dtype):
+    shape, index = CASES[name]
+    dy = np.asarray(RNG.integers(-9, 10, np.zeros(shape)[index].shape)).astype(dtype)      # whole numbers: exact in any order
+    got, want = cpu.getitem_backward(dy, shape, index), reference.getitem_backward(dy, shape, index)
+    assert got.shape == shape and got.dtype == dtype
+    np.testing.assert_array_equal(got, want)
