@@ -25,6 +25,7 @@ from numba.np.ufunc import parallel as numba_pool
 
 from .. import scalar
 from . import _memory
+from ._shared import put
 
 __all__ = [
     "CHUNKS", "allowed_threads", "away", "block", "cache_folder", "chunk", "inline", "jit", "minus", "parallel", "prange",
@@ -36,6 +37,7 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 CHUNKS = 32  # parallel work is cut by shape into at most this many pieces, never by thread count: same bits everywhere
 BLOCK = 4096  # numbers: so many of two arrays stay in the cache next to the processor
+SHARED = 1 << 20  # elements: copies of so many are shared by all threads
 SMALL = 8192  # elements: fewer are done by one thread, which is done before a second has woken
 
 
@@ -158,7 +160,11 @@ def ready(x, dtype=None):
     """The array as kernels take it: C-contiguous, aligned, writeable (so one compiled version serves all)."""
     if x is None or x.flags.carray and (dtype is None or x.dtype == dtype):
         return x
-    return np.require(x, dtype, ["C", "A", "W"])
+    if x.size < SHARED or dtype is not None and x.dtype != dtype:
+        return np.require(x, dtype, ["C", "A", "W"])
+    y = _memory.empty(x.shape, x.dtype)
+    put(y, x)
+    return y
 
 
 def rows_of(x):

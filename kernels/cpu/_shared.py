@@ -5,7 +5,7 @@ from importlib import import_module
 
 import numpy as np
 
-__all__ = ["LARGE", "any_of", "compiled", "shared"]
+__all__ = ["LARGE", "any_of", "compiled", "put", "shared"]
 
 LARGE = 1 << 16     # elements: fewer are done by NumPy before a second thread has woken
 MIDDLE = 1 << 14    # elements: where NumPy needs long for each
@@ -33,6 +33,12 @@ def any_of(operands, size):
         if type(x) is np.ndarray and x.size >= size:
             return True
     return False
+
+
+def put(y, x):
+    """y[...] = x, of one shape; what is large, on all threads."""
+    if x.size < LARGE or not compiled("_copy").write(y, x):
+        y[...] = x
 
 
 @cache

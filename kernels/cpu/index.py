@@ -7,12 +7,17 @@ import numpy as np
 from ..reference import index as _reference
 from ..reference.index import *
 from . import _shared
+from ._shared import put
 from .arithmetic import sum_to, where_forward
 
 __all__ = _reference.__all__
 
 
 def getitem_backward(dy, shape, index):
+    if dy.size >= _shared.LARGE and _is_view(index):
+        dx = np.zeros(shape, dy.dtype)
+        put(dx[index], dy)
+        return dx
     rows = _rows(index, shape)
     if rows is None or not dy.size:
         return _reference.getitem_backward(dy, shape, index)
@@ -24,6 +29,11 @@ def getitem_backward(dy, shape, index):
     dx = np.zeros(shape, dy.dtype)
     np.add.at(dx.reshape(-1), places.reshape(-1), dy.reshape(-1))
     return dx
+
+
+def _is_view(index):
+    """Nothing but numbers, slices, None and ...: no element is picked twice."""
+    return all([i is None or type(i) in (int, slice, type(...)) for i in (index if type(index) is tuple else (index,))])
 
 
 def _rows(index, shape):
@@ -40,6 +50,32 @@ def _rows(index, shape):
             item = np.where(item < 0, item + size, item)
         rows = rows * size + item
     return rows if type(rows) is np.ndarray else None
+
+
+def gather_backward(dy, shape, dim, index):
+    if not shape:
+        return _reference.gather_backward(dy, shape, dim, index)
+    dx, places = np.zeros(shape, dy.dtype), 0
+    for axis in range(len(shape)):
+        ids = index if axis == dim else np.arange(index.shape[axis]).reshape([-1] + [1] * (len(shape) - axis - 1))
+        places = places + ids * math.prod(shape[axis + 1:])
+    np.add.at(dx.reshape(-1), places.reshape(-1), dy.reshape(-1))
+    return dx
+
+
+def topk_forward(x, k, dim, largest):
+    """Found without sorting all, where k is small; unless equals stand on both sides of the edge: the first ones count."""
+    if x.size < _shared.MIDDLE or not 0 < 4 * k <= x.shape[dim]:
+        return _reference.topk_forward(x, k, dim, largest)
+    n = x.shape[dim]
+    chosen = np.argpartition(x, n - k if largest else k - 1, dim).take(np.arange(n - k, n) if largest else np.arange(k), dim)
+    chosen.sort(dim)
+    y = np.take_along_axis(x, chosen, dim)
+    beyond = x >= y.min(dim, keepdims=True) if largest else x <= y.max(dim, keepdims=True)
+    if (np.count_nonzero(beyond, dim) != k).any():      # equals, or NaN
+        return _reference.topk_forward(x, k, dim, largest)
+    order = argsort(y, dim, largest)
+    return np.take_along_axis(y, order, dim), np.take_along_axis(chosen, order, dim)
 
 
 def masked_fill_forward(x, mask, value):

@@ -40,7 +40,37 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_picked_twice_is_added_twice(name, dtype):
     shape, index = CASES[name]
-    dy = np.asarray(RNG.integers(-9, 10, np.zeros(shape)[index].shape)).astype(dtype)      # whole numbers: exact in any order
+    # whole numbers: exact in any order
+    dy = np.asarray(RNG.integers(-9, 10, np.zeros(shape)[index].shape)).astype(dtype)
     got, want = cpu.getitem_backward(dy, shape, index), reference.getitem_backward(dy, shape, index)
     assert got.shape == shape and got.dtype == dtype
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("largest", [True, False])
+def test_topk_is_what_sorting_gives(largest, dtype):
+    """Equals keep their order, also those at the edge; NaN counts as the largest."""
+    for shape, dim in ((40, 500), 1), ((500, 40), 0), ((3, 400, 20), 1), ((20_000,), 0):
+        x = RNG.permutation(np.prod(shape)).reshape(shape).astype(dtype)
+        tied = x // 7
+        holes = np.where(x % 11, x, np.nan) if dtype != "int64" else -x
+        for values in x, tied, holes, np.zeros_like(x):
+            for k in 1, 3, 10, shape[dim]:
+                ours, theirs = (backend.topk_forward(values, k, dim, largest) for backend in (cpu, reference))
+                for got, want in zip(ours, theirs):
+                    assert got.dtype == want.dtype
+                    np.testing.assert_array_equal(got, want)
+
+
+GATHERED = [((40, 30), (40, 1), 1), ((40, 30), (25, 50), 1), ((40, 30), (70, 30), 0),
+            ((5, 6, 7), (5, 9, 2), 1), ((8,), (20,), 0), ((), (), 0), ((4, 5), (0, 5), 0)]
+
+
+@pytest.mark.parametrize("shape, sizes, dim", GATHERED)
+def test_gathers_gradient(shape, sizes, dim):
+    index = RNG.integers(0, shape[dim] if shape else 1, sizes)
+    dy = RNG.integers(-9, 10, sizes).astype("float32") if sizes else np.asarray(3.0, "float32")
+    got, want = cpu.gather_backward(dy, shape, dim, index), reference.gather_backward(dy, shape, dim, index)
+    assert got.dtype == want.dtype and got.shape == want.shape
     np.testing.assert_array_equal(got, want)

@@ -1,6 +1,6 @@
 """Loops for large arrays: the same numbers as NumPy's, whatever is repeated, cut or turned, on however many threads."""
 
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numba
 import numpy as np
@@ -131,6 +131,42 @@ def test_copies(shape, dtype):
         assert not np.shares_memory(copied, x)
         check_same(cpu.contiguous_forward(x), reference.contiguous_forward(x))
         assert cpu.contiguous_forward(x).flags.c_contiguous
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64", "int32", "bool"])
+def test_copies_of_any_layout(kind):
+    """Runs, steps and turned matrices, from axes in every order, cut, reversed and repeated; NaNs keep their bits."""
+    x = np.random.default_rng(0).integers(0, 2**8, (5, 20, 18, 4, 8), np.uint8).view(kind if kind != "bool" else np.uint8)
+    x = x[..., 0] if kind != "bool" else x[..., 0] > 99
+    for order in permutations(range(x.ndim)):
+        for cut in np.s_[:], np.s_[::2], np.s_[..., ::-1], np.s_[:, 1:, ::-3], np.s_[:, None, :, :1]:
+            view = x.transpose(order)[cut]
+            view = np.broadcast_to(view, (2, *view.shape)) if cut == np.s_[::2] else view
+            check_same(cpu.copy(view).view(np.uint8), view.copy().view(np.uint8))
+
+
+def test_pieces(shape, dtype):
+    x, y = hard(shape, dtype), normal(*shape, seed=4, dtype=dtype)
+    for dim in range(len(shape)):
+        cut = [slice(None)] * dim + [slice(1, None)]
+        for xs in (x, y), (x, y[tuple(cut)], x), (y[tuple(cut)],), (x[::-1], y):
+            same("cat_forward", xs, dim)
+        sizes = (1, shape[dim] - 1)
+        first, second = reference.split_forward(y, sizes, dim)
+        for dys in (first, second), (None, second), (first, None):
+            same("split_backward", dys, shape, y.dtype, sizes, dim)
+        entries = list(reference.unbind_forward(y, dim))
+        same("unbind_backward", entries, shape, y.dtype, dim)
+        same("unbind_backward", [None, *entries[1:]], shape, y.dtype, dim)
+        same("flip_forward", x, (dim,))
+        same("repeat_forward", x, (1,) * dim + (3,) + (1,) * (len(shape) - dim - 1))
+        index = (slice(None),) * dim + (slice(1, None),)
+        same("getitem_backward", y[index], shape, index)
+    same("getitem_backward", y[None, ..., 1:], shape, (None, ..., slice(1, None)))
+    for dim in range(len(shape) + 1):
+        for xs in (x, y), (x, y[::-1], x), (y,):
+            same("stack_forward", xs, dim)
+    same("repeat_forward", x, (2, *[2] * len(shape)))
 
 
 def test_sums(shape, dtype):

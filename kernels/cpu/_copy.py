@@ -1,0 +1,114 @@
+"""Large copies from any layout to any other, shared by all threads: runs of numbers, or a matrix that is turned, by tiles.
+
+A file of its own, imported when the first large copy comes, as ``_large`` is.
+"""
+
+from functools import lru_cache
+from types import SimpleNamespace
+
+import numpy as np
+
+from ._jit import parallel, prange
+from ._large import _piece
+
+__all__ = ["write"]
+
+TILE = 16       # rows and columns of a tile: float32's fill a cache line each way
+FEW = 4         # numbers that a tile has at least, each way: of fewer, steps are as quick
+AXES = 4        # as many are left, at most, once those are one that follow each other in both arrays
+
+
+def write(y, x):
+    """y[...] = x, of one shape; False, and nothing done, where that is NumPy's."""
+    if x.dtype != y.dtype or x.itemsize not in (4, 8) or not (x.flags.aligned and y.flags.aligned):
+        return False
+    plan = _plan(x.shape, x.strides, y.strides, x.itemsize)
+    if plan is None:
+        return False
+    loop, start, first, span, *settings = plan
+    real = np.float32 if x.itemsize == 4 else np.float64       # only moved, whole numbers may pass for floats
+    loop(_memory(x, first, span[0], real), start, *settings, _memory(y, 0, span[1], real))
+    return True
+
+
+@lru_cache(maxsize=256)
+def _plan(shape, x_strides, y_strides, itemsize):
+    """The loop; where x begins in its memory; that memory's first byte, seen from x; numbers spanned; sizes and steps."""
+    axes = [(dy, dx, n) for n, dx, dy in zip(shape, x_strides, y_strides) if n != 1]
+    if not axes or any(dy <= 0 or dx % itemsize or dy % itemsize for dy, dx, _ in axes):
+        return None
+    axes = [(dy // itemsize, dx // itemsize, n) for dy, dx, n in sorted(axes, key=lambda axis: -axis[0])]
+    start = -sum(dx * (n - 1) for _, dx, n in axes if dx < 0)
+    spans = 1 + sum(abs(dx) * (n - 1) for _, dx, n in axes), 1 + sum(dy * (n - 1) for dy, _, n in axes)
+    merged = axes[:1]
+    for dy, dx, n in axes[1:]:
+        before = merged[-1]
+        if before[0] == dy * n and before[1] == dx * n:
+            merged[-1] = dy, dx, before[2] * n
+        else:
+            merged.append((dy, dx, n))
+    along = [i for i, (_, dx, n) in enumerate(merged[:-1]) if dx == 1 and n >= FEW]
+    last, loop = merged[-1], _steps
+    if last[:2] == (1, 1):
+        loop = _runs
+    elif last[0] == 1 and last[2] >= FEW and along:
+        loop = _turned
+        merged = [axis for i, axis in enumerate(merged[:-1]) if i != along[0]] + [merged[along[0]], last]
+    if len(merged) > AXES:
+        return None
+    merged = [(0, 0, 1)] * (AXES - len(merged)) + merged
+    sizes, dxs, dys = tuple(n for *_, n in merged), tuple(dx for _, dx, _ in merged), tuple(dy for dy, *_ in merged)
+    return loop, start, -start * itemsize, spans, sizes, dxs, dys
+
+
+def _memory(x, first, span, real):
+    """So many numbers from the byte ``first`` on, seen from the beginning of x, in a row."""
+    address = x.__array_interface__["data"][0] + first
+    return np.asarray(SimpleNamespace(__array_interface__={
+        "data": (address, False), "shape": (span,), "typestr": np.dtype(real).str, "version": 3}))
+
+
+@parallel
+def _runs(x, start, sizes, dx, dy, y):
+    n, columns = sizes[0] * sizes[1] * sizes[2], sizes[3]
+    tall, wide, across = _piece(n, columns)
+    for piece in prange((n + tall - 1) // tall * across):
+        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
+        count, c = min(wide, columns - left), 0
+        for row in range(first, min(first + tall, n)):
+            if c == 0 or c == sizes[2]:
+                a, b, c = row // (sizes[1] * sizes[2]), row // sizes[2] % sizes[1], row % sizes[2]
+            source, target = start + a * dx[0] + b * dx[1] + c * dx[2] + left, a * dy[0] + b * dy[1] + c * dy[2] + left
+            u, out = x[source:source + count], y[target:target + count]
+            for j in range(len(out)):
+                out[j] = u[j]
+            c += 1
+
+
+@parallel
+def _steps(x, start, sizes, dx, dy, y):
+    n, columns = sizes[0] * sizes[1] * sizes[2], sizes[3]
+    tall, wide, across = _piece(n, columns)
+    for piece in prange((n + tall - 1) // tall * across):
+        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
+        for row in range(first, min(first + tall, n)):
+            a, b, c = row // (sizes[1] * sizes[2]), row // sizes[2] % sizes[1], row % sizes[2]
+            source, target = start + a * dx[0] + b * dx[1] + c * dx[2], a * dy[0] + b * dy[1] + c * dy[2]
+            for j in range(left, min(left + wide, columns)):
+                y[np.uintp(target + j * dy[3])] = x[np.uintp(source + j * dx[3])]
+
+
+@parallel
+def _turned(x, start, sizes, dx, dy, y):
+    tiles = (sizes[2] + TILE - 1) // TILE
+    for task in prange(sizes[0] * sizes[1] * tiles):
+        a, b = np.int64(task) // tiles // sizes[1], np.int64(task) // tiles % sizes[1]
+        k0 = np.int64(task) % tiles * TILE
+        k1 = min(k0 + TILE, sizes[2])
+        source, target = start + a * dx[0] + b * dx[1], a * dy[0] + b * dy[1]
+        for j0 in range(0, sizes[3], TILE):
+            count = min(TILE, sizes[3] - j0)
+            for k in range(k0, k1):
+                out = y[target + k * dy[2] + j0:target + k * dy[2] + j0 + count]
+                for j in range(len(out)):
+                    out[j] = x[np.uintp(source + k + (j0 + j) * dx[3])]
