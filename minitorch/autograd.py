@@ -92,7 +92,7 @@ class Function:
     parents: tuple[Variable | None, ...] = ()
     needs: tuple[bool, ...] = ()
     outputs: int = 1                # how many outputs forward returned
-    freed: str | None = None        # where the backward that released this node was called
+    freed: _Line | None = None      # where the backward that released this node was called
     hooks: dict | None = None       # output slot -> {key: callable(gradient array) -> replacement array or None}
     order: int = 0
     ours = False                    # is it one of minitorch's own ops?
@@ -155,7 +155,7 @@ class Function:
             observer.forward(fn, inputs, settings, outputs)
         return tuple(outputs) if several else outputs[0]
 
-    def release(self, where: str) -> None:
+    def release(self, where: _Line) -> None:
         """Forget everything saved, so that memory is free before the walk ends."""
         self.__dict__.clear()
         self.freed = where
@@ -410,19 +410,28 @@ def _first_gradients(op, tensors, gradients):
     return arrays
 
 
-def _caller() -> str:
-    """file:line of the first frame outside this package, for messages."""
+class _Line(tuple):
+    """A file and a number, of a line; written out only where a message names it."""
+
+    __slots__ = ()
+
+    def __str__(self):
+        return f"{self[0].rpartition('/')[2]}:{self[1]}"
+
+
+def _caller() -> _Line:
+    """The line of the first frame outside this package, for messages."""
     frame = sys._getframe(1)
     while frame.f_back is not None and (frame.f_globals.get("__name__", "") + ".").startswith("minitorch."):
         frame = frame.f_back
-    return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
+    return _Line((frame.f_code.co_filename, frame.f_lineno))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # in-place writes: a value that a node saved must still be there when backward comes
 
 _writes = 0
-_written: dict[int, tuple[int, Any, str]] = {}
+_written: dict[int, tuple[int, Any, _Line]] = {}
 
 
 def note_write(*arrays) -> None:
@@ -433,7 +442,8 @@ def note_write(*arrays) -> None:
     for array in arrays:
         memory = _memory(array)
         key = id(memory)
-        _written[key] = _writes, weakref.ref(memory, partial(_forget, key)), where
+        before = _written.get(key)
+        _written[key] = _writes, before[1] if before else weakref.ref(memory, partial(_forget, key)), where
 
 
 def _forget(key, _):
@@ -450,7 +460,7 @@ def _refuse_overwritten(fn) -> None:
     for name, saved in fn.__dict__.items():
         for value in saved if type(saved) in (tuple, list) else (saved,):
             if hasattr(value, "base") and hasattr(value, "shape"):
-                writes, _, where = _written.get(id(_memory(value)), (0, None, ""))
+                writes, _, where = _written.get(id(_memory(value)), (0, None, None))
                 if writes > fn.writes:
                     raise RuntimeError(f"backward: {type(fn).__name__} saved {name} {value.shape}, and it was changed in "
                                        f"place at {where} afterwards. Make a new tensor instead of writing into this one.")
