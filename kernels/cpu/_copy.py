@@ -1,4 +1,4 @@
-"""Large copies from any layout to any other, shared by all threads: runs of numbers, or a matrix that is turned, by tiles.
+"""Large copies from any layout to any other, shared by all threads: rows of numbers, or a matrix that is turned, by tiles.
 
 A file of its own, imported when the first large copy comes, as ``_large`` is.
 """
@@ -48,10 +48,8 @@ def _plan(shape, x_strides, y_strides, itemsize):
         else:
             merged.append((dy, dx, n))
     along = [i for i, (_, dx, n) in enumerate(merged[:-1]) if dx == 1 and n >= FEW]
-    last, loop = merged[-1], _steps
-    if last[:2] == (1, 1):
-        loop = _runs
-    elif last[0] == 1 and last[2] >= FEW and along:
+    last, loop = merged[-1], _rows
+    if last[0] == 1 != last[1] and last[2] >= FEW and along:
         loop = _turned
         merged = [axis for i, axis in enumerate(merged[:-1]) if i != along[0]] + [merged[along[0]], last]
     if len(merged) > AXES:
@@ -69,7 +67,7 @@ def _memory(x, first, span, real):
 
 
 @parallel
-def _runs(x, start, sizes, dx, dy, y):
+def _rows(x, start, sizes, dx, dy, y):
     n, columns = sizes[0] * sizes[1] * sizes[2], sizes[3]
     tall, wide, across = _piece(n, columns)
     for piece in prange((n + tall - 1) // tall * across):
@@ -78,24 +76,16 @@ def _runs(x, start, sizes, dx, dy, y):
         for row in range(first, min(first + tall, n)):
             if c == 0 or c == sizes[2]:
                 a, b, c = row // (sizes[1] * sizes[2]), row // sizes[2] % sizes[1], row % sizes[2]
-            source, target = start + a * dx[0] + b * dx[1] + c * dx[2] + left, a * dy[0] + b * dy[1] + c * dy[2] + left
-            u, out = x[source:source + count], y[target:target + count]
-            for j in range(len(out)):
-                out[j] = u[j]
+            source = start + a * dx[0] + b * dx[1] + c * dx[2] + left * dx[3]
+            target = a * dy[0] + b * dy[1] + c * dy[2] + left * dy[3]
+            if dx[3] == 1 and dy[3] == 1:
+                u, out = x[source:source + count], y[target:target + count]
+                for j in range(len(out)):
+                    out[j] = u[j]
+            else:
+                for j in range(count):
+                    y[np.uintp(target + j * dy[3])] = x[np.uintp(source + j * dx[3])]
             c += 1
-
-
-@parallel
-def _steps(x, start, sizes, dx, dy, y):
-    n, columns = sizes[0] * sizes[1] * sizes[2], sizes[3]
-    tall, wide, across = _piece(n, columns)
-    for piece in prange((n + tall - 1) // tall * across):
-        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        for row in range(first, min(first + tall, n)):
-            a, b, c = row // (sizes[1] * sizes[2]), row // sizes[2] % sizes[1], row % sizes[2]
-            source, target = start + a * dx[0] + b * dx[1] + c * dx[2], a * dy[0] + b * dy[1] + c * dy[2]
-            for j in range(left, min(left + wide, columns)):
-                y[np.uintp(target + j * dy[3])] = x[np.uintp(source + j * dx[3])]
 
 
 @parallel

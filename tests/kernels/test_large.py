@@ -135,7 +135,7 @@ def test_copies(shape, dtype):
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "int64", "int32", "bool"])
 def test_copies_of_any_layout(kind):
-    """Runs, steps and turned matrices, from axes in every order, cut, reversed and repeated; NaNs keep their bits."""
+    """Rows, steps and turned matrices, from axes in every order, cut, reversed and repeated; NaNs keep their bits."""
     x = np.random.default_rng(0).integers(0, 2**8, (5, 20, 18, 4, 8), np.uint8).view(kind if kind != "bool" else np.uint8)
     x = x[..., 0] if kind != "bool" else x[..., 0] > 99
     for order in permutations(range(x.ndim)):
