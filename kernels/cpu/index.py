@@ -6,6 +6,7 @@ import numpy as np
 
 from ..reference import index as _reference
 from ..reference.index import *
+from ..reference.index import _add_at
 from . import _shared
 from ._shared import put
 from .arithmetic import sum_to, where_forward
@@ -26,9 +27,7 @@ def getitem_backward(dy, shape, index):
         return _shared.compiled("embedding").embedding_backward(
             dy.reshape(count, width), rows, math.prod(shape) // width, None).reshape(shape)
     places = rows.reshape(-1, 1) * width + np.arange(width) if width > 1 else rows
-    dx = np.zeros(shape, dy.dtype)
-    np.add.at(dx.reshape(-1), places.reshape(-1), dy.reshape(-1))
-    return dx
+    return _add_at(np.zeros(shape, dy.dtype), places, dy)
 
 
 def _is_view(index):
@@ -50,17 +49,6 @@ def _rows(index, shape):
             item = np.where(item < 0, item + size, item)
         rows = rows * size + item
     return rows if type(rows) is np.ndarray else None
-
-
-def gather_backward(dy, shape, dim, index):
-    if not shape:
-        return _reference.gather_backward(dy, shape, dim, index)
-    dx, places = np.zeros(shape, dy.dtype), 0
-    for axis in range(len(shape)):
-        ids = index if axis == dim else np.arange(index.shape[axis]).reshape([-1] + [1] * (len(shape) - axis - 1))
-        places = places + ids * math.prod(shape[axis + 1:])
-    np.add.at(dx.reshape(-1), places.reshape(-1), dy.reshape(-1))
-    return dx
 
 
 def topk_forward(x, k, dim, largest):

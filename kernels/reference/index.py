@@ -69,7 +69,7 @@ def gather_forward(x, dim, index):
 
 def gather_backward(dy, shape, dim, index):
     """dy → dx of this shape."""
-    return scatter_add_forward(np.zeros(shape, dy.dtype), dim, index, dy)
+    return _add_at(np.zeros(shape, dy.dtype), _flat(index, dim, shape), dy)
 
 
 def scatter_forward(x, dim, index, src):
@@ -95,7 +95,7 @@ def scatter_backward(dy, shape, dim, index, needs=(True, True)):
 def scatter_add_forward(x, dim, index, src):
     """x, index, src → y, x with src[i, j] added to y[index[i, j], j] for dim 0."""
     y = np.array(x, order="C")
-    return _add_at(y, np.arange(y.size).reshape(y.shape)[_places(index, dim)], _head(src, index.shape))
+    return _add_at(y, _flat(index, dim, y.shape), _head(src, index.shape))
 
 
 def scatter_add_backward(dy, shape, dim, index, needs=(True, True)):
@@ -218,6 +218,11 @@ def _places(index, dim):
     places = list(np.ogrid[tuple(slice(n) for n in index.shape)])
     places[dim] = index
     return tuple(places)
+
+
+def _flat(index, dim, shape):
+    """The same places, counted in reading order."""
+    return np.ravel_multi_index(_places(index, dim), shape) if index.size and shape else np.zeros(index.shape, np.int64)
 
 
 def _corner(shape):
