@@ -5,7 +5,7 @@ from importlib import import_module
 
 import numpy as np
 
-__all__ = ["LARGE", "any_of", "compiled", "put", "shared"]
+__all__ = ["LARGE", "compiled", "put", "shared"]
 
 LARGE = 1 << 16     # elements: fewer are done by NumPy before a second thread has woken
 MIDDLE = 1 << 14    # elements: where NumPy needs long for each
@@ -25,14 +25,6 @@ def shared(name, kernel, slow=False):
         return kernel(*operands)
 
     return launch
-
-
-def any_of(operands, size):
-    """Has one of these arrays so many elements?"""
-    for x in operands:
-        if type(x) is np.ndarray and x.size >= size:
-            return True
-    return False
 
 
 def put(y, x):

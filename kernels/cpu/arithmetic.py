@@ -5,7 +5,7 @@ import numpy as np
 from ..reference import arithmetic as _reference
 from ..reference.arithmetic import *
 from . import _shared
-from ._shared import any_of, shared
+from ._shared import shared
 from .reduce import sum_forward
 
 __all__ = _reference.__all__
@@ -21,15 +21,13 @@ minimum_forward = shared("minimum", _reference.minimum_forward)
 
 
 def add_forward(x, y):
-    for operand in x, y:
-        if type(operand) is np.ndarray and operand.size >= _shared.LARGE:
-            break
-    else:
+    size = max([operand.size for operand in (x, y) if type(operand) is np.ndarray], default=0)
+    if size < _shared.LARGE:
         return _reference.add_forward(x, y)
     if type(x) is type(y) is np.ndarray and x.shape == y.shape and x.dtype == y.dtype and x.flags.carray and y.flags.carray:
         return _shared.compiled("_large").add(x, y)
     # words and their positions are added in every first step: of fewer numbers, not worth a second of the compiler's
-    return (_add if any_of((x, y), 16 * _shared.LARGE) else _reference.add_forward)(x, y)
+    return (_add if size >= 16 * _shared.LARGE else _reference.add_forward)(x, y)
 
 
 def add_backward(dy, x_shape, y_shape, needs=(True, True)):

@@ -12,12 +12,12 @@ __all__ = _reference.__all__
 
 
 def sum_forward(x, dim, keepdim):
-    y = _sum(x, dim, keepdim) if x.size >= _shared.LARGE else None
+    y = _sum(x, dim, keepdim)
     return _reference.sum_forward(x, dim, keepdim) if y is None else y
 
 
 def mean_forward(x, dim, keepdim):
-    y = _sum(x, dim, keepdim) if x.size >= _shared.LARGE else None
+    y = _sum(x, dim, keepdim)
     if y is None:
         return _reference.mean_forward(x, dim, keepdim)
     return np.asarray(y / x.dtype.type(x.size // y.size))
@@ -25,7 +25,7 @@ def mean_forward(x, dim, keepdim):
 
 def _sum(x, dim, keepdim):
     """The sum of a large array along neighbouring axes; None for anything else."""
-    if x.dtype.char not in "fd" or not x.flags.carray:
+    if x.size < _shared.LARGE or x.dtype.char not in "fd" or not x.flags.carray:
         return None
     if not dim or dim[-1] - dim[0] != len(dim) - 1:
         return None

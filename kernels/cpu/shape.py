@@ -21,9 +21,7 @@ def cat_forward(xs, dim):
     if math.prod(shape) < _shared.LARGE:
         return _reference.cat_forward(xs, dim)
     y = empty(shape, xs[0].dtype)
-    for piece, x in zip(split_forward(y, sizes, dim), xs):
-        put(piece, x)
-    return y
+    return _filled(y, split_forward(y, sizes, dim), xs)
 
 
 def stack_forward(xs, dim):
@@ -31,34 +29,31 @@ def stack_forward(xs, dim):
     if len(shape) == 1 or math.prod(shape) < _shared.LARGE:
         return _reference.stack_forward(xs, dim)
     y = empty(shape, xs[0].dtype)
-    for piece, x in zip(unbind_forward(y, dim), xs):
-        put(piece, x)
-    return y
+    return _filled(y, unbind_forward(y, dim), xs)
 
 
 def split_backward(dys, shape, dtype, sizes, dim):
     if math.prod(shape) < _shared.LARGE:
         return _reference.split_backward(dys, shape, dtype, sizes, dim)
     dx = empty(shape, dtype)
-    for piece, dy in zip(split_forward(dx, sizes, dim), dys):
-        _put_or_0(piece, dy)
-    return dx
+    return _filled(dx, split_forward(dx, sizes, dim), dys)
 
 
 def unbind_backward(dys, shape, dtype, dim):
     if len(shape) == 1 or math.prod(shape) < _shared.LARGE:
         return _reference.unbind_backward(dys, shape, dtype, dim)
     dx = empty(shape, dtype)
-    for piece, dy in zip(unbind_forward(dx, dim), dys):
-        _put_or_0(piece, dy)
-    return dx
+    return _filled(dx, unbind_forward(dx, dim), dys)
 
 
-def _put_or_0(piece, dy):
-    if dy is None:
-        piece[...] = 0
-    else:
-        put(piece, dy)
+def _filled(y, pieces, xs):
+    """y, when each of its pieces has got its numbers; 0 where there are none."""
+    for piece, x in zip(pieces, xs):
+        if x is None:
+            piece[...] = 0
+        else:
+            put(piece, x)
+    return y
 
 
 # ---- copies ----------------------------------------------------------------------------------------------------------
