@@ -315,8 +315,7 @@ def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
     >>> minitorch.tensor([1.0, 2.0]).masked_fill(minitorch.tensor([True, False]), -1)
     tensor([-1.,  2.])
     """
-    if not isinstance(mask, Variable) or mask.data.dtype.kind != "b":
-        _check_mask("masked_fill", input, mask)
+    _need_mask("masked_fill", mask)
     if isinstance(value, Variable):
         if value.data.ndim:
             raise ShapeError(f"masked_fill: value must be a number or a 0-d tensor, got shape {value.data.shape}. To "
@@ -740,10 +739,14 @@ def _same_dtype(op, name, x, other):
 
 def _check_mask(op, x, mask):
     """The shape in which x and the mask meet."""
-    if not isinstance(mask, Variable) or mask.data.dtype.kind != "b":
-        raise DTypeError(f"{op}: mask must be a bool Tensor, got {getattr(mask, 'dtype', type(mask).__name__)}. "
-                         "Compare first: mask = x > 0.")
+    _need_mask(op, mask)
     try:
         return np.broadcast_shapes(x.data.shape, mask.data.shape)
     except ValueError:
         raise ShapeError(f"{op}: x {x.data.shape} and mask {mask.data.shape} do not broadcast") from None
+
+
+def _need_mask(op, mask):
+    if not isinstance(mask, Variable) or mask.data.dtype.kind != "b":
+        raise DTypeError(f"{op}: mask must be a bool Tensor, got {getattr(mask, 'dtype', type(mask).__name__)}. "
+                         "Compare first: mask = x > 0.")
