@@ -16,7 +16,7 @@ is compiled for a dtype, its float literals and the name ``number`` take that dt
 float64 by accident. It is compiled once for each list of argument types, with an explicit signature, and held ready.
 
 With NUMBA_ENABLE_CUDASIM=1, set before Python starts, Numba's simulator runs the same kernels without a GPU: a Python thread
-for each of theirs. Blocks and tiles are tiny there; ``SIMULATED`` says so.
+for each of theirs. Blocks and tiles are tiny there; ``TINY`` says so. MINITORCH_CUDA_REAL_SIZES=1 makes them a GPU's.
 """
 
 import math
@@ -32,15 +32,16 @@ from numba import cuda
 from .. import scalar
 
 __all__ = [
-    "Kernel", "SIMULATED", "THREADS", "WARP", "about", "address_of", "allocate", "between", "blocks_for", "count", "cuda",
-    "device", "intrinsic", "ir", "kernel", "kernels", "launches", "memory_stats", "number", "on_stream", "release_cached",
-    "scalars", "stream_number", "synchronize", "trouble",
+    "Kernel", "SIMULATED", "THREADS", "TINY", "WARP", "about", "address_of", "allocate", "between", "blocks_for", "count",
+    "cuda", "device", "intrinsic", "ir", "kernel", "kernels", "launches", "memory_stats", "number", "on_stream",
+    "release_cached", "scalars", "stream_number", "synchronize", "trouble",
 ]
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
-THREADS = 4 if SIMULATED else 256    # in a block; a power of two
-WARP = 2 if SIMULATED else 32        # threads that run in step, and can look at each other's registers
-MOST_BLOCKS = 2 if SIMULATED else 2048   # loops step by the whole grid, so more would only mean shorter loops
+TINY = SIMULATED and os.environ.get("MINITORCH_CUDA_REAL_SIZES") != "1"
+THREADS = 4 if TINY else 256    # in a block; a power of two
+WARP = 2 if TINY else 32        # threads that run in step, and can look at each other's registers
+MOST_BLOCKS = 2 if TINY else 2048   # loops step by the whole grid, so more would only mean shorter loops
 numba.config.CUDA_LOW_OCCUPANCY_WARNINGS = 0    # a small array fills no GPU, and that is no mistake
 
 

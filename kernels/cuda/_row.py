@@ -24,13 +24,13 @@ more than one turn.
 
 from ._array import Array
 from ._four import load_four, load_one, store_four, store_one
-from ._launch import SIMULATED, Kernel, cuda, device, number
+from ._launch import TINY, Kernel, cuda, device, number
 
 __all__ = ["HELD", "LONG", "SPAN", "again", "by_row", "fetch", "place", "put"]
 
 # (threads of a block, fours that a thread keeps), from short rows to long ones. Small blocks that keep much have as much
 # memory on its way as large ones, and less to wait for when they add up their sums
-SIZES = [(2, 1), (2, 2), (4, 2)] if SIMULATED else [(32, 1), (32, 2), (32, 4), (64, 4), (128, 4), (256, 4), (256, 8)]
+SIZES = [(2, 1), (2, 2), (4, 2)] if TINY else [(32, 1), (32, 2), (32, 4), (64, 4), (128, 4), (256, 4), (256, 8)]
 
 BLOCK = 1       # in a kernel: how many threads a row gets
 HELD = 4        # how many numbers of it a thread keeps

@@ -27,7 +27,7 @@ from ..reference import attention as _reference
 from ._array import constant, empty, full, in_float32, packed, ready, view
 from ._block import block_max, block_sum, exchanged, larger, plus, smaller
 from ._four import begin_at_16, load_four, load_one, store_four, store_one
-from ._launch import SIMULATED, THREADS, Kernel, cuda, device, kernel, number, scalars
+from ._launch import THREADS, TINY, Kernel, cuda, device, kernel, number, scalars
 from .arithmetic import mul_forward, sum_to
 from .dropout import drop
 from .matmul import product
@@ -445,7 +445,7 @@ def _backward_keys(q, q_at, q_steps, k, k_at, k_steps, v, v_at, v_steps, dy, dy_
 
 def _columns(features):
     """How many columns of y, dq, dk and dv a block adds up: all, rounded up to 32, 64 or 128. More are other blocks'."""
-    columns, most = (8, 16) if SIMULATED else (32, 128)
+    columns, most = (8, 16) if TINY else (32, 128)
     while columns < min(features, most):
         columns *= 2
     return columns
@@ -460,7 +460,7 @@ def _sizes(columns, itemsize, fours):
     are served in half as many turns.
     """
     side, across, down = 256 // itemsize, 8 if columns <= 64 else 16, 16    # tiles 64 × 64 in float32, 32 × 32 in float64
-    if SIMULATED:
+    if TINY:
         side, across, down = (4, 2, 2) if columns <= 8 else (8, 2, 4)
     gap = 16 // itemsize
     many = side     # how many rows of `columns` numbers fit into a room; four are read at a time
@@ -481,7 +481,7 @@ def _kernels(columns, itemsize, fours):
         tools[tool.function.__name__] = device(tool.function, **sizes, **tools)
     tools["row_max"], tools["row_sum"] = [device(_row_fold, combine=combine, **sizes) for combine in (larger, plus)]
     # of 65,536 registers: three blocks of 128 threads share them, or two of 256
-    registers = None if SIMULATED else 168 if sizes["BLOCK"] == 128 else 128
+    registers = None if TINY else 168 if sizes["BLOCK"] == 128 else 128
     name = f"{columns} columns{' in fours' if fours else ''}"
     return sizes, *[Kernel(function, f"attention.{function.__name__} {name}", registers=registers, **sizes, **tools)
                     for function in (_forward, _backward_queries, _backward_keys)]

@@ -13,13 +13,13 @@ import math
 from ._array import accumulator, constant, empty, fill, ready
 from ._block import block_max, block_sum, larger
 from ._four import store_one
-from ._launch import SIMULATED, WARP, cuda, kernel, number
+from ._launch import TINY, WARP, cuda, kernel, number
 from ._row import HELD, LONG, SPAN, again, by_row, fetch, place, put
 
 __all__ = ["layernorm_backward", "layernorm_forward", "rmsnorm_backward", "rmsnorm_forward"]
 
-MOST_SHARES = 3 if SIMULATED else 1056      # eight blocks for each of an H200's 132 multiprocessors
-ROWS = 1 if SIMULATED else 16               # at least so many in a share: their sums are then little beside the rows
+MOST_SHARES = 3 if TINY else 1056      # eight blocks for each of an H200's 132 multiprocessors
+ROWS = 1 if TINY else 16               # at least so many in a share: their sums are then little beside the rows
 
 
 @by_row

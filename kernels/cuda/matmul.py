@@ -20,7 +20,7 @@ import numpy as np
 from ..reference import matmul as _reference
 from ._array import empty, packed, ready, view
 from ._four import begin_at_16, load_four, load_one, store_four, store_one
-from ._launch import SIMULATED, Kernel, cuda, device, kernel, number
+from ._launch import TINY, Kernel, cuda, device, kernel, number
 from ._library import multiply
 from ._map import formula, into
 from .arithmetic import sum_to
@@ -28,12 +28,12 @@ from .reduce import sum_forward
 
 __all__ = _reference.__all__
 
-SIDE = 2 if SIMULATED else 16                               # a block of the first rungs has SIDE × SIDE threads
-TILE_M, TILE_N, TILE_K = (4, 4, 2) if SIMULATED else (128, 128, 8)      # what a block computes at a time
-TM, TN = (2, 2) if SIMULATED else (8, 8)                    # what a thread computes
+SIDE = 2 if TINY else 16                               # a block of the first rungs has SIDE × SIDE threads
+TILE_M, TILE_N, TILE_K = (4, 4, 2) if TINY else (128, 128, 8)      # what a block computes at a time
+TM, TN = (2, 2) if TINY else (8, 8)                    # what a thread computes
 ACROSS, DOWN = TILE_N // TN, TILE_M // TM                   # threads of a block
 THREADS = ACROSS * DOWN
-TILES, DEPTH = ((16, 8), 4) if SIMULATED else ((128, 64), 16)      # the last rung's: sides of a tile, and how deep it is
+TILES, DEPTH = ((16, 8), 4) if TINY else ((128, 64), 16)      # the last rung's: sides of a tile, and how deep it is
 MULTIPROCESSORS = 132       # of an H200
 
 
@@ -245,7 +245,7 @@ def _vector_kernel(tile, depth):
 def _own_product(x, x_steps, y, y_steps, bias, m, n, k, z, batch):
     few = -(-n // TILES[0]) * -(-m // TILES[0]) * batch < MULTIPROCESSORS       # then small tiles give all something to do
     tile = TILES[few]
-    kernel = _vector_kernel(tile, DEPTH // 2 if z.itemsize == 8 and not few and not SIMULATED else DEPTH)
+    kernel = _vector_kernel(tile, DEPTH // 2 if z.itemsize == 8 and not few and not TINY else DEPTH)
     fours = _in_fours(x, x_steps, m, k), _in_fours(y, y_steps, k, n)
     for first in range(0, batch, 65535):        # the grid's third axis is no longer
         kernel[(-(-n // tile), -(-m // tile), min(batch - first, 65535)), (SIDE * SIDE, 1)](

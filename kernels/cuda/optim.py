@@ -15,11 +15,11 @@ import numpy as np
 from ..reference import optim as _reference
 from ._array import Whole, copy_into, ready, to_device
 from ._four import WIDTH, FourKernel, fetch, put
-from ._launch import SIMULATED, between, cuda, number
+from ._launch import TINY, between, cuda, number
 
 __all__ = _reference.__all__
 
-PIECE = 8 if SIMULATED else 16384       # numbers that a block takes
+PIECE = 8 if TINY else 16384       # numbers that a block takes
 COLUMNS = 6                             # of the table: how many numbers an array has, and where up to five arrays begin
 
 

@@ -15,14 +15,14 @@ from ..reference import reduce as _reference
 from ._array import Array, accumulator, cast, empty, full, ready, view, zeros
 from ._block import block_fold, larger, plus, smaller, times
 from ._four import load_one, store_one
-from ._launch import SIMULATED, THREADS, Kernel, cuda, kernel, number
+from ._launch import THREADS, TINY, Kernel, cuda, kernel, number
 from ._map import each, formula
 from .arithmetic import _where
 
 __all__ = _reference.__all__
 
-SHARES = 3 if SIMULATED else 128    # pieces into which columns are cut
-FEW = 2 if SIMULATED else 32        # numbers: shorter pieces are not worth a second launch
+SHARES = 3 if TINY else 128    # pieces into which columns are cut
+FEW = 2 if TINY else 32        # numbers: shorter pieces are not worth a second launch
 
 same = combine = whole_block = formula(lambda x: x)     # in the kernels below: what they are being compiled for
 

@@ -37,10 +37,10 @@ LEFT_OUT = {       # part of a test's place or name -> why
 SLOW = ("layouts-", "filled-", "100_000", "10_000", "test_float32_sums_are_accurate")    # four threads add less exactly
 
 
-def in_the_simulator(*arguments):
+def in_the_simulator(*arguments, **environment):
     """Run pytest with these arguments in the simulator: in a process of its own, as it is chosen before Numba is loaded."""
     run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments], text=True,
-                         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True)
+                         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", **environment}, capture_output=True)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
     return run.stdout
 

@@ -2,7 +2,8 @@
 
 The simulator polls its threads while they fight for Python's lock, which takes 60 ms for a softmax of one row. Here a
 block's threads run one at a time from barrier to barrier, first to last, then last to first, so that a kernel that forgot
-a barrier reads what is not there yet, on every run the same. A thread that ends while others wait at a barrier is an error.
+a barrier is likely to read what is not there yet, on every run the same (watch_cuda.py looks for what this misses). A thread
+that ends while others wait at a barrier is an error.
 Kernels without barriers need no threads at all: they are called once for each.
 
 Arrays are plain NumPy arrays in a kernel, and functions that it calls plain functions; the simulator wraps both.
@@ -72,7 +73,6 @@ class Block:
             for thread in threads:
                 thread.stop()
 
-
     def without_threads(self, place, args):
         me, dim3 = threading.current_thread(), import_module("numba.cuda.simulator.kernelapi").Dim3
         me.blockIdx = dim3(*place)
@@ -138,9 +138,9 @@ class Thread(threading.Thread):
         return all_agree
 
 
-def _shared_array(self, shape, dtype):
+def _shared_array(self, shape, dtype, frame=None):
     """One array for each line that asks for one, as in the simulator, found without reading source files."""
-    frame = sys._getframe(1)
+    frame = frame or sys._getframe(1)
     key = frame.f_code.co_filename, frame.f_lineno
     if key not in self._allocations:
         self._allocations[key] = np.empty(shape, dtype)

@@ -61,15 +61,6 @@ def test_tiles_of_any_size(shape, mask, causal, p, layout):
     check_same(both(arrays, m, causal, p=p, backend=on_device(layout)), both(arrays, m, causal, p=p))
 
 
-@pytest.mark.skipif(not SIMULATED, reason="on a GPU they are the real ones")
-@pytest.mark.parametrize("shape, causal", [((1, 1, 1, 33, 20, 8, 8), True), ((1, 1, 1, 20, 33, 66, 66), False)])
-def test_real_tiles_in_the_simulator(monkeypatch, shape, causal):
-    """Tiles, threads and rooms as a GPU gets them: 128 threads, and 256 where rows are long."""
-    kernels = import_module("minitorch.kernels.cuda.attention")
-    monkeypatch.setattr(kernels, "SIMULATED", False)
-    check_same(both(make(*shape), None, causal, p=0.1, backend=on_device()), both(make(*shape), None, causal, p=0.1))
-
-
 @here
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 @pytest.mark.parametrize("K", [4, 12])

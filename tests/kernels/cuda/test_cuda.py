@@ -19,6 +19,7 @@ from cuda_cases import cases, on_device, to_device, to_host
 from kernel_checks import check_same
 from on_cuda import HERE, SIMULATED, in_the_simulator
 
+pytestmark = pytest.mark.usefixtures("no_races")
 _seen: dict = {}
 CASES = []
 for name, *args in cases("float64") if HERE else ():

@@ -1,0 +1,166 @@
+"""What compute-sanitizer's racecheck looks for on a GPU, looked for in the simulator: every access of every thread is noted.
+
+    with watched() as faults:
+        kernels.softmax_forward(x, 1)
+    assert not faults
+
+Threads take turns in the simulator, so that most races change no result there. Here the accesses themselves are compared.
+Between two barriers the threads of a block may run in any order, and a launch's blocks run in any order altogether. So it is
+a fault
+
+- that two threads of a block are at one number between two barriers, and one of them writes;
+- that two blocks are at one number, and one of them writes;
+- to read a number of shared memory that no thread of the block has written;
+- that threads of a block wait at different barriers.
+
+Threads of a warp that look into each other's registers wait for nobody else: the barriers that stand in for this in the
+simulator do not count.
+"""
+
+import sys
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from threading import current_thread
+
+import numpy as np
+
+import quick_simulator
+
+__all__ = ["watched"]
+
+IN_FOR_OTHERS = ("_four.py", "_row.py")                 # their accesses stand for the line that calls them
+SIMULATOR = ("quick_simulator", "numba", "threading")   # modules that are not the kernel's
+
+
+@contextmanager
+def watched(without=None):
+    """Watch the kernels that are launched inside → {fault: an example}; empty where there is none.
+
+    without: a barrier, as "file:line"; threads pass it as if it were not there.
+    """
+    simulator = import_module("numba.cuda.simulator.kernel")
+    shared = import_module("numba.cuda.simulator.kernelapi").FakeCUDAShared
+    before = simulator.FakeWithinKernelCUDAArray, shared.array, quick_simulator.Thread.syncthreads
+    plain, shared_array, wait = before
+    faults: dict = {}
+    log = Log(simulator, faults)
+
+    def array_in_kernel(array):
+        return watch(plain(array), False)
+
+    def array_of_block(self, shape, dtype):
+        frame = sys._getframe(1)
+        array = shared_array(self, shape, dtype, frame)
+        return array if frame.f_code.co_name == "exchanged" else watch(array, True)
+
+    def watch(array, shared):
+        array = array.view(Watched)
+        array.log, array.shared = log, shared
+        return array
+
+    def syncthreads(self):
+        where, function = log.barrier(self)
+        if where != without:
+            wait(self)
+            self.stretch += function != "exchanged"
+
+    simulator.FakeWithinKernelCUDAArray, shared.array, quick_simulator.Thread.syncthreads = (
+        array_in_kernel, array_of_block, syncthreads)
+    try:
+        yield faults
+    finally:
+        simulator.FakeWithinKernelCUDAArray, shared.array, quick_simulator.Thread.syncthreads = before
+
+
+class Watched(np.ndarray):
+    """An array that tells a log who reads and who writes its numbers."""
+
+    log, shared, start = None, False, None
+
+    def __array_finalize__(self, other):
+        self.log, self.shared = getattr(other, "log", None), getattr(other, "shared", False)
+
+    def __getitem__(self, index):
+        found = super().__getitem__(index)
+        if not isinstance(found, np.ndarray):
+            self.log.access(self, self.place(index), False)
+        return found
+
+    def __setitem__(self, index, value):
+        self.log.access(self, self.place(index), True)
+        super().__setitem__(index, value)
+
+    def place(self, index):
+        """The address of one number."""
+        if self.start is None:
+            self.start = self.ctypes.data
+        if type(index) is not tuple:
+            return self.start + int(index) % self.size * self.strides[0]
+        return self.start + sum([int(i) % n * s for i, n, s in zip(index, self.shape, self.strides, strict=True)])
+
+
+class Log:
+    """Who was where: at each number, and at each barrier."""
+
+    def __init__(self, simulator, faults):
+        self.simulator, self.faults = simulator, faults
+        self.launch = self.block = None
+        self.numbers: dict = {}         # address -> who has read it and who has written it: {(block, stretch): threads}
+        self.seen: set = set()          # addresses of shared memory that this block has written
+        self.barriers: dict = {}        # how many a thread has passed -> where the first one waits that has passed so many
+
+    def access(self, array, address, writes):
+        thread = self.enter()
+        mine, me = (self.block, getattr(thread, "stretch", 0)), tuple(thread.threadIdx)
+        read, written = self.numbers.setdefault(address, ({}, {}))
+        for others, did in [(written, "wrote"), (read, "read")] if writes else [(written, "wrote")]:
+            for (block, stretch), threads in others.items():
+                if array.shared and block != self.block:
+                    continue            # it was another block's shared memory then
+                if block != self.block or stretch == mine[1] and threads - {me}:
+                    who = "block" if block != self.block else "thread"
+                    self.fault(f"{'writes' if writes else 'reads'} what another {who} {did}", array.shared,
+                               f"thread {me} of block {self.block}; {sorted(threads - {me})} of {block}")
+        if array.shared and writes:
+            self.seen.add(address)
+        elif array.shared and address not in self.seen:
+            self.fault("reads what nobody wrote", True, f"thread {me} of block {self.block}")
+        (written if writes else read).setdefault(mine, set()).add(me)
+
+    def barrier(self, thread):
+        """A thread waits: where? "file:line" and the function's name."""
+        self.enter()
+        frame, lines = sys._getframe(2), []
+        while frame is not None:
+            if not frame.f_globals["__name__"].startswith(SIMULATOR):
+                lines.append(_line(frame))
+            frame = frame.f_back
+        thread.passed = getattr(thread, "passed", -1) + 1
+        thread.stretch = getattr(thread, "stretch", 0)
+        first = self.barriers.setdefault(thread.passed, lines)
+        if lines != first:
+            self.faults.setdefault(f"{lines[0]}: waits while another thread waits in {first[0]}", f"{lines}, {first}")
+        return lines[0].split()
+
+    def enter(self):
+        """The thread that runs. A launch or a block that is new has nothing in common with those before."""
+        thread = current_thread()
+        if self.launch is not self.simulator._kernel_context:
+            self.launch, self.block = self.simulator._kernel_context, None
+            self.numbers.clear()
+        block = tuple(thread.blockIdx)
+        if block != self.block:
+            self.block = block
+            self.barriers.clear(), self.seen.clear()
+        return thread
+
+    def fault(self, what, shared, example):
+        frame = sys._getframe(3)
+        while Path(frame.f_code.co_filename).name in IN_FOR_OTHERS:
+            frame = frame.f_back
+        self.faults.setdefault(f"{_line(frame)}: {what}, in {'shared' if shared else 'global'} memory", example)
+
+
+def _line(frame):
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
