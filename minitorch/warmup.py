@@ -21,6 +21,7 @@ from minitorch import kernels, optim
 from minitorch.layer_checks import LAYERS
 from minitorch.nn import functional as F
 from minitorch.nn.parameter import Parameter
+from minitorch.nn.utils import clip_grad_norm_
 from minitorch.tensor import Tensor
 
 __all__ = ["DTYPES", "compile_all", "tasks"]
@@ -87,13 +88,13 @@ def _of(function, *shape):
     return lambda dtype: _run(function, [Tensor(numbers, dtype=dtype, requires_grad=True)])
 
 
-def _optimizer(make):
+def _with_gradients(step):
     def use(dtype):
         parameters = [Parameter(Tensor(np.ones(n), dtype=dtype)) for n in (5, 2**16)]   # for one thread, and for several
         for p in parameters:
             p.grad = Tensor(np.ones(p.numel()), dtype=dtype)
         with kernels.use("cpu"):
-            make(parameters).step()
+            step(parameters)
     return use
 
 
@@ -118,6 +119,7 @@ _OTHERS = [
     ("large copy, rows", _of(lambda x: x[:, 1:].contiguous(), 512, 512)),
     ("large copy, turned", _of(lambda x: x.T.contiguous(), 512, 512)),
     ("linear, many rows", _of(lambda x: F.linear(x, x[:16], x[:16, 0]), 4096, 16)),
-    ("SGD", _optimizer(lambda p: optim.SGD(p, lr=0.1, momentum=0.9))),
-    ("AdamW", _optimizer(lambda p: optim.AdamW(p, lr=0.1))),
+    ("SGD", _with_gradients(lambda p: optim.SGD(p, lr=0.1, momentum=0.9).step())),
+    ("AdamW", _with_gradients(lambda p: optim.AdamW(p, lr=0.1).step())),
+    ("gradient clipping", _with_gradients(lambda p: clip_grad_norm_(p, 1.0))),
 ]

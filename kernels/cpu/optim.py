@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
+from ..reference import optim as _reference
 from ._jit import CHUNKS, inline, jit, parallel, prange, ready
 
-__all__ = ["adam_step", "sgd_step"]
+__all__ = _reference.__all__
 
 LARGE = 1 << 15  # elements: from here on, several threads share the work
 
@@ -44,6 +45,23 @@ def adam_step(param, grad, m, v, vmax, step, lr, beta1, beta2, eps, weight_decay
     for array, flat in zip((param, None, m, v, vmax), arrays, strict=True):
         if array is not None:
             _store(array, flat)
+
+
+def power_sum(grad, p):
+    if p != 2 or not grad.size:
+        return _reference.power_sum(grad, p)
+    if grad.size < LARGE:
+        wide = grad.astype(np.float64).reshape(-1)
+        return wide.dot(wide)
+    sums = np.empty(CHUNKS)
+    _squares(_flat(grad), sums)
+    return sums.sum()
+
+
+def scale_step(grad, factor):
+    if grad.size < LARGE or not grad.flags.carray:
+        return _reference.scale_step(grad, factor)
+    _scale(grad.reshape(-1), grad.dtype.type(factor))
 
 
 def _flat(x, dtype=None):
@@ -94,6 +112,24 @@ def _adam_piece(param, grad, m, v, vmax, rate, fresh1, beta2, fresh2, root, eps,
             largest = vmax[i] if vmax[i] > largest else largest
             vmax[i] = largest
         param[i] = shrink * param[i] - rate * m[i] / (np.sqrt(largest) / root + eps)
+
+
+@parallel
+def _squares(grad, sums):
+    for piece in prange(CHUNKS):
+        part, total = grad[_part(piece, CHUNKS, len(grad))], 0.0
+        for i in range(len(part)):
+            g = np.float64(part[i])
+            total += g * g
+        sums[piece] = total
+
+
+@parallel
+def _scale(grad, factor):
+    for piece in prange(CHUNKS):
+        part = grad[_part(piece, CHUNKS, len(grad))]
+        for i in range(len(part)):
+            part[i] *= factor
 
 
 @inline

@@ -93,6 +93,17 @@ def adam_step(param, grad, m, v, vmax, step, lr, beta1, beta2, eps, weight_decay
           param, grad, m, v, v if vmax is None else vmax)
 
 
+def power_sum(grad, p):
+    if p == math.inf:
+        return np.abs(grad).max() if grad.size else to_device(np.zeros((), grad.dtype))
+    return (np.abs(grad.astype(np.float64)) ** p).sum()
+
+
+def scale_step(grad, factor):
+    """factor: a number, or one on the GPU, which nobody waits for."""
+    grad[...] = grad * factor.astype(grad.dtype)
+
+
 def _step(kernel, settings, *columns):
     """Launch a kernel for all parameters of a dtype at once; those that cannot be read in fours have a launch of theirs."""
     rows = list(zip(*columns)) if isinstance(columns[0], (list, tuple)) else [columns]

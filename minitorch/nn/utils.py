@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
-from minitorch import autograd, ops
+from minitorch import autograd, kernels, ops
 from minitorch.creation import tensor as make_tensor
 from minitorch.errors import ShapeError
 from minitorch.tensor import Tensor
@@ -31,32 +32,25 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
     gradients, norm_type = _gradients(parameters), float(norm_type)
     if not gradients:
         return make_tensor(0.0)
-    if all(g.is_cuda for g in gradients) and not error_if_nonfinite and norm_type != math.inf:
-        return _clip_on_gpu(gradients, max_norm, norm_type)
-    sizes = [np.abs(g.data.astype(np.float64)) for g in gradients]
-    if norm_type == math.inf:
-        total = float(max((s.max() for s in sizes if s.size), default=0.0))
-        total = math.nan if any(np.isnan(s).any() for s in sizes) else total
-    else:
-        total = float(sum(np.sum(s ** norm_type) for s in sizes) ** (1.0 / norm_type))
-    if error_if_nonfinite and not math.isfinite(total):
-        raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
-                           "cannot be clipped. To disable this error and scale the gradients by the non-finite norm "
-                           "anyway, set `error_if_nonfinite=False`")
-    factor = max_norm / (total + 1e-6)
-    if not factor >= 1.0:
-        for g in gradients:
-            _write(g, g.data * g.dtype.type(factor))
-    return make_tensor(np.asarray(total, np.result_type(*[g.dtype for g in gradients])))
-
-
-def _clip_on_gpu(gradients, max_norm, norm_type):
-    """The same without asking the GPU for a number, which would mean to wait for it. A factor of 1 changes nothing."""
-    total = sum([(np.abs(g.data.astype(np.float64)) ** norm_type).sum() for g in gradients]) ** (1.0 / norm_type)
-    factor = np.minimum(max_norm / (total + 1e-6), 1.0)
-    for g in gradients:
-        _write(g, g.data * factor.astype(g.dtype))
-    return gradients[0].like(total.astype(np.result_type(*[g.dtype for g in gradients])))
+    dtype = np.result_type(*[g.dtype for g in gradients])
+    # a GPU is not asked for the norm, which would mean to wait for it: there a factor of 1 changes nothing
+    asked = error_if_nonfinite or norm_type == math.inf or not all([g.is_cuda for g in gradients])
+    with kernels.quiet():
+        sizes: list = [kernels.backend(g.data).power_sum(g.data, norm_type) for g in gradients]
+        if asked:
+            sizes = [float(size) for size in sizes]
+        total: Any = np.max(sizes) if norm_type == math.inf else sum(sizes) ** (1.0 / norm_type)
+        if error_if_nonfinite and not math.isfinite(total):
+            raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
+                               "cannot be clipped. To disable this error and scale the gradients by the non-finite norm "
+                               "anyway, set `error_if_nonfinite=False`")
+        factor = np.minimum(max_norm / (total + 1e-6), 1.0)
+        if not asked or factor != 1:
+            for g in gradients:
+                _check_writeable(g)
+                kernels.backend(g.data).scale_step(g.data, factor)
+                autograd.note_write(g.data)
+    return make_tensor(np.asarray(total, dtype)) if asked else gradients[0].like(total.astype(dtype))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
@@ -102,7 +96,11 @@ def _gradients(parameters) -> list[Tensor]:
 
 
 def _write(tensor, values) -> None:
-    if not tensor.data.flags.writeable:
-        raise RuntimeError(f"cannot write into a read-only array of shape {tensor.shape}")
+    _check_writeable(tensor)
     tensor.data[...] = values
     autograd.note_write(tensor.data)
+
+
+def _check_writeable(tensor):
+    if not tensor.data.flags.writeable:
+        raise RuntimeError(f"cannot write into a read-only array of shape {tensor.shape}")

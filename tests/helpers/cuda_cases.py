@@ -436,6 +436,11 @@ def _steps(n):
     m, v = n(3, 4, seed=3), abs(n(3, 4, seed=4))
     yield "adam_step", p, g, m, v, None, 3, 0.01, 0.9, 0.99, 1e-8, 0.1, True, False
     yield "adam_step", p, g, m, v, v / 2, 1, 0.01, 0.9, 0.99, 1e-8, 0.1, False, True
+    for power in 2.0, 1.0, 3.5, np.inf:
+        yield "power_sum", g, power
+    yield "power_sum", n(0, 3), np.inf
+    yield "scale_step", g, np.float64(0.3)
+    yield "scale_step", g, np.array(0.3)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -109,3 +109,29 @@ def test_arrays_of_any_layout_are_updated_in_place(lay, k):
         for x, y in zip(plain, laid, strict=True):
             np.testing.assert_allclose(x, y, 1e-14)
         assert (laid[1] == grad).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(0,), (), (7,), (300, 70), (2**15 - 1,), (2**16 + 3,), (40, 1001)])
+def test_power_sum_and_scale(dtype, shape):
+    """Sums in float64, whatever the gradient is; of one size below and above what several threads share."""
+    x = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    for array in (x, x.T, np.repeat(x.reshape(-1), 2)[::2]):
+        before = array.copy()
+        for p in (2.0, 1.0, 3.0, np.inf):
+            exact = np.abs(array.astype("d"))
+            exact = exact.max(initial=0) if p == np.inf else (exact**p).sum()
+            np.testing.assert_allclose(cpu.power_sum(array, p), exact, rtol=1e-12)
+        np.testing.assert_array_equal(array, before)
+        want = before * array.dtype.type(0.3)
+        cpu.scale_step(array, np.float64(0.3))
+        np.testing.assert_array_equal(array, want)
+
+
+@pytest.mark.parametrize("size", [5, 2**16])
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e30])
+def test_power_sum_of_what_is_not_finite_or_large(size, number):
+    x = np.ones(size, "f")
+    x[3] = number
+    np.testing.assert_allclose(cpu.power_sum(x, 2.0), float(x[3]) ** 2)
+    np.testing.assert_equal(float(cpu.power_sum(x, np.inf)), float(x[3]))
