@@ -586,7 +586,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     else:  # the smallest of exponential waiting times, each divided by its weight
         waits = random.standard_exponential(rows.shape)
         waits = np.divide(waits, rows, out=np.full_like(rows, np.inf), where=rows > 0)
-        drawn = waits.argsort(-1, kind="stable")[:, :num_samples]
+        drawn = waits.argmin(-1)[:, None] if num_samples == 1 else waits.argsort(-1, kind="stable")[:, :num_samples]
     return input.like(on_device_of(drawn.reshape(*weights.shape[:-1], num_samples), input))
 
 

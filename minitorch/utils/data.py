@@ -287,6 +287,13 @@ def default_collate(batch: Sequence[Any]) -> Any:
                     f"{type(first).__name__}")
 
 
+def _rows(dataset, numbers) -> tuple[tuple[Tensor, ...], list]:
+    """The tensors in which these samples are rows, and which: a batch of them can be taken at once. Else no tensors."""
+    while type(dataset) is Subset:
+        dataset, numbers = dataset.dataset, [dataset.indices[i] for i in numbers]
+    return (dataset.tensors if type(dataset) is TensorDataset else ()), numbers
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # the loader
 
@@ -388,9 +395,16 @@ class DataLoader:
         return _behind(ahead, source)
 
     def _fetch(self, batch):
-        if not isinstance(self.dataset, IterableDataset):
-            batch = [self.dataset[i] for i in batch] if self.batch_sampler is not None else self.dataset[batch]
-        return self.collate_fn(batch)
+        if isinstance(self.dataset, IterableDataset):
+            return self.collate_fn(batch)
+        if self.batch_sampler is None:
+            return self.collate_fn(self.dataset[batch])
+        if self.collate_fn is default_collate:
+            batch = list(batch)
+            tensors, rows = _rows(self.dataset, batch)
+            if tensors and rows and all([isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in rows]):
+                return [t[rows] for t in tensors]
+        return self.collate_fn([self.dataset[i] for i in batch])
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -423,7 +437,6 @@ class DataLoader:
             self.generator.set_state(state_dict["generator"])
         self._epoch, self._batch, self._start = state_dict["epoch"], state_dict["batch"], state_dict["start"]
         self._resume = self._start is not None
-
 
     def _length(self) -> int | None:
         try:

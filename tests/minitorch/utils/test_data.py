@@ -208,5 +208,29 @@ def test_settings_that_exclude_each_other():
         next(iter(data.DataLoader(data.Dataset(), sampler=[0])))
 
 
+def test_a_batch_of_rows_is_what_collating_them_gives():
+    """Rows of tensors are taken all at once; whoever changes what a sample is, is asked for every sample."""
+    class Doubled(data.TensorDataset):
+        def __getitem__(self, index):
+            return tuple(2 * t for t in super().__getitem__(index))
+
+    x, y = minitorch.arange(30.0).reshape(10, 3), minitorch.arange(10)
+    whole = data.TensorDataset(x, y)
+    part = data.Subset(data.Subset(whole, [7, 1, -1, 4]), minitorch.tensor([3, 0, 1]))
+    for dataset in whole, part, Doubled(x, y), data.Subset(Doubled(x, y), [3, 5]), data.ConcatDataset([whole, part]):
+        for numbers in [[0, 1], [1, 0, 1, -1], [np.int64(1)], [minitorch.tensor(1), 0], [slice(0, 1), slice(1, 2)]]:
+            if isinstance(numbers[0], slice) and dataset is not whole:
+                continue
+            batch, = data.DataLoader(dataset, batch_sampler=[numbers])
+            want = data.default_collate([dataset[i] for i in numbers])
+            assert type(batch) is list and [b.tolist() for b in batch] == [w.tolist() for w in want]
+            assert [b.dtype for b in batch] == [w.dtype for w in want]
+    with pytest.raises(IndexError):
+        next(iter(data.DataLoader(whole, batch_sampler=[[0, 10]])))
+    x.requires_grad_()
+    next(iter(data.DataLoader(whole, 4)))[0].sum().backward()
+    assert x.grad[:, 0].tolist() == [1] * 4 + [0] * 6
+
+
 def test_a_collate_function_of_your_own():
     assert list(data.DataLoader(range(5), 2, collate_fn=sum)) == [1, 5, 4]
