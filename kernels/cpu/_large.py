@@ -55,18 +55,21 @@ def copy(x):
     return y
 
 
-def row_sums(x):
-    """x (a, rows, b) in C order → (a, b), summed over the rows, in float64: pieces of the rows first, then the pieces."""
+def row_sums(name, x):
+    """x (a, rows, b) in C order → (a, b), its formula of this name ("copy": x itself) summed over the rows, in float64.
+
+    Pieces of the rows first, then the pieces.
+    """
     a, rows, b = x.shape
     if b == 1 and a >= CHUNKS:
         y = np.empty(a)
-        _sums_along(x.reshape(a, rows), y)
+        _named(_sums_along, name)(x.reshape(a, rows), y)
         return y.reshape(a, 1)
     parts = np.zeros((a, CHUNKS, b))
     if b == 1:
-        _sums_of_pieces(x.reshape(a, rows), parts.reshape(a, CHUNKS))
+        _named(_sums_of_pieces, name)(x.reshape(a, rows), parts.reshape(a, CHUNKS))
     else:
-        _sums_down(x, parts)
+        _named(_sums_down, name)(x, parts)
     return parts.sum(1)
 
 
@@ -135,9 +138,14 @@ def _plan(*operands):
 
 @cache
 def _loop(name, equal):
-    """The loop over this formula. A name of its own, because Numba keeps compiled loops by their name."""
+    """The loop over this formula, for operands in C order and of one shape, or for tables."""
     loops = (_flat1, _flat2, _flat3) if equal else (_loop1, _loop2, _loop3, _loop4)
-    loop = loops[FORMULAS[name].__code__.co_argcount - 1]
+    return _named(loops[FORMULAS[name].__code__.co_argcount - 1], name)
+
+
+@cache
+def _named(loop, name):
+    """A loop with the formula of this name. A name of its own, because Numba keeps compiled loops by their name."""
     compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(FORMULAS[name])
     named = FunctionType(loop.__code__, {**globals(), "formula": compiled}, f"{loop.__name__}_{name}")
     named.__qualname__ = named.__name__
@@ -285,7 +293,6 @@ def _wide(size):
     return (size + CHUNKS * WIDTH - 1) // (CHUNKS * WIDTH) * WIDTH
 
 
-@parallel
 def _sums_along(x, y):
     n = len(y)
     tall = (n + CHUNKS - 1) // CHUNKS
@@ -294,11 +301,10 @@ def _sums_along(x, y):
         for i in range(first, min(first + tall, n)):
             row, total = x[i], 0.0
             for j in range(len(row)):
-                total += np.float64(row[j])
+                total += formula(np.float64(row[j]))
             y[i] = total
 
 
-@parallel
 def _sums_of_pieces(x, parts):
     n, c = x.shape
     wide = _wide(c)
@@ -306,11 +312,10 @@ def _sums_of_pieces(x, parts):
         i, k = np.int64(piece) // CHUNKS, np.int64(piece) % CHUNKS
         row, total = x[i, k * wide:(k + 1) * wide], 0.0
         for j in range(len(row)):
-            total += np.float64(row[j])
+            total += formula(np.float64(row[j]))
         parts[i, k] = total
 
 
-@parallel
 def _sums_down(x, parts):
     n, rows, c = x.shape
     tall = (rows + CHUNKS - 1) // CHUNKS
@@ -320,7 +325,7 @@ def _sums_down(x, parts):
         for r in range(k * tall, min((k + 1) * tall, rows)):
             row = x[i, r]
             for j in range(c):
-                totals[j] += np.float64(row[j])
+                totals[j] += formula(np.float64(row[j]))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..reference import optim as _reference
 from ._jit import CHUNKS, inline, jit, parallel, prange, ready
+from ._shared import compiled
 
 __all__ = _reference.__all__
 
@@ -53,9 +54,7 @@ def power_sum(grad, p):
     if grad.size < LARGE:
         wide = grad.astype(np.float64).reshape(-1)
         return wide.dot(wide)
-    sums = np.empty(CHUNKS)
-    _squares(_flat(grad), sums)
-    return sums.sum()
+    return compiled("_large").row_sums("square", _flat(grad).reshape(1, -1, 1))[0, 0]
 
 
 def scale_step(grad, factor):
@@ -112,16 +111,6 @@ def _adam_piece(param, grad, m, v, vmax, rate, fresh1, beta2, fresh2, root, eps,
             largest = vmax[i] if vmax[i] > largest else largest
             vmax[i] = largest
         param[i] = shrink * param[i] - rate * m[i] / (np.sqrt(largest) / root + eps)
-
-
-@parallel
-def _squares(grad, sums):
-    for piece in prange(CHUNKS):
-        part, total = grad[_part(piece, CHUNKS, len(grad))], 0.0
-        for i in range(len(part)):
-            g = np.float64(part[i])
-            total += g * g
-        sums[piece] = total
 
 
 @parallel

@@ -23,8 +23,23 @@ def mean_forward(x, dim, keepdim):
     return np.asarray(y / x.dtype.type(x.size // y.size))
 
 
-def _sum(x, dim, keepdim):
-    """The sum of a large array along neighbouring axes; None for anything else."""
+def norm_forward(x, p, dim, keepdim):
+    # squares of float32 neither overflow nor vanish in float64
+    y = _sum(x, dim, keepdim, "square", np.sqrt) if p == 2 and x.dtype == np.float32 else None
+    return _reference.norm_forward(x, p, dim, keepdim) if y is None else y
+
+
+def norm_backward(dy, x, y, p, dim, keepdim):
+    if p == 2 and x.size >= _shared.LARGE and y.size and y.min() > 1e-30 and np.isfinite(y).all():
+        slope = np.divide(dy, y) if keepdim else np.expand_dims(dy / y, dim)
+        dx = _shared.compiled("_large").each("mul", x, slope)
+        if dx is not None:
+            return dx
+    return _reference.norm_backward(dy, x, y, p, dim, keepdim)
+
+
+def _sum(x, dim, keepdim, name="copy", finish=np.asarray):
+    """The sum of a large array along neighbouring axes, or of a formula of it; None for anything else."""
     if x.size < _shared.LARGE or x.dtype.char not in "fd" or not x.flags.carray:
         return None
     if not dim or dim[-1] - dim[0] != len(dim) - 1:
@@ -33,5 +48,5 @@ def _sum(x, dim, keepdim):
     rows, width = math.prod(along), math.prod(after)
     if width > 1 and rows < 128:
         return None     # each piece of the rows would have a line of sums of its own, as long as these few rows
-    y = _shared.compiled("_large").row_sums(x.reshape(math.prod(before), rows, width)).astype(x.dtype)
+    y = finish(_shared.compiled("_large").row_sums(name, x.reshape(math.prod(before), rows, width))).astype(x.dtype)
     return y.reshape(before + (1,) * len(along) * keepdim + after)

@@ -178,14 +178,32 @@ def test_sums(shape, dtype):
                 same("mean_forward", x, dim, keepdim, tolerance=1e-6 if dtype == "float32" else 1e-13)
 
 
+def test_norms(shape, dtype):
+    """With rows of zeros, of infinities and of numbers whose squares are out of float32's range."""
+    x = normal(*shape, dtype=dtype)
+    tolerance = 1e-6 if dtype == "float32" else 1e-13
+    for scale in (1, 0, 1e25, 1e-25, 1e-44, np.inf, np.nan) if dtype == "float32" else (1, 0, 1e200, 1e-200, np.inf):
+        z = x.copy()
+        with kernels.quiet():
+            z[0] = z[0] * z.dtype.type(scale)
+        for dim in (0,), (len(shape) - 1,), tuple(range(len(shape))):
+            for keepdim in False, True:
+                same("norm_forward", z, 2.0, dim, keepdim, tolerance=tolerance)
+                with kernels.quiet():
+                    y = reference.norm_forward(z, 2.0, dim, keepdim)
+                same("norm_backward", normal(*y.shape, seed=1, dtype=dtype), z, y, 2.0, dim, keepdim, tolerance=tolerance)
+
+
 @pytest.mark.parametrize("shape", [(1, 70001, 1), (40, 999, 1), (3, 999, 1), (1, 999, 40), (2, 130, 300)], ids=str)
-def test_sums_are_exact_and_the_same_on_any_number_of_threads(shape):
+@pytest.mark.parametrize("name", ["copy", "square"])
+def test_sums_are_exact_and_the_same_on_any_number_of_threads(name, shape):
     x = normal(*shape, dtype="float32")
-    before, several = numba.get_num_threads(), _large.row_sums(x)
-    np.testing.assert_allclose(several, x.astype(np.float64).sum(1), rtol=0, atol=1e-12 * x.shape[1])
+    before, several = numba.get_num_threads(), _large.row_sums(name, x)
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(several, (wide if name == "copy" else wide**2).sum(1), rtol=0, atol=1e-12 * x.shape[1])
     try:
         numba.set_num_threads(1)
-        np.testing.assert_array_equal(_large.row_sums(x), several)
+        np.testing.assert_array_equal(_large.row_sums(name, x), several)
     finally:
         numba.set_num_threads(before)
 
