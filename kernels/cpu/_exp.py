@@ -1,4 +1,4 @@
-"""What Numba would not vectorise, for loops to use: exponential, logarithm, normal distribution, σ, the largest of a row.
+"""What Numba would not vectorise, for loops to use: exponentials, logarithms, the normal distribution, the largest.
 
 Its own exp, log1p and erfc are a call for every number, and a maximum of floats waits for the one before: such loops took 3
 to 10 times as long. The functions at the top are what Python runs where compiling is switched off.
@@ -12,7 +12,7 @@ from numba.extending import intrinsic, overload
 
 from ._jit import scalars
 
-__all__ = ["exp_below", "largest", "log_above", "log_beside", "normal", "sigma"]
+__all__ = ["error", "exp_below", "exp_less_1", "largest", "log", "log_above", "log_beside", "normal", "sigma"]
 
 OPTIONS = {"jit_options": {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}}
 
@@ -20,6 +20,16 @@ OPTIONS = {"jit_options": {"fastmath": {"contract"}, "error_model": "numpy", "fo
 def exp_below(x):
     """eˣ for x up to 40: of what is left when the largest was taken away."""
     return np.exp(x)
+
+
+def exp_less_1(x):
+    """eˣ − 1 for x up to 40, with all its digits around 0."""
+    return np.expm1(x)
+
+
+def log(x):
+    """ln x."""
+    return np.log(x)
 
 
 def log_above(x):
@@ -35,6 +45,11 @@ def log_beside(x):
 def normal(x):
     """Φ(x) and e^(−x²/2): the normal distribution, and its bell up to the factor 1/√2π."""
     return math.erfc(-x * math.sqrt(0.5)) * 0.5, np.exp(-0.5 * x * x)
+
+
+def error(x):
+    """erf(x)."""
+    return math.erf(x)
 
 
 def largest(row):
@@ -61,6 +76,45 @@ def _compiled_exp(x):
         f = fma(x, np.float32(1.9259630335000111e-08), fma(x, np.float32(1.4426950216293335), -n))
         return _power_of_two(n, f)
     return exp32
+
+
+@overload(exp_less_1, **OPTIONS)
+def _compiled_exp_less_1(x):
+    if x is not types.float32:
+        return lambda x: math.expm1(x)
+
+    def expm1_32(x):
+        # as above; 2ⁿ · (2ᶠ − 1) and 2ⁿ − 1 are added last. Below −60 it is −1
+        x = np.float32(-60) if x < np.float32(-60) else x
+        n = np.rint(x * np.float32(1.4426950216293335))
+        f = fma(x, np.float32(1.9259630335000111e-08), fma(x, np.float32(1.4426950216293335), -n))
+        scale = np.int32(np.int32(np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+        return fma(scale, _power_less_1(f), scale - np.float32(1))
+    return expm1_32
+
+
+@overload(log, **OPTIONS)
+def _compiled_log_of(x):
+    if x is not types.float32:
+        return lambda x: np.log(x)
+
+    def log32(x):
+        # x = 2ᵏ · (1 + f) with f around 0; ln(1 + f) = f − f²/2 + s · (f²/2 + r), s = f / (2 + f). The smallest are raised
+        small = x < np.float32(2.0**-126)
+        y = x * np.float32(2.0**25) if small else x
+        bits = np.float32(y).view(np.int32)
+        k = np.int32(np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23))
+        f = np.int32(bits - np.int32(k << np.int32(23))).view(np.float32) - np.float32(1)
+        s = f / (np.float32(2) + f)
+        z = s * s
+        r = z * fma(fma(fma(np.float32(2 / 9), z, np.float32(2 / 7)), z, np.float32(2 / 5)), z, np.float32(2 / 3))
+        half = np.float32(0.5) * f * f
+        k = np.float32(k) - (np.float32(25) if small else np.float32(0))
+        rest = fma(s, half + r, k * np.float32(1.42860677e-06))     # ln 2 comes in two parts
+        y = fma(k, np.float32(0.693145751953125), f - (half - rest))
+        y = y if x < np.float32(np.inf) else x              # infinity, and NaN
+        return y if x > 0 else np.float32(-np.inf) if x == 0 else np.float32(np.nan)
+    return log32
 
 
 @overload(log_above, **OPTIONS)
@@ -120,6 +174,28 @@ def _compiled_normal(x):
     return normal32 if x is types.float32 else normal64
 
 
+@overload(error, **OPTIONS)
+def _compiled_error(x):
+    def error64(x):
+        return math.erf(x)
+
+    def error32(x):
+        # up to 1, x + x · p, fitted to 10⁻⁹; beyond it 1 − 2 Φ(−√2 |x|)
+        a = abs(x)
+        z = x * x
+        p = np.float32(7.8538612645310093e-05)
+        p = p * z + np.float32(-8.0101935977384563e-04)
+        p = p * z + np.float32(5.1883276825128704e-03)
+        p = p * z + np.float32(-2.6853811933531636e-02)
+        p = p * z + np.float32(1.1283585148569494e-01)
+        p = p * z + np.float32(-3.7612625824228746e-01)
+        p = p * z + np.float32(0.1283791657267108)
+        beyond = np.float32(1) - np.float32(2) * normal(-a * np.float32(math.sqrt(2)))[0]
+        beyond = beyond if x > np.float32(0) else -beyond
+        return fma(x, p, x) if a < np.float32(1) else beyond
+    return error32 if x is types.float32 else error64
+
+
 @overload(sigma, **OPTIONS)
 def _compiled_sigma(x):
     one = x(1)
@@ -143,19 +219,30 @@ def _power_of_two(n, f):
     raise NotImplementedError("for compiled code")
 
 
-@overload(_power_of_two, **OPTIONS)
-def _compiled_power_of_two(n, f):
-    def power_of_two(n, f):
-        # 2ⁿ · 2ᶠ; the smallest results are denormal, so first times 2ⁿ⁺⁶⁴, and then times 2⁻⁶⁴
+def _power_less_1(f):
+    raise NotImplementedError("for compiled code")
+
+
+@overload(_power_less_1, **OPTIONS)
+def _compiled_power_less_1(f):
+    def power_less_1(f):
+        # 2ᶠ − 1, for |f| ≤ ½
         p = np.float32(1.5345812426e-04)
         p = p * f + np.float32(1.3399930904e-03)
         p = p * f + np.float32(9.6184890717e-03)
         p = p * f + np.float32(5.5503286421e-02)
         p = p * f + np.float32(2.4022646248e-01)
         p = p * f + np.float32(6.9314718246e-01)
-        p = p * f + np.float32(1)
-        raised = p * np.int32(np.int32(np.int32(n) + np.int32(127 + 64)) << np.int32(23)).view(np.float32)
-        return raised * np.float32(2.0**-64)
+        return p * f
+    return power_less_1
+
+
+@overload(_power_of_two, **OPTIONS)
+def _compiled_power_of_two(n, f):
+    def power_of_two(n, f):
+        # 2ⁿ · 2ᶠ; the smallest results are denormal, so first times 2ⁿ⁺⁶⁴, and then times 2⁻⁶⁴
+        raised = np.int32(np.int32(np.int32(n) + np.int32(127 + 64)) << np.int32(23)).view(np.float32)
+        return (_power_less_1(f) + np.float32(1)) * raised * np.float32(2.0**-64)
     return power_of_two
 
 

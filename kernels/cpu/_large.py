@@ -10,6 +10,7 @@ from types import FunctionType
 import numpy as np
 from numba import njit
 
+from ._exp import log
 from ._jit import CHUNKS, parallel, prange
 from ._memory import empty
 
@@ -341,6 +342,7 @@ FORMULAS = {
     "square": lambda x: x * x,
     "square_slope": lambda dy, x: (dy + dy) * x,
     "cube": lambda x: x * x * x,
+    "log": lambda x: log(x),
     "abs": lambda x: abs(x),
     "abs_slope": lambda dy, x: dy if x > 0 else -dy if x < 0 else dy * 0,
     "sqrt": lambda x: np.sqrt(x),

@@ -1,23 +1,24 @@
 """Activations, compiled: NumPy has no loop that does one in a single pass. Formulas: kernels/scalar.py."""
 
+import math
+
 import numpy as np
 
 from ..reference import activation as _reference
 from ..reference.activation import *
 from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI
-from ._exp import log_beside, normal, sigma
+from ._exp import error, exp_below, exp_less_1, log_beside, normal, sigma
 from ._jit import chunk, parallel, prange, ready, scalars
 from ._memory import empty
 from ._shared import shared
 
 __all__ = _reference.__all__
 
-_erf, _erfc = scalars.erf, scalars.erfc
-_softplus_slope = scalars.softplus_slope
-_elu, _elu_slope = scalars.elu, scalars.elu_slope
+_erfc, _softplus_slope = scalars.erfc, scalars.softplus_slope
 
 # the tanh form is x · σ(u), u = C1 x + C3 x³; beyond ±END σ is 0 or 1, and u might overflow
 C1, C3, END = 2 * ROOT_2_OVER_PI, 2 * ROOT_2_OVER_PI * 0.044715, 20.0
+ROOT_PI = math.sqrt(math.pi)
 
 
 def relu_forward(x):
@@ -33,6 +34,10 @@ sigmoid_backward = shared("sigmoid_slope", sigmoid_backward)
 
 def erf_forward(x):
     return _map(_erf_forward, x)
+
+
+def erf_backward(dy, x):
+    return _map(_erf_backward, x, dy)
 
 
 def erfc_forward(x):
@@ -89,7 +94,17 @@ def _erf_forward(x, size, y):
         part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
         u, v = x[part], y[part]
         for i in range(len(u)):
-            v[i] = _erf(np.float64(u[i]))
+            v[i] = error(u[i])
+
+
+@parallel
+def _erf_backward(x, dy, size, y):
+    c = x.dtype.type(2 / ROOT_PI)
+    for piece in prange((x.size + size - 1) // size):
+        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
+        u, v, du = x[part], y[part], dy[part]
+        for i in range(len(u)):
+            v[i] = du[i] * (c * exp_below(-u[i] * u[i]))
 
 
 @parallel
@@ -194,17 +209,19 @@ def _softplus_backward(x, dy, beta, threshold, size, y):
 
 @parallel
 def _elu_forward(x, alpha, size, y):
+    a = x.dtype.type(alpha)
     for piece in prange((x.size + size - 1) // size):
         part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
         u, v = x[part], y[part]
         for i in range(len(u)):
-            v[i] = _elu(np.float64(u[i]), alpha)
+            v[i] = u[i] if u[i] > 0 else a * exp_less_1(u[i])
 
 
 @parallel
 def _elu_backward(x, dy, alpha, size, y):
+    a = x.dtype.type(alpha)
     for piece in prange((x.size + size - 1) // size):
         part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
         u, v, du = x[part], y[part], dy[part]
         for i in range(len(u)):
-            v[i] = du[i] * _elu_slope(np.float64(u[i]), alpha)
+            v[i] = du[i] * (a * exp_below(u[i])) if u[i] <= 0 else du[i]

@@ -26,6 +26,24 @@ def _logs(x, y):
 
 
 @numba.njit(**OPTIONS)
+def _logs_of(x, y):
+    for i in range(len(x)):
+        y[i] = _exp.log(x[i])
+
+
+@numba.njit(**OPTIONS)
+def _exps_less_1(x, y):
+    for i in range(len(x)):
+        y[i] = _exp.exp_less_1(x[i])
+
+
+@numba.njit(**OPTIONS)
+def _errors(x, y):
+    for i in range(len(x)):
+        y[i] = _exp.error(x[i])
+
+
+@numba.njit(**OPTIONS)
 def _normals(x, y):
     for i in range(len(x)):
         y[i] = _exp.normal(x[i])[0]
@@ -49,6 +67,28 @@ def test_exp_below():
     assert far(run(_exps, x), np.exp(x.astype("d"))) <= 1.5 * ULP
     assert run(_exps, np.array([-np.inf, 0, np.nan], "f")).tolist()[:2] == [0, 1]
     assert np.isnan(run(_exps, np.array([np.nan], "f")))
+
+
+def test_exp_less_1():
+    x = np.r_[np.linspace(-110, 40, 300_001), -(10.0 ** np.linspace(-44, 2, 300_001)), 10.0 ** np.linspace(-44, 1, 99)]
+    x = x.astype("f")
+    assert far(run(_exps_less_1, x), np.expm1(x.astype("d"))) <= 2 * ULP
+    assert run(_exps_less_1, np.array([-np.inf, 0], "f")).tolist() == [-1, 0]
+    assert np.isnan(run(_exps_less_1, np.array([np.nan], "f")))
+
+
+def test_log():
+    x = np.r_[10.0 ** np.linspace(-44, 38, 300_001), np.linspace(0.3, 3, 300_001), 1 + np.linspace(-1e-4, 1e-4, 9999)]
+    x = x.astype("f")
+    assert far(run(_logs_of, x), np.log(x.astype("d"))) <= ULP
+    got = run(_logs_of, np.array([0, -0.0, 1, np.inf, -1, -np.inf, np.nan], "f"))
+    np.testing.assert_array_equal(got, [-np.inf, -np.inf, 0, np.inf, np.nan, np.nan, np.nan])
+
+
+def test_error():
+    x = np.r_[np.linspace(-6, 6, 300_001), 10.0 ** np.linspace(-37, 1, 100_001)].astype("f")
+    assert far(run(_errors, x), np.array([math.erf(v) for v in x.tolist()])) <= ULP
+    np.testing.assert_array_equal(run(_errors, np.array([0, np.inf, -np.inf, np.nan], "f")), [0, 1, -1, np.nan])
 
 
 def test_log_above():
