@@ -14,7 +14,7 @@ from ._exp import log
 from ._jit import CHUNKS, parallel, prange
 from ._memory import empty
 
-__all__ = ["add", "copy", "each", "row_sums"]
+__all__ = ["add", "copy", "each", "row_sums", "running_sums"]
 
 WIDTH = 16      # numbers: pieces of a row begin where a cache line does
 
@@ -72,6 +72,13 @@ def row_sums(name, x):
     else:
         _named(_sums_down, name)(x, parts)
     return parts.sum(1)
+
+
+def running_sums(x, from_end):
+    """x (rows, n) in C order → y (rows, n): of each number the sum up to and with it, or from it to the end."""
+    y = empty(x.shape, x.dtype)
+    _running_sums(x, from_end, y)
+    return y
 
 
 def _tables(operands):
@@ -327,6 +334,20 @@ def _sums_down(x, parts):
             row = x[i, r]
             for j in range(c):
                 totals[j] += formula(np.float64(row[j]))
+
+
+@parallel
+def _running_sums(x, from_end, y):
+    n, c = x.shape
+    tall = (n + CHUNKS - 1) // CHUNKS
+    for piece in prange((n + tall - 1) // tall):
+        first = np.int64(piece) * tall
+        for i in range(first, min(first + tall, n)):
+            row, out, total = x[i], y[i], 0.0
+            for k in range(c):
+                j = c - 1 - k if from_end else k
+                total += np.float64(row[j])
+                out[j] = total
 
 
 # ---------------------------------------------------------------------------------------------------------------------

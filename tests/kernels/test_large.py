@@ -178,6 +178,16 @@ def test_sums(shape, dtype):
                 same("mean_forward", x, dim, keepdim, tolerance=1e-6 if dtype == "float32" else 1e-13)
 
 
+def test_running_sums(shape, dtype):
+    """In the order of NumPy's, so to the same bits."""
+    for x in hard(shape, dtype), normal(*shape, dtype=dtype), normal(*shape, dtype=dtype)[::-1]:
+        for dim in range(len(shape)):
+            for name in "cumsum_forward", "cumsum_backward":
+                with kernels.quiet():
+                    got, want = [getattr(k, name)(x, dim) for k in (cpu, reference)]
+                np.testing.assert_array_equal(got, want, name)
+
+
 def test_norms(shape, dtype):
     """With rows of zeros, of infinities and of numbers whose squares are out of float32's range."""
     x = normal(*shape, dtype=dtype)
