@@ -70,10 +70,7 @@ def _compiled_exp(x):
         return lambda x: exp64(x)
 
     def exp32(x):
-        # eˣ = 2ⁿ · 2ᶠ with x / log 2 = n + f, |f| ≤ ½. 1 / log 2 comes in two parts
-        x = np.float32(-106) if x < np.float32(-106) else x
-        n = np.rint(x * np.float32(1.4426950216293335))
-        f = fma(x, np.float32(1.9259630335000111e-08), fma(x, np.float32(1.4426950216293335), -n))
+        n, f = _exponent(np.float32(-106) if x < np.float32(-106) else x)
         return _power_of_two(n, f)
     return exp32
 
@@ -84,10 +81,8 @@ def _compiled_exp_less_1(x):
         return lambda x: math.expm1(x)
 
     def expm1_32(x):
-        # as above; 2ⁿ · (2ᶠ − 1) and 2ⁿ − 1 are added last. Below −60 it is −1
-        x = np.float32(-60) if x < np.float32(-60) else x
-        n = np.rint(x * np.float32(1.4426950216293335))
-        f = fma(x, np.float32(1.9259630335000111e-08), fma(x, np.float32(1.4426950216293335), -n))
+        # 2ⁿ · (2ᶠ − 1) and 2ⁿ − 1 are added last. Below −60 it is −1
+        n, f = _exponent(np.float32(-60) if x < np.float32(-60) else x)
         scale = np.int32(np.int32(np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
         return fma(scale, _power_less_1(f), scale - np.float32(1))
     return expm1_32
@@ -213,6 +208,19 @@ def fma(typing, x, y, z):
     def generate(context, builder, signature, numbers):
         return builder.fma(*numbers)
     return x(x, x, x), generate
+
+
+def _exponent(x):
+    raise NotImplementedError("for compiled code")
+
+
+@overload(_exponent, **OPTIONS)
+def _compiled_exponent(x):
+    def exponent(x):
+        # eˣ = 2ⁿ · 2ᶠ with x / log 2 = n + f, |f| ≤ ½. 1 / log 2 comes in two parts
+        n = np.rint(x * np.float32(1.4426950216293335))
+        return n, fma(x, np.float32(1.9259630335000111e-08), fma(x, np.float32(1.4426950216293335), -n))
+    return exponent
 
 
 def _power_of_two(n, f):
