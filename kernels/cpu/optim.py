@@ -52,8 +52,8 @@ def power_sum(grad, p):
     if p != 2 or not grad.size:
         return _reference.power_sum(grad, p)
     if grad.size < LARGE:
-        wide = grad.astype(np.float64).reshape(-1)
-        return wide.dot(wide)
+        wide = grad.astype(np.float64)
+        return np.multiply(wide, wide, out=wide).sum()      # a dot product's bits would depend on BLAS's threads
     return compiled("_large").row_sums("square", _flat(grad).reshape(1, -1, 1))[0, 0]
 
 

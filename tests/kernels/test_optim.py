@@ -2,10 +2,12 @@
 
 import itertools
 
+import numba
 import numpy as np
 import pytest
 
 from minitorch.kernels import cpu, reference
+from minitorch.kernels.cpu._blas import one_thread
 
 SGD = [
     dict(lr=0.1, momentum=momentum, dampening=dampening, weight_decay=decay, nesterov=nesterov, maximize=maximize)
@@ -126,6 +128,18 @@ def test_power_sum_and_scale(dtype, shape):
         want = before * array.dtype.type(0.3)
         cpu.scale_step(array, np.float64(0.3))
         np.testing.assert_array_equal(array, want)
+
+
+@pytest.mark.parametrize("size", [300, 20_000, 2**16])
+def test_power_sum_has_the_same_bits_on_any_number_of_threads(size):
+    x = np.random.default_rng(0).normal(size=size).astype("f")
+    several, before = cpu.power_sum(x, 2.0), numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        with one_thread():
+            assert cpu.power_sum(x, 2.0) == several
+    finally:
+        numba.set_num_threads(before)
 
 
 @pytest.mark.parametrize("size", [5, 2**16])
