@@ -6,6 +6,7 @@ import numpy as np
 
 from ..reference import reduce as _reference
 from ..reference.reduce import *
+from ..reference.reduce import _keep
 from . import _shared
 
 __all__ = _reference.__all__
@@ -35,9 +36,9 @@ def cumsum_backward(dy, dim):
 
 def _running_sums(x, dim, from_end):
     """Of a large array along its last axis; None for anything else."""
-    if x.size < _shared.LARGE or x.ndim < 2 or dim % x.ndim != x.ndim - 1 or not x.flags.carray:
+    if x.size < _shared.LARGE or x.dtype.char not in "fd" or not x.flags.carray:
         return None
-    if x.dtype.char not in "fd":
+    if x.ndim < 2 or dim % x.ndim != x.ndim - 1:
         return None
     return _shared.compiled("_large").running_sums(x.reshape(-1, x.shape[-1]), from_end).reshape(x.shape)
 
@@ -50,8 +51,7 @@ def norm_forward(x, p, dim, keepdim):
 
 def norm_backward(dy, x, y, p, dim, keepdim):
     if p == 2 and x.size >= _shared.LARGE and y.size and y.min() > 1e-30 and np.isfinite(y).all():
-        slope = np.divide(dy, y) if keepdim else np.expand_dims(dy / y, dim)
-        dx = _shared.compiled("_large").each("mul", x, slope)
+        dx = _shared.compiled("_large").each("mul", x, _keep(np.divide(dy, y), dim, keepdim))
         if dx is not None:
             return dx
     return _reference.norm_backward(dy, x, y, p, dim, keepdim)

@@ -107,7 +107,6 @@ class Log:
         self.simulator, self.faults = simulator, faults
         self.launch = self.block = None
         self.numbers: dict = {}         # address -> who has read it and who has written it: {(block, stretch): threads}
-        self.seen: set = set()          # addresses of shared memory that this block has written
         self.barriers: dict = {}        # how many a thread has passed -> where the first one waits that has passed so many
 
     def access(self, array, address, writes):
@@ -122,9 +121,7 @@ class Log:
                     who = "block" if block != self.block else "thread"
                     self.fault(f"{'writes' if writes else 'reads'} what another {who} {did}", array.shared,
                                f"thread {me} of block {self.block}; {sorted(threads - {me})} of {block}")
-        if array.shared and writes:
-            self.seen.add(address)
-        elif array.shared and address not in self.seen:
+        if array.shared and not writes and not any([block == self.block for block, _ in written]):
             self.fault("reads what nobody wrote", True, f"thread {me} of block {self.block}")
         (written if writes else read).setdefault(mine, set()).add(me)
 
@@ -152,7 +149,7 @@ class Log:
         block = tuple(thread.blockIdx)
         if block != self.block:
             self.block = block
-            self.barriers.clear(), self.seen.clear()
+            self.barriers.clear()
         return thread
 
     def fault(self, what, shared, example):
