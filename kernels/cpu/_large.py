@@ -151,11 +151,19 @@ def _loop(name, equal):
     return _named(loops[FORMULAS[name].__code__.co_argcount - 1], name)
 
 
+def __getattr__(name):
+    """A loop with a formula, by its name: for processes that compile it."""
+    loop, _, formula = name.rpartition("_of_")
+    if formula not in FORMULAS:
+        raise AttributeError(f"no loop is named {name!r}")
+    return _named(globals()[loop], formula)
+
+
 @cache
 def _named(loop, name):
     """A loop with the formula of this name. A name of its own, because Numba keeps compiled loops by their name."""
     compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(FORMULAS[name])
-    named = FunctionType(loop.__code__, {**globals(), "formula": compiled}, f"{loop.__name__}_{name}")
+    named = FunctionType(loop.__code__, {**globals(), "formula": compiled}, f"{loop.__name__}_of_{name}")
     named.__qualname__ = named.__name__
     return parallel(named)
 

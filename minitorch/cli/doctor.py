@@ -18,7 +18,7 @@ import numba
 import numpy as np
 
 import minitorch
-from minitorch.kernels.cpu import _blas, _jit
+from minitorch.kernels.cpu import _blas, _compiler, _jit
 
 __all__ = ["arguments", "examine", "run"]
 
@@ -99,7 +99,7 @@ def _threads() -> Iterator[Row]:
 
 
 def _cache() -> Iterator[Row]:
-    folder = _jit.cache_folder()
+    folder = _compiler.cache_folder()
     if folder is None:
         yield "kernel cache", "none: no private folder can be written, so every start compiles again", "wrong", \
             "set NUMBA_CACHE_DIR to a folder of your own"
@@ -149,7 +149,7 @@ def _version(name: str) -> str:
 
 
 def _old_folders() -> list[Path]:
-    folder = _jit.cache_folder()
+    folder = _compiler.cache_folder()
     found = [] if folder is None else folder.parent.iterdir()
     return sorted(p for p in found if re.fullmatch("kernels-[0-9a-f]{16}", p.name) and p.is_dir() and p != folder)
 

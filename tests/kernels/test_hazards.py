@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from minitorch import kernels
-from minitorch.kernels.cpu import _jit
+from minitorch.kernels.cpu import _compiler
 
 
 def run(program, **environment):
@@ -95,14 +95,14 @@ def test_python_threads_may_compute_at_once(layer):
 
 def test_a_changed_helper_is_never_met_by_an_old_compilation(tmp_path, monkeypatch):
     """Numba's own cache looks at the file of the loop alone; ours is named after all files."""
-    here = Path(_jit.__file__).parent.parent
+    here = Path(_compiler.__file__).parent.parent
     shutil.copytree(here, tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
-    before = _jit._fingerprint()
-    monkeypatch.setattr(_jit, "__file__", str(tmp_path / "kernels" / "cpu" / "_jit.py"))
-    assert _jit._fingerprint() == before
+    before = _compiler._fingerprint()
+    monkeypatch.setattr(_compiler, "__file__", str(tmp_path / "kernels" / "cpu" / "_compiler.py"))
+    assert _compiler._fingerprint() == before
     with open(tmp_path / "kernels" / "cpu" / "_exp.py", "a") as helper:
         helper.write("# changed\n")
-    assert _jit._fingerprint() != before
+    assert _compiler._fingerprint() != before
 
 
 @pytest.mark.parametrize("words", [1, 3, 17])

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from minitorch.cli import main
-from minitorch.kernels.cpu import _jit
+from minitorch.kernels.cpu import _compiler
 
 
 def doctor(*args, **env):
@@ -23,7 +23,7 @@ def test_a_healthy_machine(capsys, monkeypatch):
     out = capsys.readouterr().out
     for what in ("Python", "NumPy, Numba", "BLAS", "threads", "threading layer", "kernel cache", "GPU", "clashes"):
         assert what in out
-    assert str(_jit.cache_folder()) in out and out.rstrip().endswith("all is well")
+    assert str(_compiler.cache_folder()) in out and out.rstrip().endswith("all is well")
 
 
 def test_the_stranger_of_the_same_name_is_found(tmp_path):
