@@ -301,7 +301,7 @@ event.register("numba:compile", _notice)
 # the folder
 
 def _place():
-    """What two processes must agree in, if one is to load what the other compiled: the folder, and whose product is called."""
+    """What two processes must agree in, for one to load what the other compiled: folder, and whose product."""
     return [str(cache_folder().absolute()), import_module("._blas", __package__).AVAILABLE]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from ..reference import matmul as _reference
 from ._array import empty, packed, ready, view
 from ._four import begin_at_16, load_four, load_one, store_four, store_one
-from ._launch import TINY, Kernel, cuda, device, kernel, number
+from ._launch import TINY, Kernel, blocks_for, cuda, device, kernel, number
 from ._library import multiply
 from ._map import formula, into
 from .arithmetic import sum_to
@@ -34,6 +34,8 @@ TM, TN = (2, 2) if TINY else (8, 8)                    # what a thread computes
 ACROSS, DOWN = TILE_N // TN, TILE_M // TM                   # threads of a block
 THREADS = ACROSS * DOWN
 TILES, DEPTH = ((16, 8), 4) if TINY else ((128, 64), 16)      # the last rung's: sides of a tile, and how deep it is
+SHARE, MOST_SHARES = 8 if TINY else 256, 32        # as many products has a share of a long sum, at least
+LAUNCH, MOVED = 0 if TINY else 70, 40000        # while a tile takes k further: a launch's time, and numbers written and read
 MULTIPROCESSORS = 132       # of an H200
 
 
@@ -173,7 +175,8 @@ def _lay(held, deep, tiles, at):
             store_four(tiles, at + l * PITCH + i, (held[k], held[k + 1], held[k + 2], held[k + 3]))
 
 
-def _vector(x, x_offset, x_steps, x_fours, y, y_offset, y_steps, y_fours, bias, has_bias, m, n, k, z_offset, z_fours, z):
+def _vector(x, x_offset, x_steps, x_fours, y, y_offset, y_steps, y_fours, bias, has_bias, m, n, k, whole, z_offset, z_fours,
+            z):
     tiles = cuda.shared.array(AREAS, number)        # two tiles of x, two of y: one is filled while the other is used
     begin_at_16(tiles)
     totals = cuda.local.array((EACH, EACH), number)
@@ -185,6 +188,7 @@ def _vector(x, x_offset, x_steps, x_fours, y, y_offset, y_steps, y_fours, bias, 
     for a in range(EACH):
         for b in range(EACH):
             totals[a, b] = number(0.0)
+    k = min(k, whole - batch * k)       # of the last share, which may be smaller
     # pass 1: the first tiles
     _bring(x, x_at, x_steps[1], x_steps[2], m - top, k, x_fours, next_x)
     _bring(y, y_at, y_steps[2], y_steps[1], n - left, k, y_fours, next_y)
@@ -243,15 +247,60 @@ def _vector_kernel(tile, depth):
 
 
 def _own_product(x, x_steps, y, y_steps, bias, m, n, k, z, batch):
-    few = -(-n // TILES[0]) * -(-m // TILES[0]) * batch < MULTIPROCESSORS       # then small tiles give all something to do
-    tile = TILES[few]
-    kernel = _vector_kernel(tile, DEPTH // 2 if z.itemsize == 8 and not few and not TINY else DEPTH)
+    """The last rung. With shares, each computes a part of the sums over k, and a second kernel adds up what they got."""
+    small, shares = _cut(m, n, k, batch)
+    if shares == 1 or z.dtype.kind != "f":
+        return _in_tiles(small, x, x_steps, y, y_steps, bias, m, n, k, batch * k, z, batch)
+    depth = _share(k, shares)
+    parts = empty((shares, m, n), np.promote_types(z.dtype, np.float32))
+    x_steps, y_steps = (depth * x_steps[2], *x_steps[1:]), (depth * y_steps[1], *y_steps[1:])
+    _in_tiles(small, x, x_steps, y, y_steps, None, m, n, depth, k, parts, shares)
+    _add_up[blocks_for(z.size)](parts, shares, parts if bias is None else bias, bias is not None, n, z)
+
+
+@lru_cache(1024)
+def _cut(m, n, k, batch):
+    """Small tiles or large ones, and into how many shares the sums over k are cut: the least time by a simple count.
+
+    A multiprocessor works at one tile after the other, and the last round waits for the slowest: a weight's gradient of few
+    tiles, over all rows of a batch, leaves most of them idle. The unit is a large tile with one number of k. A small one is
+    a quarter of it, but fetches twice as often for each product: half as long again. Shares are written, read and added up.
+    """
+    def time(choice):
+        small, shares = choice
+        tiles = -(-m // TILES[small]) * -(-n // TILES[small]) * batch
+        rounds = -(-tiles * shares // MULTIPROCESSORS)
+        return rounds * (1.5 / 4 if small else 1) * k / shares + (shares > 1) * (LAUNCH + shares * m * n / MOVED)
+
+    most = k // SHARE if batch == 1 else 1
+    return min([(small, shares) for small in (False, True) for shares in range(1, min(max(most, 1), MOST_SHARES) + 1)
+                if shares == 1 or _share(k, shares) * (shares - 1) < k], key=time)
+
+
+def _share(k, shares):
+    """How much of k a share takes, in whole tiles; the last one what is left."""
+    return -(-k // (shares * DEPTH)) * DEPTH
+
+
+@kernel
+def _add_up(parts, shares, bias, has_bias, n, z):
+    """The shares' sums, one after the other."""
+    for i in range(cuda.grid(1), z.size, cuda.gridsize(1)):
+        total = number(load_one(bias, i % n)) if has_bias else number(0.0)
+        for share in range(shares):
+            total += load_one(parts, share * z.size + i)
+        store_one(z, i, total)
+
+
+def _in_tiles(small, x, x_steps, y, y_steps, bias, m, n, k, whole, z, batch):
+    tile = TILES[small]
+    kernel = _vector_kernel(tile, DEPTH // 2 if z.itemsize == 8 and not small and not TINY else DEPTH)
     fours = _in_fours(x, x_steps, m, k), _in_fours(y, y_steps, k, n)
     for first in range(0, batch, 65535):        # the grid's third axis is no longer
         kernel[(-(-n // tile), -(-m // tile), min(batch - first, 65535)), (SIDE * SIDE, 1)](
             x.whole, x.offset + first * x_steps[0], x_steps, fours[0],
             y.whole, y.offset + first * y_steps[0], y_steps, fours[1],
-            z if bias is None else bias, bias is not None, m, n, k, first * m * n, n % 4 == 0 and z.in_fours, z)
+            z if bias is None else bias, bias is not None, m, n, k, whole, first * m * n, n % 4 == 0 and z.in_fours, z)
 
 
 def _in_fours(x, steps, rows, columns):

@@ -327,7 +327,7 @@ def _small_layers(n):
 def _products(n):
     for a, b in [((5, 3), (3, 6)), ((3,), (3,)), ((5, 3), (3,)), ((3,), (3, 6)), ((2, 5, 3), (3, 4)),
                  ((2, 1, 2, 3), (5, 3, 4)), ((2, 2, 3), (2, 3, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((9, 7), (7, 10)),
-                 ((12, 8), (8, 20))]:
+                 ((12, 8), (8, 20)), ((3, 40), (40, 5)), ((2, 64), (64, 4)), ((3, 41), (41, 5))]:      # long sums at the end
         x, y = n(*a, seed=1), n(*b, seed=2)
         z = reference.matmul_forward(x, y)
         yield "matmul_forward", x, y
@@ -337,8 +337,10 @@ def _products(n):
     x, weight, bias = n(2, 3, 5), n(7, 5, seed=1), n(7, seed=2)
     yield "linear_forward", x, weight, bias
     yield "linear_forward", x, weight, None
+    yield "linear_forward", n(3, 24), n(6, 24, seed=1), n(6, seed=2)
     yield "linear_backward", n(2, 3, 7), x, weight
     yield "linear_backward", n(2, 3, 7), x, weight, (False, True, False)
+    yield "linear_backward", n(24, 7), n(24, 5, seed=1), n(7, 5, seed=2)
     w1, b1, w2, b2 = n(6, 5, seed=3), n(6, seed=4), n(4, 6, seed=5), n(4, seed=6)
     for activation in "relu", "gelu", "gelu_tanh", "silu":
         for p, biases in [(0.0, (b1, b2)), (0.3, (None, None))]:

@@ -5,6 +5,7 @@ into none; tiles that are full and tiles that are not; sums over rows, columns a
 """
 
 import os
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -60,3 +61,16 @@ def test_equal_to_the_reference(name, args):
     with quiet():
         want = getattr(reference, name)(*args)
     check_same(getattr(on_device(), name)(*args), want)
+
+
+@pytest.mark.skipif(not REAL, reason="runs in the simulator, with a GPU's sizes")
+def test_how_products_are_cut():
+    """Small tiles, and shares: enough for all 132 multiprocessors, and none where there are tiles enough, or many matrices."""
+    cut = import_module("minitorch.kernels.cuda.matmul")._cut
+    assert cut(8192, 3072, 768, 1) == cut(2048, 50304, 768, 1) == cut(768, 50304, 2048, 1) == (False, 1)
+    small, shares = cut(768, 768, 8192, 1)
+    assert not small and shares * 36 >= 2 * 132
+    small, shares = cut(256, 256, 2048, 1)
+    assert small and 100 <= shares * 16 <= 132
+    assert cut(3, 5, 600, 1) == (True, 2) and cut(3, 5, 511, 1) == (True, 1)
+    assert cut(64, 64, 4096, 12) == (True, 1)
