@@ -65,7 +65,7 @@ def test_equal_to_the_reference(name, args):
 
 @pytest.mark.skipif(not REAL, reason="runs in the simulator, with a GPU's sizes")
 def test_how_products_are_cut():
-    """In small tiles, and in shares: as many as 132 multiprocessors need; none where there are tiles enough, or many matrices."""
+    """Small tiles, and shares: enough for 132 multiprocessors; none where there are tiles enough, or many matrices."""
     cut = import_module("minitorch.kernels.cuda.matmul")._cut
     assert cut(8192, 3072, 768, 1) == cut(2048, 50304, 768, 1) == cut(768, 50304, 2048, 1) == (False, 1)
     small, shares = cut(768, 768, 8192, 1)
