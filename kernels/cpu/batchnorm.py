@@ -10,6 +10,7 @@ from ._jit import CHUNKS, parallel, prange, ready
 
 __all__ = ["batchnorm_backward", "batchnorm_forward"]
 
+WIDE = 64  # channels that a piece of rows has, where they are enough for two: shorter ones are begun too often
 SHORT = 8  # positions: where there are fewer, but more than one, a channel's numbers are first brought side by side
 
 
@@ -134,7 +135,7 @@ def _backward(dy, x, gamma, mean, var, eps, training, dx, dgamma, dbeta):
 def _forward_rows(x, gamma, beta, eps, given, y, mean, var):
     """The same for (n, c): the rows are read in order, a piece of the channels at a time."""
     n, c = x.shape
-    pieces = max(1, min(c // 16, CHUNKS))
+    pieces = max(1, min(max(c // WIDE, 2), c // 16, CHUNKS))
     for piece in prange(pieces):
         k0, k1 = piece * c // pieces, (piece + 1) * c // pieces
         m, v, rest = np.zeros(k1 - k0), np.zeros(k1 - k0), np.zeros(k1 - k0)
@@ -174,7 +175,7 @@ def _forward_rows(x, gamma, beta, eps, given, y, mean, var):
 @parallel
 def _backward_rows(dy, x, gamma, mean, var, eps, training, dx, dgamma, dbeta):
     n, c = x.shape
-    pieces = max(1, min(c // 16, CHUNKS))
+    pieces = max(1, min(max(c // WIDE, 2), c // 16, CHUNKS))
     for piece in prange(pieces):
         k0, k1 = piece * c // pieces, (piece + 1) * c // pieces
         m, r = np.zeros(k1 - k0), np.zeros(k1 - k0)
