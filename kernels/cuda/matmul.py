@@ -188,7 +188,8 @@ def _vector(x, x_offset, x_steps, x_fours, y, y_offset, y_steps, y_fours, bias, 
     for a in range(EACH):
         for b in range(EACH):
             totals[a, b] = number(0.0)
-    k = min(k, whole - batch * k)       # of the last share, which may be smaller
+    left_over = whole - batch * k
+    k = left_over if left_over < k else k       # the last share may be smaller
     # pass 1: the first tiles
     _bring(x, x_at, x_steps[1], x_steps[2], m - top, k, x_fours, next_x)
     _bring(y, y_at, y_steps[2], y_steps[1], n - left, k, y_fours, next_y)
@@ -255,7 +256,8 @@ def _own_product(x, x_steps, y, y_steps, bias, m, n, k, z, batch):
     parts = empty((shares, m, n), np.promote_types(z.dtype, np.float32))
     x_steps, y_steps = (depth * x_steps[2], *x_steps[1:]), (depth * y_steps[1], *y_steps[1:])
     _in_tiles(small, x, x_steps, y, y_steps, None, m, n, depth, k, parts, shares)
-    _add_up[blocks_for(z.size)](parts, shares, parts if bias is None else bias, bias is not None, n, z)
+    _add_up[blocks_for(-(-z.size // 4))](
+        parts, shares, parts if bias is None else bias, bias is not None, n, z.size % 4 == 0 and z.in_fours, z)
 
 
 @lru_cache(1024)
@@ -283,13 +285,27 @@ def _share(k, shares):
 
 
 @kernel
-def _add_up(parts, shares, bias, has_bias, n, z):
-    """The shares' sums, one after the other."""
-    for i in range(cuda.grid(1), z.size, cuda.gridsize(1)):
-        total = number(load_one(bias, i % n)) if has_bias else number(0.0)
+def _add_up(parts, shares, bias, has_bias, n, fours, z):
+    """The shares' sums, one after the other, for four neighbours at a time."""
+    totals, held = cuda.local.array(4, number), cuda.local.array(4, number)
+    for i in range(4 * cuda.grid(1), z.size, 4 * cuda.gridsize(1)):
+        for e in range(4):
+            totals[e] = number(load_one(bias, (i + e) % n)) if has_bias else number(0.0)
         for share in range(shares):
-            total += load_one(parts, share * z.size + i)
-        store_one(z, i, total)
+            at = share * z.size + i
+            if fours:
+                held[0], held[1], held[2], held[3] = load_four(parts, at)
+            else:
+                for e in range(4):
+                    held[e] = number(load_one(parts, at + e)) if i + e < z.size else number(0.0)
+            for e in range(4):
+                totals[e] += held[e]
+        if fours:
+            store_four(z, i, (totals[0], totals[1], totals[2], totals[3]))
+        else:
+            for e in range(4):
+                if i + e < z.size:
+                    store_one(z, i + e, totals[e])
 
 
 def _in_tiles(small, x, x_steps, y, y_steps, bias, m, n, k, whole, z, batch):
