@@ -34,23 +34,25 @@ def missing():
 
 
 @contextmanager
-def running(compute_capability=(9, 0), change=lambda ptx: ptx):
-    """Launches inside run on paper. change: what to do to the PTX of a kernel before it runs."""
-    launch, array, optim = [import_module(f"minitorch.kernels.cuda.{name}") for name in ("_launch", "_array", "optim")]
+def running(compute_capability=(9, 0), change=None, apart=False):
+    """Launches inside run on paper. change: what to do to the PTX of a kernel before, to see that it is noticed. apart:
+    warps do not keep step, but each goes as far as it can before the next one begins."""
+    launch, array, mapped, optim = [import_module(f"minitorch.kernels.cuda.{name}") for name in (
+        "_launch", "_array", "_map", "optim")]
     memory, gpu = ptx_machine.Memory(), SimpleNamespace(compute_capability=compute_capability)
-    changed: dict[tuple, ptx_machine.Program] = {}
+    compiled = {} if change else programs
 
     def hold(kernel, key, blocks, threads):
         signature = key[3:]
-        name = kernel, signature
-        if name not in programs:
-            programs[name] = ptx_machine.Program(kernel.ptx(signature, compute_capability))
-        types = kernel.types(signature)
-        return lambda *args: programs[name].run(memory, blocks, threads, list(flat(args, types)))
+        if (kernel, signature) not in compiled:
+            ptx = kernel.ptx(signature, compute_capability)
+            compiled[kernel, signature] = ptx_machine.Program(change(ptx) if change else ptx)
+        program, types = compiled[kernel, signature], kernel.types(signature)
+        return lambda *args: program.run(memory, blocks, threads, list(flat(args, types)), apart)
 
-    caches = [array.constant, optim._table, optim._pieces]
+    caches = [array.constant, mapped._number, optim._table, optim._pieces]     # of arrays on a GPU
     with (patch("numba.cuda.dispatcher.get_current_device", lambda: gpu), patch.object(launch, "EXACT", True),
-          patch.object(launch.cuda, "device_array", lambda n, dtype: Flat(memory.allocate(n * dtype().itemsize), 0, n, dtype)),
+          patch.object(launch.cuda, "device_array", lambda n, dtype: Flat(memory.allocate(n), 0, n, dtype)),    # of bytes
           patch.object(launch, "address_of", lambda flat: flat.address), patch.object(launch.Kernel, "_hold", hold),
           patch.object(launch.cuda, "synchronize", lambda: None),
           patch.object(optim, "between", lambda low, high, dtype: Between(low, high, dtype))):
@@ -71,7 +73,7 @@ def flat(args, types):
         elif isinstance(value, tuple):
             yield from value
         else:
-            yield getattr(np, str(kind), np.bool_)(value) if kind.name != "bool" else np.bool_(value)
+            yield np.bool_(value) if kind.name == "bool" else getattr(np, kind.name)(value)
 
 
 class Flat:

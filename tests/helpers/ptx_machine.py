@@ -4,281 +4,40 @@
     x = memory.allocate(4 * n)
     Program(ptx).run(memory, blocks, threads, [x.start, n])
 
-The registers of all threads lie side by side: a register is an array with a number for each thread, or with a single one where
-all threads have the same. An instruction is then one call of NumPy. Threads that part at a branch become two groups with
-registers of their own; the group that is furthest behind in the text goes first, and groups that meet become one again. At a
-barrier a group waits for the rest of its block, at a shuffle for the rest of its warp.
+The registers of all threads lie side by side: a register is an array with a number for each thread, or with a single one
+where all threads have the same. An instruction is then one call of NumPy. Threads that part at a branch become two groups
+with registers of their own; the group that is furthest behind in the text goes first, and groups that meet become one again.
+At a barrier a group waits for the rest of its block, at a shuffle for the rest of its warp.
 
-Everything that a GPU would not forgive is a ``Fault`` that names the kernel, the instruction and the thread: an access outside
-what was allocated, or not at a multiple of its width; shared memory that nobody wrote; threads that wait for each other
-for ever. An instruction that is not known here is an error, too.
+Everything that a GPU would not forgive is a ``Fault`` that names the kernel, the instruction and the thread: an access
+outside what was allocated, or not at a multiple of its width; shared memory that nobody wrote; threads that wait for each
+other for ever. An instruction that is not known here is an error, too.
 
-Numbers are what a GPU computes: whole numbers wrap around, shifts stop at the width, every float operation is rounded once, in
-the direction that is asked for. Three things differ. The approximations (``ex2.approx`` and the like) are rounded correctly
-here; a GPU's last bit or two are wrong. The assembler may make one ``fma`` of a ``mul`` and an ``add``, which is not done here.
-And the threads of a block run in one of the orders that are allowed, so that a race may go unseen.
+What each instruction computes stands in ptx_arithmetic.py. Two things differ on a GPU: the assembler may make one ``fma`` of
+a ``mul`` and an ``add``; and threads run in any order, here in one of two (``apart``), so that a race may go unseen.
 """
 
 import math
 import re
 from bisect import bisect_right, insort
 from collections import ChainMap
-from fractions import Fraction
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count
 from operator import itemgetter
 from weakref import ref
 
 import numpy as np
 
+from ptx_arithmetic import PREDICATE, TYPES, WORD, meaning
+
 __all__ = ["Fault", "Memory", "Program"]
 
-LANES = 1 << 13     # as many threads are run at a time, in whole blocks
+TOGETHER = 1 << 13     # as many threads are run at a time, in whole blocks
 WARP = 32
 
 
 class Fault(Exception):
     """A program did what a GPU does not forgive, or what is not known here."""
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# floats, rounded once
-
-def two_sum(a, b):
-    """The rounded sum, and what rounding took away."""
-    s = a + b
-    v = s - a
-    return s, (a - (s - v)) + (b - v)
-
-
-def odd_sum(a, b):
-    """The sum of two float64; of the two nearest numbers the one whose last bit is 1, where it is between two. Rounding that to
-    fewer bits, or adding it to something much larger, is like rounding the exact sum."""
-    s, lost = two_sum(a, b)
-    move = (lost != 0) & (s.view("i8") & 1 == 0) & np.isfinite(s)
-    return np.where(move, np.nextafter(s, np.copysign(np.inf, lost)), s)
-
-
-def narrowed(x, mode):
-    """float64 → float32, rounded to nearest, towards 0, down or up."""
-    y = x.astype("f4")
-    if mode == "rn":
-        return y
-    to = {"rz": np.float32(0), "rm": np.float32(-np.inf), "rp": np.float32(np.inf)}[mode]
-    passed = abs(y) > abs(x) if mode == "rz" else y > x if mode == "rm" else y < x
-    return np.where(passed, np.nextafter(y, to), y)
-
-
-def add32(mode, a, b):
-    return narrowed(odd_sum(a.astype("f8"), b.astype("f8")), mode)
-
-
-def fma32(mode, a, b, c):
-    product, c = np.multiply(a, b, dtype="f8"), c.astype("f8")     # the product of two float32 is exact
-    if mode != "rn":
-        return narrowed(odd_sum(product, c), mode)
-    s = product + c
-    y = s.astype("f4")
-    # rounding twice is wrong where the first one lands in the middle between two float32; subnormal numbers have others
-    doubtful = (s.view("i8") & 0x1FFFFFFF == 0x10000000) | (abs(y) < 2.0**-126) & (s != 0)
-    return np.where(doubtful, odd_sum(product, c).astype("f4"), y) if doubtful.any() else y
-
-
-def fma64(a, b, c):
-    """The error of the product is exact in two float64 (Dekker); the rest of the sum is rounded to odd (Boldo, Melquiond)."""
-    product, plain = a * b, a * b + c
-    (a1, a2), (b1, b2) = halves(a), halves(b)
-    lost = ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2
-    low, lowest = two_sum(c, lost)
-    high, middle = two_sum(product, low)
-    y = high + odd_sum(lowest, middle)
-    size = abs(product)
-    fine = (size > 2.0**-900) & (size < 2.0**1000) & (abs(a) < 2.0**900) & (abs(b) < 2.0**900) & (abs(c) < 2.0**1000)
-    if fine.all():
-        return y
-    y = np.where(fine, y, plain)
-    rare = ~fine & (a != 0) & (b != 0) & np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
-    for i in np.flatnonzero(rare):
-        y[i] = exact_fma(*[float(v[i if len(v) > 1 else 0]) for v in (a, b, c)])
-    return y
-
-
-def halves(a):
-    """a as the sum of two numbers of 26 bits."""
-    big = 134217729.0 * a
-    high = big - (big - a)
-    return high, a - high
-
-
-def exact_fma(a, b, c):
-    total = Fraction(a) * Fraction(b) + Fraction(c)
-    try:
-        return float(total) if total else a * b + c
-    except OverflowError:
-        return math.inf if total > 0 else -math.inf
-
-
-def flushed(x):
-    """Subnormal numbers become 0."""
-    return np.where(abs(x) < np.finfo(x.dtype).tiny, np.copysign(x.dtype.type(0), x), x)
-
-
-def approximate(function, flush, *xs):
-    """What has a few bits wrong on a GPU, rounded correctly. Of float64 only the upper half is computed."""
-    dtype = xs[0].dtype
-    xs = [flushed(x) for x in xs] if flush else xs
-    y = function(*[x.astype("f8") for x in xs])
-    y = (y.view("i8") & -(1 << 32)).view("f8") if dtype == "f8" else y.astype("f4")
-    return flushed(y) if flush else y
-
-
-def extreme(function, sign, a, b):
-    """min or max: NaN loses, and −0 is less than 0."""
-    return np.where((a == 0) & (b == 0), sign * (sign * a + sign * b), function(a, b))
-
-
-def to_whole(rounded, want, x):
-    """A float as a whole number: what is too large becomes the largest."""
-    y, limits = rounded(x.astype("f8")), np.iinfo(want)
-    nan = limits.min if want.itemsize == 8 or x.dtype == "f8" else 0
-    fits = (y > limits.min) & (y < float(limits.max))
-    return np.select([fits, y >= float(limits.max), np.isnan(y)], [np.where(fits, y, 0).astype(want), limits.max, nan],
-                     limits.min).astype(want)
-
-
-def as_float(want, x):
-    if want == "f2" and x.dtype.kind in "iu":
-        x = x.astype("f8")      # NumPy goes through float32
-    return x.astype(want)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# whole numbers
-
-def divided(a, b):
-    """Rounded towards 0. By 0: a GPU says something, and so does this."""
-    return np.where(b == 0, a.dtype.type(-1 if a.dtype.kind == "i" else ~a.dtype.type(0)), (a - np.fmod(a, b)) // b)
-
-
-def wide(a):
-    return a.astype(f"{a.dtype.kind}{2 * a.itemsize}")
-
-
-def upper(a, b):
-    return (wide(a) * wide(b) >> 8 * a.itemsize).astype(a.dtype)
-
-
-def with_carry(start):
-    """(a, b, …, carry) → the lower 32 bits, and what was carried: start says what is added up."""
-    def carried(*args):
-        total = start(*[x.astype("u8") for x in args])
-        return (total & 0xFFFFFFFF).astype("u4"), total >> 32 & 1
-    return carried
-
-
-def inserted(a, b, at, length):
-    """bfi: bits of a in the place of bits of b."""
-    mask = np.left_shift(np.left_shift(np.int64(1), length.astype("i8")) - 1, at.astype("i8"))
-    return np.left_shift(a, at.astype("i8")) & mask | b & ~mask
-
-
-def leading_zeros(x):
-    x = x.view("u8")
-    high = x >> 32
-    return (64 - np.where(high > 0, 32 + np.frexp(high.astype("f8"))[1], np.frexp((x & 0xFFFFFFFF).astype("f8"))[1])).astype("i4")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# what an instruction does: opcode → (function, types of what it reads, types of what it writes)
-
-TYPES = {name: np.dtype(kind) for name, kind in {
-    "pred": "?", "b8": "i1", "b16": "i2", "b32": "i4", "b64": "i8", "f16": "f2", "f32": "f4", "f64": "f8",
-    **{f"{a}{bits}": f"{b}{bits // 8}" for a, b in ("si", "uu") for bits in (8, 16, 32, 64)}}.items()}
-PREDICATE, WORD = TYPES["pred"], TYPES["b32"]
-ROUNDINGS = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
-APPROXIMATE = {"rcp": lambda x: 1 / x, "rsqrt": lambda x: 1 / np.sqrt(x), "ex2": np.exp2, "lg2": np.log2, "sqrt": np.sqrt,
-               "div": np.divide, "sin": np.sin, "cos": np.cos, "tanh": np.tanh}
-ORDERED = {"eq": np.equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
-COMPARE = {**ORDERED, "neu": np.not_equal, "nan": lambda a, b: np.isnan(a) | np.isnan(b),
-           "num": lambda a, b: ~(np.isnan(a) | np.isnan(b)), "ne": lambda a, b: (a < b) | (a > b),
-           "equ": lambda a, b: ~((a < b) | (a > b)), "ltu": lambda a, b: ~(a >= b), "leu": lambda a, b: ~(a > b),
-           "gtu": lambda a, b: ~(a <= b), "geu": lambda a, b: ~(a < b)}
-SIGNLESS = {"add": (np.add, 2), "sub": (np.subtract, 2), "mul.lo": (np.multiply, 2), "and": (np.bitwise_and, 2),
-            "or": (np.bitwise_or, 2), "xor": (np.bitwise_xor, 2), "not": (np.invert, 1), "mov": (lambda x: x, 1),
-            "mad.lo": (lambda a, b, c: a * b + c, 3)}      # a signed number has the same bits as one without a sign
-SIGNED = {"neg": (np.negative, 1), "abs": (np.abs, 1), "min": (np.minimum, 2), "max": (np.maximum, 2), "div": (divided, 2),
-          "rem": (np.fmod, 2), "mul.hi": (upper, 2)}
-FLOAT = {"neg": (np.negative, 1), "abs": (np.abs, 1), "mul": (np.multiply, 2), "mul.rn": (np.multiply, 2),
-         "add.rn": (np.add, 2), "sub.rn": (np.subtract, 2), "div.rn": (np.divide, 2), "sqrt.rn": (np.sqrt, 1),
-         "rcp.rn": (lambda x: 1 / x, 1), "copysign": (lambda a, b: np.copysign(b, a), 2),
-         "min": (partial(extreme, np.fmin, -1), 2), "max": (partial(extreme, np.fmax, 1), 2)}
-LOWER = lambda a, b: a * b & 0xFFFFFFFF
-CARRY = {"add.cc": (lambda a, b, _: a + b, 2), "addc": (lambda a, b, carry: a + b + carry, 2),
-         "sub.cc": (lambda a, b, _: a - b, 2), "subc": (lambda a, b, carry: a - b - carry, 2),
-         "mad.lo.cc": (lambda a, b, c, _: LOWER(a, b) + c, 3), "madc.lo": (lambda a, b, c, carry: LOWER(a, b) + c + carry, 3),
-         "madc.hi": (lambda a, b, c, carry: (a * b >> 32) + c + carry, 3)}
-
-
-@lru_cache(None)
-def meaning(opcode):
-    """None where the instruction is not known."""
-    parts = opcode.split(".")
-    key, types = ".".join([p for p in parts if p not in TYPES]), [TYPES[p] for p in parts if p in TYPES]
-    if not types:
-        return None
-    first, last = types[0], types[-1]
-    bits = np.dtype(f"i{last.itemsize}") if last.kind == "u" else last
-    base, _, how = key.partition(".")
-    if key in SIGNLESS:
-        function, n = SIGNLESS[key]
-        return function, [bits] * n, [bits]
-    if last.kind in "iu" and key in SIGNED:
-        function, n = SIGNED[key]
-        return function, [last] * n, [last]
-    if last.kind == "f" and key in FLOAT:
-        function, n = FLOAT[key]
-        return function, [last] * n, [last]
-    if last.name == "uint32" and (key in CARRY or key.removesuffix(".cc") in CARRY):
-        function, n = CARRY.get(key) or CARRY[key.removesuffix(".cc")]
-        return with_carry(function), [last] * n + [TYPES["u64"]], [last, TYPES["u64"]]
-    if last == "f4" and key in ("add.rz", "add.rm", "add.rp"):
-        return partial(add32, how), [last] * 2, [last]
-    if base == "fma" and how in ("rn", "rz", "rm", "rp") and (last == "f4" or last == "f8" and how == "rn"):
-        return partial(fma32, how) if last == "f4" else fma64, [last] * 3, [last]
-    if base in APPROXIMATE and how in ("approx", "approx.ftz") and (last == "f4" or base in ("rcp", "rsqrt")):
-        return partial(approximate, APPROXIMATE[base], "ftz" in how), [last] * (1 + (base == "div")), [last]
-    if base == "setp" and how in COMPARE:
-        function = np.not_equal if how == "ne" and last.kind != "f" else COMPARE[how]
-        return function, [bits if how in ("eq", "ne") else last] * 2, [PREDICATE]
-    if key == "selp":
-        return lambda a, b, p: np.where(p, a, b), [bits, bits, PREDICATE], [bits]
-    if key == "mul.wide":
-        return lambda a, b: wide(a) * wide(b), [last] * 2, [wide(np.zeros(1, last)).dtype]
-    if key in ("shl", "shr"):       # NumPy's shifts stop at the width, too
-        function = np.left_shift if key == "shl" else np.right_shift
-        return lambda a, by: function(a, by.astype(a.dtype)), [last, TYPES["u32"]], [last]
-    if opcode == "bfi.b64":
-        return inserted, [last, last, TYPES["u32"], TYPES["u32"]], [last]
-    if opcode == "clz.b64":
-        return leading_zeros, [last], [WORD]
-    if base == "cvt" and len(types) == 2:
-        function = conversion(how, first, last)
-        return function and (function, [last], [first])
-    return None
-
-
-def conversion(how, to, of):
-    if to.kind != "f" and of.kind != "f" and not how:
-        return lambda x: x.astype(to)
-    if to.kind != "f" and how in ROUNDINGS:
-        return partial(to_whole, ROUNDINGS[how], to)
-    if to == of and how in ROUNDINGS:
-        return ROUNDINGS[how]
-    if to == of and how == "sat":
-        return lambda x: np.where(np.isnan(x), 0, np.clip(x, 0, 1)).astype(to)
-    if to.kind == "f" and how == ("" if of.kind == "f" and of.itemsize < to.itemsize else "rn"):
-        return partial(as_float, to)
-    return None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -305,7 +64,7 @@ class Room:
     def store(self, dtype, offsets, numbers):
         rows, view = offsets // (len(numbers) * dtype.itemsize), self.typed(dtype, len(numbers))
         for k, values in enumerate(numbers):
-            view[rows if len(rows) >= len(values) else np.repeat(rows, len(values)), k] = values
+            view[rows if len(rows) >= len(values) else spread(rows, len(values)), k] = values
 
 
 class Piece:
@@ -382,10 +141,10 @@ class Program:
                     depth, end = depth + (1 if brace[0] == "{" else -1), brace.end()
                 self.functions[name] = results or "", parameters, text[head.end():end - 1]
                 if kind == "entry":
-                    self.name = name
+                    self.entry, self.name = name, readable(name)
         for statement in (outside + text[end:]).split(";"):
             self.declare(statement, self.names)
-        _, parameters, body = self.functions[self.name]
+        _, parameters, body = self.functions[self.entry]
         names, self.parameters = self.names.new_child(), []
         for statement in parameters.split(","):
             if statement.strip():
@@ -417,8 +176,8 @@ class Program:
             dtype = TYPES[dtype.strip(".")]
             dtype = np.dtype(f"i{dtype.itemsize}") if dtype.kind == "u" or dtype == "f2" else dtype
             for name, many in REGISTERS.findall(rest):
-                for name in [f"{name}{i}" for i in range(int(many))] if many else [name]:
-                    names[name] = self.register(dtype)
+                for each in [f"{name}{i}" for i in range(int(many))] if many else [name]:
+                    names[each] = self.register(dtype)
             return None
         found = VARIABLE.search(statement)
         if not found or ".common" in statement:
@@ -453,8 +212,8 @@ class Program:
         if operand in names:
             return names[operand]
         if operand[:2] in ("0f", "0d", "0F", "0D"):
-            bits = int(operand[2:], 16)
-            return self.constant(np.array([bits], "u4").view("f4") if operand[1] in "fF" else np.array([bits], "u8").view("f8"))
+            width = 4 if operand[1] in "fF" else 8
+            return self.constant(np.array([int(operand[2:], 16)], f"u{width}").view(f"f{width}"))
         if re.fullmatch(r"-?(0x)?[0-9a-fA-F]+U?", operand):
             whole = int(operand.rstrip("U"), 0)
             if dtype.kind == "b":
@@ -500,7 +259,8 @@ class Program:
         if opcode.startswith("."):
             self.declare(text, names)
         elif opcode in ("bra", "bra.uni"):
-            self.items.append(("branch", names[guarded[2]] if guarded else None, bool(guarded and guarded[1]), label(rest), text))
+            test = (names[guarded[2]], guarded[1] == "!") if guarded else (None, False)
+            self.items.append(("branch", *test, label(rest), text))
         elif opcode in ("ret", "exit"):
             self.items.append(("branch", None, False, end, text))
         elif opcode == "call.uni":
@@ -584,8 +344,8 @@ class Program:
                                     names, text)
         address = self.read(base, TYPES["s64"], names)
         within = names.get({"shared": "%room", "local": "%own"}.get(space), address)
-        bits = np.dtype(f"i{dtype.itemsize}") if dtype.itemsize > 1 else np.dtype("u1" if rest[-1] != "s8" else "i1")
-        dtype = dtype if dtype.kind == "f" else dtype if action == "ld" and dtype.kind == "u" and dtype.itemsize < 4 else bits
+        if dtype.kind == "u" and (action == "st" or dtype.itemsize >= 4):      # a sign matters where numbers get wider
+            dtype = np.dtype(f"i{dtype.itemsize}")
         head = [MACHINE, LANES, within, address]
         where = (text, space, dtype, n, offset)
         if action == "ld":
@@ -659,9 +419,10 @@ class Program:
                 live = (block.needs | after - block.makes) - fixed
                 changes, block.live = changes or live != block.live, live
 
-    def run(self, memory, blocks, threads, arguments):
-        """Let a grid of blocks of threads run: each a number, or up to three (across, down, …)."""
-        Launch(self, memory, three(blocks), three(threads), arguments).run()
+    def run(self, memory, blocks, threads, arguments, apart=False):
+        """Let a grid of blocks of threads run: each a number, or up to three (across, down, …). apart: each warp goes as far
+        as it can before the next one begins; else all keep step."""
+        Launch(self, memory, three(blocks), three(threads), arguments, apart).run()
 
 
 class Block:
@@ -672,6 +433,15 @@ class Block:
         self.steps, self.meets, self.text = [], None, ""
         self.test, self.negated, self.goes = None, False, None
         self.live = set()
+
+
+def readable(name):
+    """softmax._softmax_forward for _ZN9minitorch7kernels4cuda7softmax16_softmax_forwardB2v1…"""
+    parts, rest = [], name.removeprefix("_ZN")
+    while found := re.match(r"\d+", rest):
+        parts.append(rest[found.end():found.end() + int(found[0])])
+        rest = rest[found.end() + int(found[0]):]
+    return ".".join(parts[-2:]) or name
 
 
 def same_bits(have, want):
@@ -697,10 +467,10 @@ def three(sizes):
 # running
 
 class Group:
-    """Threads that are at the same place: at which block they are, and their registers."""
+    """Threads that are at the same place: at which block they are, and their registers. met: they need not wait there."""
 
-    def __init__(self, at, registers):
-        self.at, self.registers = at, registers
+    def __init__(self, at, registers, met=False):
+        self.at, self.registers, self.met = at, registers, met
 
     @property
     def lanes(self):
@@ -710,8 +480,8 @@ class Group:
 class Launch:
     """One launch of a program."""
 
-    def __init__(self, program, memory, blocks, threads, arguments):
-        self.program, self.memory, self.blocks, self.threads = program, memory, blocks, threads
+    def __init__(self, program, memory, blocks, threads, arguments, apart=False):
+        self.program, self.memory, self.blocks, self.threads, self.apart = program, memory, blocks, threads, apart
         self.size = math.prod(threads)
         if len(arguments) != len(program.parameters):
             raise Fault(f"{program.name} takes {len(program.parameters)} arguments, and {len(arguments)} came")
@@ -734,7 +504,7 @@ class Launch:
             self.inside[start:end] = True
 
     def run(self):
-        total, together = math.prod(self.blocks), max(1, LANES // self.size)
+        total, together = math.prod(self.blocks), max(1, TOGETHER // self.size)
         with np.errstate(all="ignore"):
             for first in range(0, total, together):
                 self.some(first, min(together, total - first))
@@ -758,7 +528,7 @@ class Launch:
         self.shared, self.known = Room(blocks * program.shared), Room(blocks * program.shared)
         self.known.bytes[:] = 0
         self.local = Room(len(lanes) * program.local)
-        self.groups = [Group(0, registers)]
+        self.groups = self.warps(Group(0, registers)) if self.apart else [Group(0, registers)]
         while self.groups:
             group = self.next()
             block = program.blocks[group.at]
@@ -798,6 +568,10 @@ class Launch:
         """The group that is furthest behind, and need not wait; those at the same place are one."""
         if len(self.groups) == 1:
             return self.groups[0]
+        for group in self.groups if self.apart else ():
+            if group.met or not self.program.blocks[group.at].meets:
+                group.met = False
+                return group
         for at in sorted({g.at for g in self.groups}):
             here, block = [g for g in self.groups if g.at == at], self.program.blocks[at]
             group = here[0]
@@ -807,12 +581,17 @@ class Launch:
             if not block.meets:
                 return group
             all_here = self.complete(group, self.size if block.meets == "block" else WARP)
-            if all_here.all():
+            if all_here.all() and not self.apart:
                 return group
             if all_here.any():
                 self.groups.remove(group)
-                self.groups += [self.part(group, ~all_here, at), self.part(group, all_here, at)]
-                return self.groups[-1]
+                self.groups += [] if all_here.all() else [self.part(group, ~all_here, at)]
+                free = self.part(group, all_here, at)
+                if not self.apart or block.meets == "block" and block.steps:        # a vote
+                    self.groups.append(free)
+                    return free
+                self.groups[:0] = self.warps(free)
+                return self.next()
         group = min(self.groups, key=lambda g: g.at)
         raise self.fault(self.program.blocks[group.at].text, group.lanes[0], "waits for threads that will never come: they "
                          f"wait at {sorted({self.program.blocks[g.at].text for g in self.groups if g is not group})}")
@@ -823,12 +602,20 @@ class Launch:
         all_of_them = np.bincount(np.concatenate([g.lanes for g in self.groups]) // size)
         return (np.bincount(mine, minlength=len(all_of_them)) == all_of_them)[mine]
 
+    def warps(self, group):
+        """A group's warps, which may go on one by one."""
+        warp = group.lanes // WARP
+        parts = [self.part(group, warp == w, group.at) for w in np.unique(warp)]
+        for part in parts:
+            part.met = True
+        return parts
+
     def joined(self, groups, live):
         registers = self.template[:]
         for slot in live:
             values = [g.registers[slot] for g in groups]
             if not (all([len(v) == 1 for v in values]) and len({v.tobytes() for v in values}) == 1):
-                values = [np.concatenate([np.broadcast_to(v, len(g.lanes)) for v, g in zip(values, groups)])]
+                values = [np.concatenate([spread(v, len(g.lanes)) for v, g in zip(values, groups)])]
             registers[slot] = values[0]
         registers[LANES] = np.concatenate([g.lanes for g in groups])
         return Group(groups[0].at, registers)
@@ -852,14 +639,13 @@ class Launch:
         if (at[source] < 0).any():
             missing = lanes[at[source] < 0][0]
             raise self.fault(text, missing, "looks into the register of a thread that has ended")
-        return np.broadcast_to(value, len(lanes))[at[source]], there
+        return spread(value, len(lanes))[at[source]], there
 
     def voted(self, lanes, value, negated):
         """bar.red: does the predicate hold for all threads of the block, or for any?"""
         mine = lanes // self.size
-        some = np.bincount(mine[value ^ negated] if len(value) > 1 else mine[(value ^ negated).repeat(len(mine))],
-                           minlength=int(mine.max()) + 1)[mine] > 0
-        return some ^ negated
+        voters = mine[spread(value ^ negated, len(mine))]
+        return (np.bincount(voters, minlength=int(mine.max()) + 1)[mine] > 0) ^ negated
 
     # ---- memory
 
@@ -932,8 +718,13 @@ class Launch:
     def check_aligned(self, text, lanes, address, width):
         if np.bitwise_or.reduce(address) & (width - 1):
             wrong = address & (width - 1) != 0
-            raise self.fault(text, one(lanes, wrong), f"takes {width} bytes at once at {int(address[wrong][0]):#x}, which is "
-                             f"not a multiple of {width}")
+            raise self.fault(text, one(lanes, wrong), f"takes {width} bytes at once at {int(address[wrong][0]):#x}, "
+                             f"which is not a multiple of {width}")
+
+
+def spread(value, n):
+    """A number for each of n threads, where they may share a single one."""
+    return value if len(value) == n else value.repeat(n)
 
 
 def one(lanes, wrong):
