@@ -165,6 +165,19 @@ def test_warps_need_not_keep_step(compiler):
         assert together == one_by_one, name
 
 
+KINDS = ("bool", "uint8", "int16", "int32", "int64", "float16", "float32", "float64")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_dtype_becomes_every_other(paper, kind):
+    x = np.array([0, -0.0, 0.3, 0.5, 1.5, 2.5, 3.999, 100, 1e-7, -0.7, -1.5, -100.99])
+    for other in KINDS:
+        with np.errstate(all="ignore"):
+            given = (abs(x) if "uint8" in (kind, other) else x).astype(kind)
+            want = given.astype(other)
+        check_same(to_host(to_device(given).astype(np.dtype(other))), want, 0)
+
+
 FAULTS = [      # what is changed in the PTX, a call that goes wrong then, and how
     (r"bar\.sync \t?0;", "", ["softmax_forward", normal(2, 700), 1], "reads shared memory that nobody wrote"),
     (r"setp\.ge\.s64", "setp.gt.s64", ["softmax_forward", normal(1, 33), 1], "is outside all arrays: 4 bytes at .*, 132 "),
@@ -172,6 +185,7 @@ FAULTS = [      # what is changed in the PTX, a call that goes wrong then, and h
     (r"shfl\.sync\.bfly", "shfl.sync.rotate", ["softmax_forward", normal(2, 64), 1], "'shfl.sync.rotate.b32' is not known"),
     (r"(mov\.u32 .*) 16;", r"\1 15;", ["sum_forward", normal(2, 33), (1,), False], "result.* off by"),
     (r"sub\.f32", "add.f32", ["layernorm_forward", normal(2, 64), None, None, 1e-5], "result.* off by"),
+    (r"cvt\.rzi", "cvt.rni", ["cast_forward", normal(9, scale=9), "int64"], "Mismatched elements"),
 ]
 
 
