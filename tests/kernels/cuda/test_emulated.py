@@ -1,7 +1,7 @@
 """What the compiler made of every kernel computes what the reference computes.
 
 The simulator runs Python, and never looks at a type. Here the kernels are compiled for an H200, and a machine in NumPy runs
-the PTX that comes out (tests/helpers/ptx_machine.py): with a GPU's block sizes, whole numbers and roundings, and every access
+the PTX that comes out (tests/helpers/ptx_machine.py), with a GPU's block sizes, whole numbers and roundings. Every access
 is looked at. A compiler is needed, a GPU is not.
 """
 
