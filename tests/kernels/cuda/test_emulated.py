@@ -207,8 +207,15 @@ def test_a_fault_in_compiled_code_is_found(compiler, pattern, instead, case, wor
 # ---------------------------------------------------------------------------------------------------------------------
 
 def compare(name, args, tolerance, layout="packed"):
+    """Equal to the reference; or, where rounding left it something instead of 0, to the reference in float64."""
     got, want = both(name, args, [a.copy() if isinstance(a, np.ndarray) else a for a in args], layout)
-    check_same(tuple(got), tuple(want), tolerance)
+    try:
+        check_same(tuple(got), tuple(want), tolerance)
+    except AssertionError:
+        if tolerance == TOLERANCE["float64"] or name.endswith("_step"):
+            raise
+        _, want = both(name, args, as_dtype(args, "float64"), layout)
+        check_same(tuple(got), tuple(as_dtype(want, "float32")), tolerance)
 
 
 def both(name, args, copies, layout="packed"):
