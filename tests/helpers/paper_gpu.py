@@ -34,12 +34,13 @@ def missing():
 
 
 @contextmanager
-def running(compute_capability=(9, 0), change=None, apart=False):
-    """Launches inside run on paper. change: what to do to the PTX of a kernel before, to see that it is noticed. apart:
-    warps do not keep step, but each goes as far as it can before the next one begins."""
+def running(compute_capability=(9, 0), change=None, apart=False, count=False):
+    """Launches inside run on paper → the memory. change: what to do to the PTX of a kernel before, to see that it is
+    noticed. apart: warps do not keep step, but each goes as far as it can before the next one begins. count: let memory.counts
+    tell what each launch did."""
     launch, array, mapped, optim = [import_module(f"minitorch.kernels.cuda.{name}") for name in (
         "_launch", "_array", "_map", "optim")]
-    memory, gpu = ptx_machine.Memory(), SimpleNamespace(compute_capability=compute_capability)
+    memory, gpu = ptx_machine.Memory([] if count else None), SimpleNamespace(compute_capability=compute_capability)
     compiled = {} if change else programs
 
     def hold(kernel, key, blocks, threads):
@@ -50,8 +51,18 @@ def running(compute_capability=(9, 0), change=None, apart=False):
         program, types = compiled[kernel, signature], kernel.types(signature)
         return lambda *args: program.run(memory, blocks, threads, list(flat(args, types)), apart)
 
+    class Piece(launch.Memory):
+        """It goes nowhere when nobody holds it: the next launches may run on a real GPU."""
+
+        __slots__ = ()
+
+        def __del__(self):
+            for what in "allocated", "reserved":
+                launch.memory_stats[what] -= self.bytes
+
     caches = [array.constant, mapped._number, optim._table, optim._pieces]     # of arrays on a GPU
     with (patch("numba.cuda.dispatcher.get_current_device", lambda: gpu), patch.object(launch, "EXACT", True),
+          patch.object(launch, "Memory", Piece), patch.object(launch, "_pool", {}),
           patch.object(launch.cuda, "device_array", lambda n, dtype: Flat(memory.allocate(n), 0, n, dtype)),    # of bytes
           patch.object(launch, "address_of", lambda flat: flat.address), patch.object(launch.Kernel, "_hold", hold),
           patch.object(launch.cuda, "synchronize", lambda: None),

@@ -20,7 +20,7 @@ a ``mul`` and an ``add``; and threads run in any order, here in one of two (``ap
 import math
 import re
 from bisect import bisect_right, insort
-from collections import ChainMap
+from collections import ChainMap, Counter
 from functools import partial
 from itertools import count
 from operator import itemgetter
@@ -29,6 +29,7 @@ from weakref import ref
 import numpy as np
 
 from ptx_arithmetic import PREDICATE, TYPES, WORD, meaning
+from ptx_counts import Counts, kind_of
 
 __all__ = ["Fault", "Memory", "Program"]
 
@@ -79,12 +80,13 @@ class Piece:
 
 
 class Memory:
-    """A GPU's memory: pieces with nothing in between. An address is never used twice."""
+    """A GPU's memory: pieces with nothing in between. An address is never used twice. counts: a list, and every launch
+    adds what it did to it; or None, which is faster."""
 
     GAP = 256
 
-    def __init__(self):
-        self.starts, self.pieces, self.next = [], {}, 1 << 32
+    def __init__(self, counts=None):
+        self.starts, self.pieces, self.next, self.counts = [], {}, 1 << 32, counts
 
     def allocate(self, nbytes):
         piece = Piece(self, self.next, nbytes)
@@ -409,6 +411,7 @@ class Program:
                 block.makes.add(to)
             block.needs |= {block.test} - block.makes - {None, -1}
             block.code = [(function, taken(sources), to) for function, sources, to, _ in block.steps]
+            block.kinds = Counter([kind_of(text) for *_, text in block.steps if text and ".param" not in text])
         fixed = {MACHINE, LANES, NOWHERE, *self.constants, *self.parameters, *[slot for slot, _ in self.tables]}
         fixed -= {to for block in self.blocks for to in block.makes}
         while changes:
@@ -499,6 +502,10 @@ class Launch:
             self.template[slot] = np.array([piece.start])
             self.tables.append(piece)
         self.template[MACHINE] = self
+        self.counts = None
+        if memory.counts is not None:
+            self.counts = Counts(program.name, self.size * math.prod(blocks))
+            memory.counts.append(self.counts)
         self.inside = np.zeros(program.shared, bool)        # of shared memory: what belongs to a variable
         for start, end in program.valid:
             self.inside[start:end] = True
@@ -535,6 +542,8 @@ class Launch:
             registers = group.registers
             for function, sources, to in block.code:
                 registers[to] = function(*sources(registers))
+            if self.counts:
+                self.counts.ran(block.kinds, len(group.lanes))
             self.go_on(group, block)
 
     def go_on(self, group, block):
@@ -692,6 +701,8 @@ class Launch:
             raise self.fault(text, one(lanes, wrong), f"is outside its {space} memory: {width} bytes at "
                              f"{address[wrong][0]} of {size}")
         self.check_aligned(text, lanes, address, width)
+        if self.counts:
+            self.counts.at(space, text, None, lanes, address, width)
         return (self.shared, self.local)[space == "local"], base + address
 
     def places(self, text, lanes, address, width):
@@ -700,6 +711,8 @@ class Launch:
         piece = self.memory.around(low)
         if piece is not None and high + width <= piece.end:
             self.check_aligned(text, lanes, address, width)
+            if self.counts:
+                self.counts.at("global", text, piece, lanes, address, width)
             yield piece, None, address - piece.start
             return
         pieces = np.searchsorted(self.memory.starts, address, "right")
@@ -713,6 +726,8 @@ class Launch:
                     f"{at - piece.start} bytes after the beginning of an array of {piece.end - piece.start}")
                 raise self.fault(text, one(lanes, outside), f"is outside all arrays: {width} bytes at {at:#x}, {nearest}")
             self.check_aligned(text, lanes, address, width)
+            if self.counts:
+                self.counts.at("global", text, piece, lanes[which], address[which], width)
             yield piece, which, address[which] - piece.start
 
     def check_aligned(self, text, lanes, address, width):

@@ -8,11 +8,10 @@ import pytest
 from ptx_machine import Fault, Memory, Program
 
 
-def run(body, *arrays, threads=32, blocks=1, result="f4", size=None, before=""):
+def run(body, *arrays, threads=32, blocks=1, result="f4", size=None, before="", memory=None):
     """What a kernel writes: its arguments are the arrays' addresses, a0, a1 …, and y, for a number of each thread. There are
     registers of every kind; %rd0 is 4 · the thread's number, %r0 the number itself."""
-    memory = Memory()
-    pieces = []
+    memory, pieces = memory or Memory(), []
     for array in arrays:
         pieces.append(memory.allocate(array.nbytes))
         pieces[-1].room.bytes[:] = array.reshape(-1).view("u1")
@@ -294,3 +293,29 @@ def test_what_was_given_back_is_nobodys():
     assert memory.around(start) is first and memory.around(second.start + 5) is second
     del first
     assert memory.around(start) is None and memory.allocate(100).start > second.start
+
+
+# ---- what is counted
+
+@pytest.mark.parametrize("step, sectors", [(4, 4), (8, 8), (32, 32), (64, 32), (0, 1)])
+def test_threads_of_a_warp_share_sectors(step, sectors):
+    """Neighbours that read neighbours need 4 sectors of 32 bytes, and those far apart one each."""
+    memory = Memory(counts=[])
+    run(f"mul.wide.s32 %rd1, %r0, {step}; add.s64 %rd1, %a0, %rd1; ld.global.f32 %f1, [%rd1]; st.global.f32 [%y], %f1;",
+        np.zeros(1024, "f4"), memory=memory)
+    counts, = memory.counts
+    read, written = [t for t in counts.arrays.values() if t.asked["ld"]], [t for t in counts.arrays.values() if t.asked["st"]]
+    assert read[0].asked["ld"] == sectors and read[0].wanted["ld"] == 128 and written[0].times("st") == 1
+    assert counts.work["memory"] == 2 * 32 and counts.work["fma"] == 0
+
+
+@pytest.mark.parametrize("step, kind, wavefronts, fewest", [
+    (4, "u32", 1, 1), (8, "u32", 2, 1), (16, "u32", 4, 1), (128, "u32", 32, 1), (132, "u32", 1, 1), (0, "u32", 1, 1),
+    (16, "v4.u32", 4, 4), (128, "v4.u32", 32, 4), (8, "u64", 2, 2), (16, "u64", 4, 2), (1, "u8", 1, 1)])
+def test_threads_of_a_warp_wait_for_banks(step, kind, wavefronts, fewest):
+    value = {"u32": "%r0", "u64": "%rd0", "u8": "%rs0", "v4.u32": "{%r0, %r0, %r0, %r0}"}[kind]
+    memory = Memory(counts=[])
+    run(f".shared .align 16 .b8 s[8192]; mov.u64 %rd1, s; mul.wide.s32 %rd2, %r0, {step}; add.s64 %rd1, %rd1, %rd2;"
+        f"st.shared.{kind} [%rd1], {value};", memory=memory)
+    counts, = memory.counts
+    assert (sum(counts.wavefronts.values()), sum(counts.conflicts.values())) == (wavefronts, wavefronts - fewest)

@@ -1,0 +1,43 @@
+"""Where memory decides, the compiled kernels move what they must and no more; and shared memory's banks are seldom waited for."""
+
+import pytest
+
+import count_cuda
+import paper_gpu
+from on_cuda import SIMULATED
+
+ROWS = count_cuda.ROWS * count_cuda.C * 4       # bytes of an array of rows
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiler():
+    missing = "Numba's simulator compiles nothing" if SIMULATED else paper_gpu.missing()
+    if missing:
+        pytest.skip(missing)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_row_is_read_once_and_written_once(compiler, dtype):
+    """In whole sectors. What is small beside the rows (γ and β, partial sums, a number a row) may come again and again: it
+    stays in the caches. A loss looks up its label's logit once more: a sector a row."""
+    size = ROWS * (2 if dtype == "float64" else 1)
+    for name, *args in count_cuda.calls_on_rows(dtype):
+        traffic = [t for c in count_cuda.counted(name, *args) for t in c.arrays.values() if t.bytes >= size]
+        assert traffic, name
+        for t in traffic:
+            assert t.asked["ld"] in (0, len(t.which["ld"])) or name == "cross_entropy_forward" and t.times("ld") < 1.02, name
+            assert t.asked["st"] in (0, len(t.which["st"])), name
+            assert t.times("ld") + t.times("st") >= 1 and all(n in (0, t.bytes) or name == "cross_entropy_forward"
+                                                              for n in t.wanted.values()), name
+
+
+def test_shared_memory_is_read_without_conflicts(compiler):
+    """A few stores of single numbers have two threads at one bank; they are little beside the loads."""
+    seen = set()
+    for name, *args in count_cuda.products():
+        for c in count_cuda.counted(name, *args):
+            if c.wavefronts:
+                seen.add(c.name)
+                assert [text for text in c.conflicts if c.conflicts[text] and text.startswith("ld.")] == [], c.name
+                assert sum(c.conflicts.values()) <= 0.035 * sum(c.wavefronts.values()), c.name
+    assert seen == {"matmul._vector", "attention._forward", "attention._backward_queries", "attention._backward_keys"}
