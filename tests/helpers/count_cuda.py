@@ -76,8 +76,8 @@ def traffic(counts, least):
 
 
 def table():
-    print(f"| {ROWS} × {C} float32 | launches | x, dy … are read | results are written | sectors of small arrays | instructions "
-          "a number: fma, memory, other |\n|---|---|---|---|---|---|")
+    print(f"| {ROWS} × {C} float32 | launches | x, dy … are read | results are written | sectors of small arrays "
+          "| instructions a number: fma, memory, other |\n|---|---|---|---|---|---|")
     for name, *args in calls_on_rows():
         counts = counted(name, *args)
         (read, others), (written, others_written) = traffic(counts, ROWS * C * 4)
@@ -95,8 +95,11 @@ def table():
 
 
 def called(name, args):
-    shapes = " ".join("×".join(map(str, a.shape)) for a in args[:2] if isinstance(a, np.ndarray) and a.shape != (ROWS, C))
-    return f"`{name}` {shapes if name.startswith(('matmul', 'attention')) else args[1] if name == 'sum_forward' else ''}".strip()
+    """What stands in the table for a call."""
+    of = {"mat": " · ".join("×".join(map(str, a.shape)) for a in args[:2] if isinstance(a, np.ndarray)),
+          "att": f"{np.shape(args[0])[-1]} features", "sum": f"over axis {args[1][0]}" if type(args[1]) is tuple else "",
+          "sgd": "with momentum" if args[2] is not None else "without"}
+    return f"`{name}` {of.get(name[:3], '')}".strip()
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def missing():
 @contextmanager
 def running(compute_capability=(9, 0), change=None, apart=False, count=False):
     """Launches inside run on paper → the memory. change: what to do to the PTX of a kernel before, to see that it is
-    noticed. apart: warps do not keep step, but each goes as far as it can before the next one begins. count: let memory.counts
-    tell what each launch did."""
+    noticed. apart: warps do not keep step, but each goes as far as it can before the next one begins. count: let
+    memory.counts tell what each launch did."""
     launch, array, mapped, optim = [import_module(f"minitorch.kernels.cuda.{name}") for name in (
         "_launch", "_array", "_map", "optim")]
     memory, gpu = ptx_machine.Memory([] if count else None), SimpleNamespace(compute_capability=compute_capability)

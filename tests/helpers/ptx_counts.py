@@ -4,11 +4,12 @@
         kernels.softmax_forward(x, 1)
     memory.counts[0].arrays, .work, .wavefronts, .conflicts
 
-Global memory comes in sectors of 32 bytes. A warp's load asks for every sector that one of its threads is in, once: neighbours
-that read neighbours share them. Shared memory has 32 banks of 4 bytes, and each hands out one word at a time; threads that
-want the same word are served together. Of a warp that asks for 8 or 16 bytes a thread, a half or a quarter is served at a
-time. One time is a *wavefront*; those beyond the fewest possible are conflicts. A GPU may serve parts of a warp together that
-want the same words; how far it goes is not documented. ``merged`` counts as if it always did, ``wavefronts`` as if never.
+Global memory comes in sectors of 32 bytes. A warp's load asks for every sector that one of its threads is in, once:
+neighbours that read neighbours share them. Shared memory has 32 banks of 4 bytes, and each hands out one word at a time;
+threads that want the same word are served together. Of a warp that asks for 8 or 16 bytes a thread, a half or a quarter is
+served at a time. One time is a *wavefront*; those beyond the fewest possible are conflicts. A GPU may serve parts of a warp
+together that want the same words; how far it goes is not documented. ``merged`` counts as if it always did, ``wavefronts``
+as if never.
 
 """
 

@@ -304,8 +304,8 @@ def test_threads_of_a_warp_share_sectors(step, sectors):
     run(f"mul.wide.s32 %rd1, %r0, {step}; add.s64 %rd1, %a0, %rd1; ld.global.f32 %f1, [%rd1]; st.global.f32 [%y], %f1;",
         np.zeros(1024, "f4"), memory=memory)
     counts, = memory.counts
-    read, written = [t for t in counts.arrays.values() if t.asked["ld"]], [t for t in counts.arrays.values() if t.asked["st"]]
-    assert read[0].asked["ld"] == sectors and read[0].wanted["ld"] == 128 and written[0].times("st") == 1
+    (read,), (written,) = [[t for t in counts.arrays.values() if t.asked[action]] for action in ("ld", "st")]
+    assert read.asked["ld"] == sectors and read.wanted["ld"] == 128 and written.times("st") == 1
     assert counts.work["memory"] == 2 * 32 and counts.work["fma"] == 0
 
 
