@@ -96,10 +96,13 @@ def table():
 
 def called(name, args):
     """What stands in the table for a call."""
-    of = {"mat": " · ".join("×".join(map(str, a.shape)) for a in args[:2] if isinstance(a, np.ndarray)),
-          "att": f"{np.shape(args[0])[-1]} features", "sum": f"over axis {args[1][0]}" if type(args[1]) is tuple else "",
-          "sgd": "with momentum" if args[2] is not None else "without"}
-    return f"`{name}` {of.get(name[:3], '')}".strip()
+    if name.startswith("matmul"):
+        return f"`{name}` {' · '.join('×'.join(map(str, a.shape)) for a in args)}"
+    if name.startswith("attention"):
+        return f"`{name}` {args[0].shape[-1]} features"
+    if name == "sgd_step":
+        return f"`{name}` {'without' if args[2] is None else 'with'} momentum"
+    return f"`{name}` over axis {args[1][0]}" if name == "sum_forward" else f"`{name}`"
 
 
 if __name__ == "__main__":
