@@ -33,6 +33,13 @@ def test_every_row_is_read_once_and_written_once(compiler, dtype):
             assert all(n <= t.bytes + more * 4 * wide for n in t.wanted.values()), (name, t.wanted)
 
 
+def test_short_rows_are_not_added_up_by_more_threads_than_it_takes(compiler):
+    """With 256 threads for 768 numbers, telling each other what they found was most of the work: 85 instructions a number."""
+    x = next(count_cuda.calls_on_rows())[1]
+    counts, = count_cuda.counted("sum_forward", x, (1,), False)
+    assert sum(counts.work.values()) / x.size < 25
+
+
 def test_shared_memory_is_read_without_conflicts(compiler):
     """A few stores of single numbers have two threads at one bank; they are little beside the loads."""
     seen = set()
