@@ -80,8 +80,8 @@ class Piece:
 
 
 class Memory:
-    """A GPU's memory: pieces with nothing in between. An address is never used twice. counts: a list, and every launch
-    adds what it did to it; or None, which is faster."""
+    """A GPU's memory: pieces, and between them bytes that are nobody's. An address is never used twice. counts: a list, to
+    which every launch adds what it did; or None, which is faster."""
 
     GAP = 256
 
@@ -109,10 +109,11 @@ class Memory:
 # from text to steps
 
 HEAD = re.compile(r"\.(entry|func)\s*(?:\(([^)]*)\))?\s*([\w$]+)\s*\(([^)]*)\)[^;{]*([;{])")
+BRACE = re.compile("[{}]")
 STATEMENT = re.compile(r"\s*(?:([{}])|([\w$]+):|([^;{}]*(?:\{[^{}]*\}[^;{}]*)*);)")
 GUARD = re.compile(r"@(!?)([\w%$]+)\s+(.*)")
 REGISTERS = re.compile(r"([\w%$]+)(?:<(\d+)>)?")
-VARIABLE = re.compile(r"\.(global|const|shared|local|param)\b(?:.*?\.align (\d+))?.*?\.([a-z]\d+)\s+([\w$]+)"
+VARIABLE = re.compile(r"\.(global|const|shared|local|param)\b.*?\.([a-z]\d+)\s+([\w$]+)"
                       r"(?:\[(\d*)\])?(?:\s*=\s*\{(.*)\})?", re.S)
 PLACE = re.compile(r"\[([\w%$]+)(?:\+(-?\d+))?\]")
 SPECIAL = [f"%{name}.{axis}" for name in ("tid", "ntid", "ctaid", "nctaid") for axis in "xyz"]
@@ -123,37 +124,24 @@ class Program:
     """A kernel's PTX, translated once, to be run often."""
 
     def __init__(self, text):
-        text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)
-        self.dtypes, self.constants, self.written = [None] * 3, {}, set()
-        self.names, self.known, self.numbers = ChainMap(), {}, count()
-        self.tables, self.shared, self.local, self.valid = [], 0, 0, []
-        for name in SPECIAL:
-            self.names[name] = self.register(WORD)
-        self.names["%carry"], self.names["%room"], self.names["%own"] = [self.register(TYPES["u64"]), *[
-            self.register(TYPES["s64"]) for _ in range(2)]]
-        self.functions, outside, end = {}, "", 0
-        for head in HEAD.finditer(text):
-            outside += text[end:head.start()]
-            end = head.end()
-            kind, results, name, parameters, opens = head.groups()
-            if opens == "{":
-                depth = 1
-                while depth:
-                    brace = re.compile("[{}]").search(text, end)
-                    depth, end = depth + (1 if brace[0] == "{" else -1), brace.end()
-                self.functions[name] = results or "", parameters, text[head.end():end - 1]
-                if kind == "entry":
-                    self.entry, self.name = name, readable(name)
-        for statement in (outside + text[end:]).split(";"):
+        self.dtypes, self.constants, self.known = [None] * 3, {}, {}       # of all registers; those that are constants
+        self.names, self.numbers, self.items = ChainMap(), count(), []
+        self.tables, self.shared, self.local = [], 0, 0     # arrays that come along; bytes of a block, and of a thread
+        self.variables = []     # of shared memory: where each begins and ends
+        for name, dtype in [*[(name, "b32") for name in SPECIAL], ("%carry", "u64"), ("%room", "s64"), ("%own", "s64")]:
+            self.names[name] = self.register(TYPES[dtype])      # the last two: where a thread's shared and own memory begins
+        self.functions, outside = functions_of(re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S))
+        entry = next(name for name, (kind, *_) in self.functions.items() if kind == "entry")
+        self.name = readable(entry)
+        for statement in outside.split(";"):
             self.declare(statement, self.names)
-        _, parameters, body = self.functions[self.entry]
-        names, self.parameters = self.names.new_child(), []
-        for statement in parameters.split(","):
-            if statement.strip():
-                self.parameters.append(self.declare(statement, names))
-        self.items = []
+        names, (_, _, parameters, body) = self.names.new_child(), self.functions[entry]
+        self.parameters = [self.declare(statement, names) for statement in parameters.split(",") if statement.strip()]
         self.translate(body, names, "the end")
         self.items.append(("label", "the end"))
+        self.inside = np.zeros(self.shared, bool)       # of shared memory: what belongs to a variable
+        for start, end in self.variables:
+            self.inside[start:end] = True
         self.blocks = self.split()
         self.find_live()
 
@@ -184,7 +172,7 @@ class Program:
         found = VARIABLE.search(statement)
         if not found or ".common" in statement:
             return None
-        space, align, dtype, name, length, numbers = found.groups()
+        space, dtype, name, length, numbers = found.groups()
         dtype = TYPES[dtype]
         size = dtype.itemsize * int(length or 1)
         if space == "param":
@@ -195,7 +183,7 @@ class Program:
             names[name] = self.constant(np.array([used]))
             setattr(self, space, used + size)
             if space == "shared":
-                self.valid.append((used, used + size))
+                self.variables.append((used, used + size))
                 self.shared += 128      # nobody's
             return None
         names[name] = self.register(TYPES["s64"])
@@ -291,7 +279,7 @@ class Program:
         known = meaning(opcode)
         if known is None:
             raise Fault(f"{self.name}: the instruction {opcode!r} is not known here ({text}). "
-                        "Say in ptx_machine.py what it does.")
+                        "Say in ptx_arithmetic.py what it does.")
         function, reads, writes = known
         operands = operands[:1] + ["%carry"] * (len(writes) - 1) + operands[1:]
         operands += ["%carry"] * (len(writes) + len(reads) - len(operands))
@@ -346,7 +334,8 @@ class Program:
                                     names, text)
         address = self.read(base, TYPES["s64"], names)
         within = names.get({"shared": "%room", "local": "%own"}.get(space), address)
-        if dtype.kind == "u" and (action == "st" or dtype.itemsize >= 4):      # a sign matters where numbers get wider
+        wider = action == "ld" and any([o != "_" and self.dtypes[names[o]].itemsize > dtype.itemsize for o in numbers])
+        if dtype.kind == "u" and not wider:     # only there a sign matters
             dtype = np.dtype(f"i{dtype.itemsize}")
         head = [MACHINE, LANES, within, address]
         where = (text, space, dtype, n, offset)
@@ -369,11 +358,11 @@ class Program:
 
     def call(self, rest, names):
         result, name, given = re.fullmatch(r"(?:\(([^)]*)\),)? ?([\w$]+), ?\(([^)]*)\)", rest).groups()
-        results, parameters, body = self.functions[name]
+        _, results, parameters, body = self.functions[name]
         inside = self.names.new_child()
         for formal, actual in [*zip(parameters.split(","), given.split(",")), *zip([results], [result or ""])]:
             if actual.strip():
-                inside[VARIABLE.search(formal)[4]] = names[actual.strip()]
+                inside[VARIABLE.search(formal)[3]] = names[actual.strip()]
         back = "back", next(self.numbers)
         self.translate(body, inside, back)
         self.items.append(("label", back))
@@ -436,6 +425,22 @@ class Block:
         self.steps, self.meets, self.text = [], None, ""
         self.test, self.negated, self.goes = None, False, None
         self.live = set()
+
+
+def functions_of(text):
+    """{name: (entry or func, results, parameters, body)}, and what stands outside."""
+    functions, outside, end = {}, "", 0
+    for head in HEAD.finditer(text):
+        outside += text[end:head.start()]
+        end = head.end()
+        kind, results, name, parameters, opens = head.groups()
+        if opens == "{":
+            depth = 1
+            while depth:
+                brace = BRACE.search(text, end)
+                depth, end = depth + (1 if brace[0] == "{" else -1), brace.end()
+            functions[name] = kind, results or "", parameters, text[head.end():end - 1]
+    return functions, outside + text[end:]
 
 
 def readable(name):
@@ -506,9 +511,6 @@ class Launch:
         if memory.counts is not None:
             self.counts = Counts(program.name, self.size * math.prod(blocks))
             memory.counts.append(self.counts)
-        self.inside = np.zeros(program.shared, bool)        # of shared memory: what belongs to a variable
-        for start, end in program.valid:
-            self.inside[start:end] = True
 
     def run(self):
         total, together = math.prod(self.blocks), max(1, TOGETHER // self.size)
@@ -634,9 +636,11 @@ class Launch:
         block = tuple([int(n) for n in coordinates(self.first + lane // self.size, self.blocks)])
         return Fault(f"{self.program.name}: {text}: thread {thread} of block {block} {words}")
 
+    # What follows are steps of programs. What stands in the text (where) is bound when a program is translated.
+
     # ---- what threads of a block tell each other
 
-    def exchanged(text, self, lanes, value, far, limits):
+    def exchanged(where, self, lanes, value, far, limits):
         """shfl.sync.bfly"""
         lane = lanes % WARP
         segment = limits >> 8 & 31
@@ -647,7 +651,7 @@ class Launch:
         at[lanes] = np.arange(len(lanes))
         if (at[source] < 0).any():
             missing = lanes[at[source] < 0][0]
-            raise self.fault(text, missing, "looks into the register of a thread that has ended")
+            raise self.fault(where, missing, "looks into the register of a thread that has ended")
         return spread(value, len(lanes))[at[source]], there
 
     def voted(self, lanes, value, negated):
@@ -696,7 +700,8 @@ class Launch:
         size = getattr(self.program, space)
         wrong = (address < 0) | (address > size - width)
         if not wrong.any() and space == "shared":
-            wrong = ~(self.inside[address] & self.inside[address + (width - 1)])
+            inside = self.program.inside
+            wrong = ~(inside[address] & inside[address + (width - 1)])
         if wrong.any():
             raise self.fault(text, one(lanes, wrong), f"is outside its {space} memory: {width} bytes at "
                              f"{address[wrong][0]} of {size}")

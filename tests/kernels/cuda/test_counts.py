@@ -34,7 +34,7 @@ def test_every_row_is_read_once_and_written_once(compiler, dtype):
 
 
 def test_short_rows_are_not_added_up_by_more_threads_than_it_takes(compiler):
-    """With 256 threads for 768 numbers, telling each other what they found was most of the work: 85 instructions a number."""
+    """With 256 threads for 768 numbers, what they told each other was most of the work: 89 instructions a number."""
     x = next(count_cuda.calls_on_rows())[1]
     counts, = count_cuda.counted("sum_forward", x, (1,), False)
     assert sum(counts.work.values()) / x.size < 25

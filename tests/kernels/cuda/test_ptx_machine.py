@@ -8,7 +8,7 @@ import pytest
 from ptx_machine import Fault, Memory, Program
 
 
-def run(body, *arrays, threads=32, blocks=1, result="f4", size=None, before="", memory=None):
+def run(body, *arrays, threads=32, blocks=1, result="f4", size=None, before="", memory=None, apart=False):
     """What a kernel writes: its arguments are the arrays' addresses, a0, a1 …, and y, for a number of each thread. There are
     registers of every kind; %rd0 is 4 · the thread's number, %r0 the number itself."""
     memory, pieces = memory or Memory(), []
@@ -28,7 +28,7 @@ def run(body, *arrays, threads=32, blocks=1, result="f4", size=None, before="", 
             add.s32 %r0, %r0, %r1;  mul.wide.s32 %rd0, %r0, 4;  add.s64 %y, %y, %rd0;
             {body}
             ret;
-        }}""").run(memory, blocks, threads, [piece.start for piece in [*pieces, y]])
+        }}""").run(memory, blocks, threads, [piece.start for piece in [*pieces, y]], apart)
     return y.room.bytes.view(result)
 
 
@@ -54,10 +54,11 @@ $again:
 $done:"""
 
 
-def test_threads_leave_a_loop_one_by_one_and_meet_again():
+@pytest.mark.parametrize("apart", [False, True])
+def test_threads_leave_a_loop_one_by_one_and_meet_again(apart):
     together = LOOP + "mov.u32 %r4, 1; mov.u32 %r5, 31; mov.u32 %r6, -1;" \
                       "shfl.sync.bfly.b32 %r7|%p2, %r3, %r4, %r5, %r6; st.global.u32 [%y], %r7;"
-    np.testing.assert_array_equal(run(together, threads=64, result="i4"), np.cumsum(THREADS)[THREADS ^ 1])
+    np.testing.assert_array_equal(run(together, threads=64, result="i4", apart=apart), np.cumsum(THREADS)[THREADS ^ 1])
 
 
 def test_some_threads_end_early_and_the_others_do_not_wait_for_them():
@@ -79,17 +80,25 @@ $again:
     st.global.u32 [%y], %r3;"""
 
 
-def test_a_barrier_in_a_loop():
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_barrier_in_a_loop(apart):
     """Each block's threads pass a number on, three times."""
     want = (THREADS + 3) % 64
-    np.testing.assert_array_equal(run(ROTATE.format("bar.sync 0;"), threads=64, blocks=3, result="i4"), [
+    np.testing.assert_array_equal(run(ROTATE.format("bar.sync 0;"), threads=64, blocks=3, result="i4", apart=apart), [
         *want, *(want + 64), *(want + 128)])
 
 
-def test_all_threads_of_a_block_vote():
+def test_without_a_barrier_a_warp_that_goes_first_finds_nothing():
+    with pytest.raises(Fault, match=r"ld.shared.u32 .*: thread \(31, 0, 0\) of block .* reads shared memory that nobody"):
+        run(ROTATE.format(""), threads=64, apart=True)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_all_threads_of_a_block_vote(apart):
     vote = "setp.{} %p1, %r0, 70; bar.red.and.pred %p2, 0, %p1; selp.u32 %r2, 1, 0, %p2; st.global.u32 [%y], %r2;"
-    np.testing.assert_array_equal(run(vote.format("lt.s32"), threads=64, blocks=2, result="i4"), np.repeat([1, 0], 64))
-    np.testing.assert_array_equal(run(vote.format("ne.s32"), threads=64, blocks=2, result="i4"), np.repeat([1, 0], 64))
+    for condition in "lt.s32", "ne.s32":
+        got = run(vote.format(condition), threads=64, blocks=2, result="i4", apart=apart)
+        np.testing.assert_array_equal(got, np.repeat([1, 0], 64))
 
 
 def test_a_shuffle_ends_at_its_segment():
@@ -251,6 +260,14 @@ def test_tables_and_a_threads_own_memory():
         ld.local.u32 %r3, [%rd1+4]; add.s32 %r2, %r2, %r3; st.global.u32 [%y], %r2;"""
     got = run(code, result="i4", before=".global .align 4 .u32 table[4] = {10, 20, 30, 40};")
     np.testing.assert_array_equal(got, np.arange(32) + np.tile([10, 20, 30, 40], 8))
+
+
+def test_what_is_loaded_fills_a_wider_register():
+    code = """ld.global.u32 %rd1, [%a0]; ld.global.s32 %rd2, [%a0]; ld.global.u8 %rs1, [%a0]; ld.global.s8 %rs2, [%a0];
+        shr.u64 %rd1, %rd1, 28; shr.s64 %rd2, %rd2, 28; add.s64 %rd1, %rd1, %rd2; cvt.u32.u64 %r1, %rd1;
+        cvt.s32.s16 %r2, %rs1; add.s32 %r1, %r1, %r2; cvt.s32.s16 %r2, %rs2; add.s32 %r1, %r1, %r2;
+        st.global.u32 [%y], %r1;"""
+    assert run(code, np.array([-1], "i4"), threads=1, result="i4")[0] == 15 - 1 + 255 - 1
 
 
 def test_neighbours_move_together_and_bytes_fill_up():
