@@ -67,11 +67,13 @@ def running(compute_capability=(9, 0), change=None, apart=False, count=False):
           patch.object(launch, "address_of", lambda flat: flat.address), patch.object(launch.Kernel, "_hold", hold),
           patch.object(launch.cuda, "synchronize", lambda: None),
           patch.object(optim, "between", lambda low, high, dtype: Between(low, high, dtype))):
-        for cache in caches:
-            cache.cache_clear()
-        yield memory
-        for cache in caches:
-            cache.cache_clear()
+        try:
+            for cache in caches:
+                cache.cache_clear()
+            yield memory
+        finally:
+            for cache in caches:
+                cache.cache_clear()
 
 
 def flat(args, types):

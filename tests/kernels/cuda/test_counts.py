@@ -4,14 +4,13 @@ import pytest
 
 import count_cuda
 import paper_gpu
-from on_cuda import SIMULATED
 
 ROWS = count_cuda.ROWS * count_cuda.C * 4       # bytes of an array of rows
 
 
 @pytest.fixture(autouse=True, scope="module")
 def compiler():
-    missing = "Numba's simulator compiles nothing" if SIMULATED else paper_gpu.missing()
+    missing = paper_gpu.missing()
     if missing:
         pytest.skip(missing)
 

@@ -18,14 +18,13 @@ import cuda_cases
 import paper_gpu
 from cuda_cases import FAMILIES, on_device, to_device, to_host
 from kernel_checks import check_same, normal
-from on_cuda import SIMULATED
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def compiler():
-    missing = "Numba's simulator compiles nothing" if SIMULATED else paper_gpu.missing()
+    missing = paper_gpu.missing()
     if missing:
         pytest.skip(missing)
 
