@@ -472,6 +472,8 @@ _FLOAT16, _FLOAT32 = np.dtype("float16"), np.dtype("float32")
 def copy_into(y, x):
     """Write the numbers of x, broadcast, over those of y; → y."""
     y.memory.known = None
+    if x.dtype == _FLOAT16 and y.dtype.kind != "f":
+        x = cast(x, _FLOAT32)       # Numba would round float16 to the nearest whole number, and cannot make a bool of it
     if y.size:
         shape, y_steps, x_steps = collapsed(y.shape, y.steps, broadcast_steps(x, y.shape))
         _copy[blocks_for(y.size)](x.whole, x.offset, x_steps, shape, y.size, y.offset, y_steps, y.whole)

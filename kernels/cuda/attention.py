@@ -121,10 +121,15 @@ def _row_dots(x, x_at, x_steps, y, y_at, y_steps, rows, features, left, right, d
         _bring(x, x_at + start * x_steps[3], x_steps, rows, features - start, SIDE, SIDE, PITCH, left)
         _bring(y, y_at + start * y_steps[3], y_steps, rows, features - start, SIDE, SIDE, PITCH, right)
         cuda.syncthreads()
-        for d in range(smaller(SIDE, features - start)):
+        for d in range(0, smaller(SIDE, features - start), 4):
             for i in range(ROWS):
                 at = (down * ROWS + i) * PITCH + d
-                dots[i] += load_one(left, at) * load_one(right, at)
+                m0, m1, m2, m3 = load_four(left, at)
+                n0, n1, n2, n3 = load_four(right, at)
+                dots[i] += m0 * n0
+                dots[i] += m1 * n1
+                dots[i] += m2 * n2
+                dots[i] += m3 * n3
         cuda.syncthreads()
 
 

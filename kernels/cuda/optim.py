@@ -33,7 +33,8 @@ def _sgd(memory, table, pieces, lr, momentum, fresh, weight_decay, sign, has_buf
     while i < stop:
         fetch(memory, param + i, params)
         fetch(memory, grad + i, grads)
-        fetch(memory, buffer + i, buffers)
+        if has_buffer:
+            fetch(memory, buffer + i, buffers)
         for k in range(WIDTH):
             g = sign * grads[k] + weight_decay * params[k]
             if has_buffer:

@@ -15,7 +15,7 @@ from ..reference import reduce as _reference
 from ._array import Array, accumulator, cast, empty, full, ready, view, zeros
 from ._block import block_fold, larger, plus, smaller, times
 from ._four import load_one, store_one
-from ._launch import THREADS, TINY, Kernel, cuda, kernel, number
+from ._launch import THREADS, TINY, WARP, Kernel, cuda, kernel, number
 from ._map import each, formula
 from .arithmetic import _where
 
@@ -63,7 +63,10 @@ def fold(x, dim, keepdim, combination, initial, first=same, dtype=None):
             last = _kernels(combination, same)[1]
             last[-(-n // THREADS), 1](parts, shares, n, initial, y)
     elif n:
-        rows[n](ready(view(np.transpose, x, [*rest, *dim])), c, initial, y)
+        threads = WARP      # for 12 numbers each; what a thread adds up is cheaper than what threads tell each other
+        while threads < min(THREADS, c // 12):
+            threads *= 2
+        rows[(n,), (threads,)](ready(view(np.transpose, x, [*rest, *dim])), c, initial, y)
     return view(np.expand_dims, y, tuple(dim)) if keepdim else y
 
 

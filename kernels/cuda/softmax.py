@@ -11,7 +11,7 @@ import numpy as np
 from ._array import empty_like, ready, view
 from ._block import block_max, block_sum, larger
 from ._launch import cuda, number
-from ._row import HELD, SPAN, again, by_row, fetch, put
+from ._row import HELD, LONG, SPAN, again, by_row, fetch, put
 
 __all__ = ["log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
 
@@ -32,13 +32,14 @@ def _softmax_forward(x, c, y):
     for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         for k in range(HELD):
-            total += math.exp(held[k] - top)
+            held[k] = math.exp(held[k] - top)
+            total += held[k]
     total = block_sum(total)
     # pass 3: write
     for start in range(0, c, SPAN):
         again(x, row + start, c - start, nothing, held)
         for k in range(HELD):
-            held[k] = math.exp(held[k] - top) / total
+            held[k] = (math.exp(held[k] - top) if LONG else held[k]) / total
         put(held, y, row + start, c - start)
 
 

@@ -1,6 +1,7 @@
 """Calls of kernels that are small enough for the simulator: (name, arguments), for every kernel of the reference.
 
-``cases(dtype)`` gives them all. What a backward needs is what the reference's forward returned.
+``cases(dtype)`` gives them all, ``cases(dtype, "softmax", "losses")`` those of two families. What a backward needs is what
+the reference's forward returned.
 """
 
 from importlib import import_module
@@ -11,14 +12,17 @@ from minitorch.kernels import cuda, quiet, reference
 
 from kernel_checks import normal
 
-__all__ = ["cases", "on_device", "to_device", "to_host"]
+__all__ = ["FAMILIES", "cases", "on_device", "to_device", "to_host"]
 
 
-def cases(dtype):
+FAMILIES = ("softmax", "norms", "shape", "unary", "binary", "compare", "reduce", "index", "small_layers", "products",
+            "attention", "losses", "pictures", "steps")
+
+
+def cases(dtype, *families):
     """Every call, with floats of this dtype."""
     with quiet():
-        for family in (_softmax, _norms, _shape, _unary, _binary, _compare, _reduce, _index, _small_layers,
-                       _products, _attention, _losses, _pictures, _steps):
+        for family in [globals()[f"_{name}"] for name in families or FAMILIES]:
             for case in family(lambda *shape, seed=0, scale=1.0: normal(*shape, seed=seed, scale=scale).astype(dtype)):
                 yield [np.asarray(a) if isinstance(a, np.generic) else a for a in case]
 

@@ -143,6 +143,8 @@ def test_what_a_thread_keeps_of_a_row_stays_in_registers(fours):
     softmax = {name: ptx.count("ld.global.v4.f32") for name, ptx in fours["f4"] if "softmax" in name}
     assert set(softmax) >= {"softmax._softmax_forward", "softmax._softmax_backward"}
     assert softmax["softmax._softmax_forward"] == 4 and softmax["softmax._softmax_backward"] == 8
+    exponentials = [ptx.count("ex2.approx") for name, ptx in fours["f4"] if name == "softmax._softmax_forward"]
+    assert exponentials == [16]     # one a number: they are kept, too
 
 
 def test_no_array_falls_out_of_the_registers(compiled):
