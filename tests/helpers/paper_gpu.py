@@ -7,16 +7,20 @@ Blocks, warps and tiles have a GPU's own sizes. Memory is asked for exactly, so 
 Numba's compiler is needed, as for ghost_gpu; a GPU or driver is not.
 """
 
+import os
 from contextlib import contextmanager
 from importlib import import_module
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 
 import ptx_machine
 
-__all__ = ["missing", "running"]
+__all__ = ["long", "missing", "running"]
+
+long = pytest.mark.skipif(os.environ.get("MINITORCH_CUDA_ON_PAPER") != "1", reason="takes time: MINITORCH_CUDA_ON_PAPER=1")
 
 programs: dict[tuple, ptx_machine.Program] = {}     # (kernel, argument types) -> what it was compiled to
 

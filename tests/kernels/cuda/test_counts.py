@@ -4,6 +4,7 @@ import pytest
 
 import count_cuda
 import paper_gpu
+from paper_gpu import long
 
 ROWS = count_cuda.ROWS * count_cuda.C * 4       # bytes of an array of rows
 
@@ -15,7 +16,7 @@ def compiler():
         pytest.skip(missing)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=long)])
 def test_every_row_is_read_once_and_written_once(compiler, dtype):
     """In whole sectors. What is small beside the rows (γ and β, partial sums, a number a row) may come again and again: it
     stays in the caches. A loss looks up its label's logit once more: a sector a row. In float64 four numbers are two
@@ -39,6 +40,7 @@ def test_short_rows_are_not_added_up_by_more_threads_than_it_takes(compiler):
     assert sum(counts.work.values()) / x.size < 25
 
 
+@long
 def test_shared_memory_is_read_without_conflicts(compiler):
     """A few stores of single numbers have two threads at one bank; they are little beside the loads."""
     seen = set()
