@@ -119,7 +119,7 @@ class _Helpers:
                     return False
                 print(json.dumps([name, words]), file=self.answering.stdin, flush=True)
                 return _line(self.answering.stdout)
-            except (OSError, EOFError):
+            except (OSError, EOFError, ValueError):     # ValueError: something else wrote to where answers are
                 self.dismiss()
             except BaseException:       # Ctrl-C: its answer would be taken for that to the next question
                 self.dismiss()

@@ -81,6 +81,12 @@ def test_where_no_process_can_be_started_this_one_compiles(tmp_path, program):
     assert len(list(tmp_path.rglob("layernorm._layernorm_forward-*.nbc"))) == 1
 
 
+def test_a_python_that_greets_is_not_understood_and_not_needed(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("print('good morning')")
+    result = run(KERNEL, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    assert result.stdout.splitlines() == ["good morning", RESULT]
+
+
 def test_a_process_that_is_gone_is_replaced(tmp_path):
     result = run(KERNEL + """
 from minitorch.kernels.cpu import _compiler
