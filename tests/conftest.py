@@ -7,6 +7,11 @@ import pytest
 import on_cuda
 import quick_simulator
 
+# Files that take a minute or more begin first, so that at the end no process is left alone with one of them.
+LONG = ("test_ptx.py", "test_examples.py", "test_real_sizes.py", "test_large.py", "test_warmup.py", "test_docs.py",
+        "test_compiler.py", "test_hazards.py", "test_emulated.py", "test_cuda.py", "test_on_cuda.py", "test_bench.py",
+        "test_train.py", "test_attention.py", "test_matmul.py", "test_teaching_code.py", "test_watch.py")
+
 
 def pytest_addoption(parser):
     parser.addoption("--device", choices=["cpu", "cuda"], default="cpu", help="where tensors are made: with cuda, the tests "
@@ -17,6 +22,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "parity: compares with PyTorch; skipped where that is not installed")
     config.addinivalue_line("markers", "gpu: computes on a GPU, or in its simulator, "
                             "but with real=True not in that; left out where there is neither")
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False      # pytest-xdist would begin with the files of the most tests
     if on_cuda.SIMULATED:
         quick_simulator.install()
     if config.getoption("device") == "cuda":
@@ -31,6 +38,7 @@ def torch():
 
 def pytest_collection_modifyitems(config, items):
     on_cuda.select(items, config)
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
     for item in items:
         source = inspect.getsource(item.function) if hasattr(item, "function") else ""
         if "torch" in getattr(item, "fixturenames", ()) or 'importorskip("torch")' in source:
