@@ -23,21 +23,9 @@ def calls_on_rows(dtype="float32"):
     """Where memory decides: calls on rows of 768 numbers."""
     x, dy, f, gamma, beta = [np.random.default_rng(i).normal(size=shape).astype(dtype) for i, shape in enumerate(
         [(ROWS, C), (ROWS, C), (ROWS, C), C, C])]
-    y, mean, rstd = reference.layernorm_forward(x, gamma, beta, 1e-5)
-    _, rrms = reference.rmsnorm_forward(x, gamma, 1e-5)
     labels = np.arange(ROWS) * 7 % C
     losses, *sums = reference.cross_entropy_forward(x, labels, None, -100, 0.0)
-    for name in "softmax", "log_softmax":
-        yield f"{name}_forward", x, 1
-        yield f"{name}_backward", dy, getattr(reference, f"{name}_forward")(x, 1), 1
-    yield "layernorm_forward", x, gamma, beta, 1e-5
-    yield "layernorm_backward", dy, x, gamma, mean, rstd
-    yield "rmsnorm_forward", x, gamma, 1e-5
-    yield "rmsnorm_backward", dy, x, gamma, rrms
-    yield "gelu_forward", x, "none"
-    yield "gelu_backward", dy, x, "none"
-    yield "residual_forward", x, f, beta, 0.1, 7
-    yield "residual_backward", dy, 0.1, 7
+    yield from cuda_cases.on_rows(x, dy, gamma, beta)
     yield "dropout_forward", x, 0.1, 7
     yield "cross_entropy_forward", x, labels, None, -100, 0.0
     yield "cross_entropy_backward", losses, x, labels, None, *sums, -100, 0.0

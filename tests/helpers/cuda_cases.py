@@ -12,7 +12,7 @@ from minitorch.kernels import cuda, quiet, reference
 
 from kernel_checks import normal
 
-__all__ = ["FAMILIES", "cases", "on_device", "to_device", "to_host"]
+__all__ = ["FAMILIES", "cases", "on_device", "on_rows", "to_device", "to_host"]
 
 
 FAMILIES = ("softmax", "norms", "shape", "unary", "binary", "compare", "reduce", "index", "small_layers", "products",
@@ -25,6 +25,23 @@ def cases(dtype, *families):
         for family in [globals()[f"_{name}"] for name in families or FAMILIES]:
             for case in family(lambda *shape, seed=0, scale=1.0: normal(*shape, seed=seed, scale=scale).astype(dtype)):
                 yield [np.asarray(a) if isinstance(a, np.generic) else a for a in case]
+
+
+def on_rows(x, dy, gamma, beta):
+    """What a model does with rows of numbers, at any size."""
+    for name in "softmax", "log_softmax":
+        yield f"{name}_forward", x, 1
+        yield f"{name}_backward", dy, getattr(reference, f"{name}_forward")(x, 1), 1
+    _, mean, rstd = reference.layernorm_forward(x, gamma, beta, 1e-5)
+    yield "layernorm_forward", x, gamma, beta, 1e-5
+    yield "layernorm_backward", dy, x, gamma, mean, rstd
+    _, rrms = reference.rmsnorm_forward(x, gamma, 1e-5)
+    yield "rmsnorm_forward", x, gamma, 1e-5
+    yield "rmsnorm_backward", dy, x, gamma, rrms
+    yield "gelu_forward", x, "none"
+    yield "gelu_backward", dy, x, "none"
+    yield "residual_forward", x, dy, gamma, 0.1, 7
+    yield "residual_backward", dy, 0.1, 7
 
 
 def _softmax(n):

@@ -58,6 +58,10 @@ def test_a_cache_folder_that_cannot_be_made(tmp_path):
     assert result.stdout == RESULT and "compiled kernels are not kept" in result.stderr
 
 
+def test_without_a_compiler():
+    assert run(KERNEL, NUMBA_DISABLE_JIT="1").stdout == RESULT
+
+
 BITS = """
 import hashlib
 import numpy as np

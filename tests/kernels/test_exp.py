@@ -13,34 +13,17 @@ ULP = 2.0**-23
 pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="then they are NumPy's")
 
 
-@numba.njit(**OPTIONS)
-def _exps(x, y):
-    for i in range(len(x)):
-        y[i] = _exp.exp_below(x[i])
+def _loop(function):
+    @numba.njit(**OPTIONS)
+    def loop(x, y):
+        for i in range(len(x)):
+            y[i] = function(x[i])
+
+    return loop
 
 
-@numba.njit(**OPTIONS)
-def _logs(x, y):
-    for i in range(len(x)):
-        y[i] = _exp.log_above(x[i])
-
-
-@numba.njit(**OPTIONS)
-def _logs_of(x, y):
-    for i in range(len(x)):
-        y[i] = _exp.log(x[i])
-
-
-@numba.njit(**OPTIONS)
-def _exps_less_1(x, y):
-    for i in range(len(x)):
-        y[i] = _exp.exp_less_1(x[i])
-
-
-@numba.njit(**OPTIONS)
-def _errors(x, y):
-    for i in range(len(x)):
-        y[i] = _exp.error(x[i])
+_exps, _logs, _logs_of, _exps_less_1, _errors = map(
+    _loop, (_exp.exp_below, _exp.log_above, _exp.log, _exp.exp_less_1, _exp.error))
 
 
 @numba.njit(**OPTIONS)

@@ -19,7 +19,7 @@ from minitorch.kernels import quiet, reference
 
 import cuda_cases
 import paper_gpu
-from cuda_cases import FAMILIES, on_device, to_device, to_host
+from cuda_cases import FAMILIES, on_device, on_rows, to_device, to_host
 from kernel_checks import check_same, normal
 from paper_gpu import long
 
@@ -79,20 +79,8 @@ def larger():
     """Sizes at which threads share their work as they do for models: a row is a warp's, a block's, or several turns of a
     block; read in fours or one by one; tiles full and not; sums of many blocks."""
     for shape in (5, 768), (3, 767), (2, 5000), (2, 9001):
-        x, dy, gamma, beta = normal(*shape), normal(*shape, seed=1), normal(shape[1], seed=2), normal(shape[1], seed=3)
-        for name in "softmax", "log_softmax":
-            yield f"{name}_forward", x, 1
-            yield f"{name}_backward", dy, getattr(reference, f"{name}_forward")(x, 1), 1
-        _, mean, rstd = reference.layernorm_forward(x, gamma, beta, 1e-5)
-        yield "layernorm_forward", x, gamma, beta, 1e-5
-        yield "layernorm_backward", dy, x, gamma, mean, rstd
-        _, rrms = reference.rmsnorm_forward(x, gamma, 1e-5)
-        yield "rmsnorm_forward", x, gamma, 1e-5
-        yield "rmsnorm_backward", dy, x, gamma, rrms
-        yield "gelu_forward", x, "none"
-        yield "gelu_backward", dy, x, "none"
-        yield "residual_forward", x, dy, gamma, 0.1, 7
-        yield "residual_backward", dy, 0.1, 7
+        x = normal(*shape)
+        yield from on_rows(x, normal(*shape, seed=1), normal(shape[1], seed=2), normal(shape[1], seed=3))
         yield "sum_forward", x, (1,), False
     for classes in 1000, 1001:
         z, labels = normal(70, classes, scale=3), np.arange(70) * 13 % classes
