@@ -10,10 +10,12 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
+from ..scalar import INV_ROOT_2PI
 from ._jit import scalars
 
-__all__ = ["error", "exp_below", "exp_less_1", "largest", "log", "log_above", "log_beside", "normal", "sigma"]
+__all__ = ["error", "exp_below", "exp_less_1", "gelu", "gelu_slope", "largest", "log", "log_above", "log_beside", "sigma"]
 
+BIG = np.float32(2.0**64)       # what is denormal is calculated so many times too large
 OPTIONS = {"jit_options": {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}}
 
 
@@ -42,9 +44,14 @@ def log_beside(x):
     return math.log1p(math.exp(-x))
 
 
-def normal(x):
-    """Φ(x) and e^(−x²/2): the normal distribution, and its bell up to the factor 1/√2π."""
-    return math.erfc(-x * math.sqrt(0.5)) * 0.5, np.exp(-0.5 * x * x)
+def gelu(x):
+    """x · Φ(x), with Φ the normal distribution."""
+    return x * (math.erfc(-x * math.sqrt(0.5)) * 0.5)
+
+
+def gelu_slope(x):
+    """Φ(x) + x · φ(x), with φ the bell of the normal distribution."""
+    return math.erfc(-x * math.sqrt(0.5)) * 0.5 + x * (np.exp(-0.5 * x * x) * INV_ROOT_2PI)
 
 
 def error(x):
@@ -71,7 +78,7 @@ def _compiled_exp(x):
 
     def exp32(x):
         n, f = _exponent(np.float32(-106) if x < np.float32(-106) else x)
-        return _power_of_two(n, f)
+        return _power_of_two(n, f) / BIG
     return exp32
 
 
@@ -84,7 +91,7 @@ def _compiled_exp_less_1(x):
         # 2ⁿ · (2ᶠ − 1) and 2ⁿ − 1 are added last. Below −60 it is −1
         n, f = _exponent(np.float32(-60) if x < np.float32(-60) else x)
         scale = np.int32(np.int32(np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
-        return fma(scale, _power_less_1(f), scale - np.float32(1))
+        return fma(scale, _power_less_1(f, np.float32(1)), scale - np.float32(1))
     return expm1_32
 
 
@@ -138,15 +145,40 @@ def _compiled_log_beside(x):
     return (lambda x: log_above(exp_below(-x))) if x is types.float32 else lambda x: math.log1p(math.exp(-x))
 
 
-@overload(normal, **OPTIONS)
-def _compiled_normal(x):
-    def normal64(x):
-        return math.erfc(-x * math.sqrt(0.5)) * 0.5, exp_below(-0.5 * x * x)
+@overload(gelu, **OPTIONS)
+def _compiled_gelu(x):
+    def gelu64(x):
+        return x * (math.erfc(-x * math.sqrt(0.5)) * 0.5)
 
-    def normal32(x):
-        # Φ(−a) = e^(−a²/2) · q((a − 3) / (a + 3)): q fitted to 10⁻⁸ on 0 … 14.5, beyond which all is 0
+    def gelu32(x):
+        a, q, bell = _tail(x)
+        return fma(-(bell * q), a, x if x > np.float32(0) else np.float32(0))
+    return gelu32 if x is types.float32 else gelu64
+
+
+@overload(gelu_slope, **OPTIONS)
+def _compiled_gelu_slope(x):
+    def slope64(x):
+        return math.erfc(-x * math.sqrt(0.5)) * 0.5 + x * (exp_below(-0.5 * x * x) * INV_ROOT_2PI)
+
+    def slope32(x):
+        a, q, bell = _tail(x)
+        slope = bell * fma(np.float32(-INV_ROOT_2PI) / BIG, a, q)
+        return np.float32(1) - slope if x > np.float32(0) else slope
+    return slope32 if x is types.float32 else slope64
+
+
+def _tail(x):
+    raise NotImplementedError("for compiled code")
+
+
+@overload(_tail, **OPTIONS)
+def _compiled_tail(x):
+    def tail(x):
+        # a = |x|; Φ(−a) = q · e^(−a²/2), q = r((a − 3) / (a + 3)) fitted to 10⁻⁸ on 0 … 14.5, beyond which all is 0. The
+        # bell comes BIG times too large, q as much too small
         a = abs(x)
-        a = np.float32(14.5) if a > np.float32(14.5) else a
+        a = np.float32(14.625) if a > np.float32(14.625) else a
         # a² and what its rounding lost; −a² / 2 log 2 = n + f
         square = a * a
         lost = fma(a, a, -square)
@@ -154,19 +186,18 @@ def _compiled_normal(x):
         f = fma(square, np.float32(-9.6298151675000554e-09), fma(square, np.float32(-0.72134751081466675), -n))
         bell = _power_of_two(n, fma(lost, np.float32(-0.72134751081466675), f))
         u = (a - np.float32(3)) / (a + np.float32(3))
-        q = np.float32(5.3161899993102966e-05)
-        q = q * u + np.float32(1.1501364568638778e-04)
-        q = q * u + np.float32(-3.3901284321410060e-04)
-        q = q * u + np.float32(-9.8328818561698490e-04)
-        q = q * u + np.float32(2.9043873785627415e-03)
-        q = q * u + np.float32(6.1319422736425340e-03)
-        q = q * u + np.float32(-4.6213263624006004e-02)
-        q = q * u + np.float32(1.2322504122185653e-01)
-        q = q * u + np.float32(-2.0640262040924162e-01)
-        q = q * u + np.float32(1.2151394751367685e-01)
-        tail = bell * q
-        return np.float32(1) - tail if x > np.float32(0) else tail, bell
-    return normal32 if x is types.float32 else normal64
+        q = np.float32(5.3161899993102966e-05) / BIG
+        q = q * u + np.float32(1.1501364568638778e-04) / BIG
+        q = q * u + np.float32(-3.3901284321410060e-04) / BIG
+        q = q * u + np.float32(-9.8328818561698490e-04) / BIG
+        q = q * u + np.float32(2.9043873785627415e-03) / BIG
+        q = q * u + np.float32(6.1319422736425340e-03) / BIG
+        q = q * u + np.float32(-4.6213263624006004e-02) / BIG
+        q = q * u + np.float32(1.2322504122185653e-01) / BIG
+        q = q * u + np.float32(-2.0640262040924162e-01) / BIG
+        q = q * u + np.float32(1.2151394751367685e-01) / BIG
+        return a, q, bell
+    return tail
 
 
 @overload(error, **OPTIONS)
@@ -185,7 +216,8 @@ def _compiled_error(x):
         p = p * z + np.float32(1.1283585148569494e-01)
         p = p * z + np.float32(-3.7612625824228746e-01)
         p = p * z + np.float32(0.1283791657267108)
-        beyond = np.float32(1) - np.float32(2) * normal(-a * np.float32(math.sqrt(2)))[0]
+        _, q, bell = _tail(a * np.float32(math.sqrt(2)))
+        beyond = np.float32(1) - np.float32(2) * (bell * q)
         beyond = beyond if x > np.float32(0) else -beyond
         return fma(x, p, x) if a < np.float32(1) else beyond
     return error32 if x is types.float32 else error64
@@ -227,20 +259,20 @@ def _power_of_two(n, f):
     raise NotImplementedError("for compiled code")
 
 
-def _power_less_1(f):
+def _power_less_1(f, unit):
     raise NotImplementedError("for compiled code")
 
 
 @overload(_power_less_1, **OPTIONS)
-def _compiled_power_less_1(f):
-    def power_less_1(f):
-        # 2ᶠ − 1, for |f| ≤ ½
-        p = np.float32(1.5345812426e-04)
-        p = p * f + np.float32(1.3399930904e-03)
-        p = p * f + np.float32(9.6184890717e-03)
-        p = p * f + np.float32(5.5503286421e-02)
-        p = p * f + np.float32(2.4022646248e-01)
-        p = p * f + np.float32(6.9314718246e-01)
+def _compiled_power_less_1(f, unit):
+    def power_less_1(f, unit):
+        # 2ᶠ − 1, for |f| ≤ ½, in this unit
+        p = unit * np.float32(1.5345812426e-04)
+        p = p * f + unit * np.float32(1.3399930904e-03)
+        p = p * f + unit * np.float32(9.6184890717e-03)
+        p = p * f + unit * np.float32(5.5503286421e-02)
+        p = p * f + unit * np.float32(2.4022646248e-01)
+        p = p * f + unit * np.float32(6.9314718246e-01)
         return p * f
     return power_less_1
 
@@ -248,9 +280,9 @@ def _compiled_power_less_1(f):
 @overload(_power_of_two, **OPTIONS)
 def _compiled_power_of_two(n, f):
     def power_of_two(n, f):
-        # 2ⁿ · 2ᶠ; the smallest results are denormal, so first times 2ⁿ⁺⁶⁴, and then times 2⁻⁶⁴
-        raised = np.int32(np.int32(np.int32(n) + np.int32(127 + 64)) << np.int32(23)).view(np.float32)
-        return (_power_less_1(f) + np.float32(1)) * raised * np.float32(2.0**-64)
+        # 2ⁿ · 2ᶠ, BIG times too large: the smallest results are denormal. n is added to the exponent, among the bits
+        p = _power_less_1(f, BIG) + BIG
+        return np.int32(np.int32(np.float32(p).view(np.int32)) + np.int32(np.int32(n) << np.int32(23))).view(np.float32)
     return power_of_two
 
 

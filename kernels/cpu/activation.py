@@ -6,8 +6,8 @@ import numpy as np
 
 from ..reference import activation as _reference
 from ..reference.activation import *
-from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI
-from ._exp import error, exp_below, exp_less_1, log_beside, normal, sigma
+from ..scalar import ROOT_2_OVER_PI
+from ._exp import error, exp_below, exp_less_1, gelu, gelu_slope, log_beside, sigma
 from ._jit import chunk, parallel, prange, ready, scalars
 from ._memory import empty
 from ._shared import shared
@@ -150,18 +150,16 @@ def _gelu_forward(x, size, y):
         part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
         u, v = x[part], y[part]
         for i in range(len(u)):
-            v[i] = u[i] * normal(u[i])[0]
+            v[i] = gelu(u[i])
 
 
 @parallel
 def _gelu_backward(x, dy, size, y):
-    c = x.dtype.type(INV_ROOT_2PI)
     for piece in prange((x.size + size - 1) // size):
         part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
         u, v, du = x[part], y[part], dy[part]
         for i in range(len(u)):
-            cdf, bell = normal(u[i])
-            v[i] = du[i] * (cdf + u[i] * bell * c)
+            v[i] = du[i] * gelu_slope(u[i])
 
 
 @parallel

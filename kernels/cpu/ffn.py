@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from ..scalar import INV_ROOT_2PI
 from ._blas import product
 from ._drop import drop, settings
-from ._exp import normal, sigma
+from ._exp import gelu, gelu_slope, sigma
 from ._jit import CHUNKS, jit, parallel, prange
 from ._memory import empty
 from .activation import C1, C3, END
@@ -81,7 +80,7 @@ def _activate_piece(pre, activation, grow, limits, place, hidden):
             hidden[i] = number(0) if pre[i] <= 0 else pre[i] * grow
     elif activation == GELU:
         for i in range(len(pre)):
-            hidden[i] = pre[i] * normal(pre[i])[0] * grow
+            hidden[i] = gelu(pre[i]) * grow
     else:
         c1, c3, end = _gate(pre, activation)
         for i in range(len(pre)):
@@ -107,9 +106,8 @@ def _activate_backward_piece(pre, activation, grow, limits, place, hidden, dpre)
             dpre[i] = dpre[i] * grow if pre[i] > 0 else one - one
     elif activation == GELU:
         for i in range(len(pre)):
-            cdf, bell = normal(pre[i])
-            dpre[i] *= (cdf + pre[i] * bell * pre.dtype.type(INV_ROOT_2PI)) * grow
-            hidden[i] = pre[i] * cdf * grow
+            dpre[i] *= gelu_slope(pre[i]) * grow
+            hidden[i] = gelu(pre[i]) * grow
     else:
         c1, c3, end = _gate(pre, activation)
         for i in range(len(pre)):

@@ -29,10 +29,9 @@ def layernorm_backward(dy, x, gamma, mean, rstd, needs=(True, True, True)):
     n, c = rows.shape
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
     dx = empty((n if needs[0] else PIECES, c), x.dtype)      # if not wanted, a row for each piece to write to
-    parts = np.zeros((PIECES, 2, c))
-    _layernorm_backward(dy, rows, gamma, ready(mean), ready(rstd), chunk(n, PIECES), bool(needs[0]), dx, parts)
-    dgamma, dbeta = np.add.reduce(parts).astype(x.dtype)
-    return dx.reshape(x.shape) if needs[0] else None, dgamma if needs[1] else None, dbeta if needs[2] else None
+    parts, sums = np.zeros((PIECES, 2, c)), np.empty((2, c), x.dtype)
+    _layernorm_backward(dy, rows, gamma, ready(mean), ready(rstd), chunk(n, PIECES), bool(needs[0]), dx, parts, sums)
+    return dx.reshape(x.shape) if needs[0] else None, sums[0] if needs[1] else None, sums[1] if needs[2] else None
 
 
 def rmsnorm_forward(x, gamma, eps):
@@ -107,7 +106,7 @@ def _moments(row, total, eps):
 
 
 @parallel
-def _layernorm_backward(dy, x, gamma, mean, rstd, size, wanted, dx, parts):
+def _layernorm_backward(dy, x, gamma, mean, rstd, size, wanted, dx, parts, sums):
     n, c = x.shape
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
@@ -138,6 +137,13 @@ def _layernorm_backward(dy, x, gamma, mean, rstd, size, wanted, dx, parts):
                     part[0, j] += dgamma[j]
                     part[1, j] += dbeta[j]
                 near[:] = 0
+    for of in range(2):
+        total = parts[0, of]
+        for k in range(1, PIECES):
+            for j in range(c):
+                total[j] += parts[k, of, j]
+        for j in range(c):
+            sums[of, j] = total[j]
 
 
 @parallel
