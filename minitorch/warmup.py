@@ -29,15 +29,15 @@ __all__ = ["DTYPES", "compile_all", "tasks"]
 DTYPES = ("float32", "float64")
 
 
-def tasks(dtypes=DTYPES) -> list[tuple[str, Callable[[], None]]]:
-    """What there is to do: a name, and a function that uses some kernels once."""
+def tasks(dtypes=DTYPES, layers=False) -> list[tuple[str, Callable[[], None]]]:
+    """What there is to do, for the layers alone or for everything: a name, and a function that uses some kernels once."""
     return [(f"{name}, {dtype}", partial(use, np.dtype(dtype)))
-            for dtype in dtypes for name, use in [*map(_layer, LAYERS), *_OTHERS, *_loops()]]
+            for dtype in dtypes for name, use in [*map(_layer, LAYERS), *([] if layers else [*_OTHERS, *_loops()])]]
 
 
-def compile_all(workers: int, dtypes=DTYPES) -> Iterator[str]:
+def compile_all(workers: int, dtypes=DTYPES, layers=False) -> Iterator[str]:
     """Do all tasks in as many processes as asked for; yield the name of each one that is done."""
-    command = [sys.executable, "-m", "minitorch", "warmup", "--dtype", *dtypes, "--part"]
+    command = [sys.executable, "-m", "minitorch", "warmup", *["--layers"] * layers, "--dtype", *dtypes, "--part"]
     here = Path(__file__).parent.parent         # Python looks in the current folder first, and a checkout may lie there
     running: list = [subprocess.Popen([*command, f"{i}/{workers}"], stdout=subprocess.PIPE, text=True, encoding="utf-8",
                                       cwd=here) for i in range(workers)]

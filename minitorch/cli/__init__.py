@@ -16,7 +16,7 @@ from importlib import import_module
 __all__ = ["COMMANDS", "Usage", "main"]
 
 COMMANDS = {
-    "tour": "a minute that shows what there is, and leaves a folder of pages to look at",
+    "tour": "shows what there is, in a minute, and leaves a folder of pages to look at",
     "step": "walk through a program, forward and backward, op by op",
     "lab": "the residual lab: a page that switches residual connections and LayerNorm on and off",
     "gradflow": "draw how gradients flow through deep stacks, with and without residual connections",

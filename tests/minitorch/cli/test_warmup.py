@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from minitorch import warmup
 from minitorch.cli import main
 
 LEFT = """
@@ -48,6 +49,13 @@ def test_another_minitorch_in_the_current_folder_is_not_run(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     assert main(["warmup", "--dtype", "float32", "--jobs", "1"]) == 0
     assert "every kernel is compiled" in capsys.readouterr().out
+
+
+def test_only_the_layers(capsys):
+    assert main(["warmup", "--layers", "--dtype", "float64", "--jobs", "1"]) == 0
+    assert capsys.readouterr().out.startswith("what the layers use is compiled")
+    names = [name for name, _ in warmup.tasks(["float64"], layers=True)]
+    assert "attention, float64" in names and not any("large" in name for name in names)
 
 
 def test_one_part_prints_what_it_did(capsys):
