@@ -116,6 +116,7 @@ _OTHERS = [
     ("dropout mask", lambda dtype: kernels.cpu.keep((3,), 0.5, 1)),
     ("large sum", _of(lambda x: x.sum(), 512, 512)), ("large sum, rows", _of(lambda x: x.sum(1), 512, 512)),
     ("large sum, columns", _of(lambda x: x.sum(0), 512, 512)), ("large norm", _of(lambda x: x.norm(), 512, 512)),
+    ("logsumexp", _of(lambda x: x.logsumexp(1), 512, 512)), ("large maxima", _of(lambda x: x.amax(1), 512, 512)),
     ("large running sums", _of(lambda x: x.cumsum(1), 512, 512)),
     ("large norm, rows", _of(lambda x: x.norm(dim=1), 512, 512)),
     ("large norm, columns", _of(lambda x: x.norm(dim=0), 512, 512)),

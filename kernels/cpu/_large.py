@@ -10,11 +10,11 @@ from types import FunctionType
 import numpy as np
 from numba import njit
 
-from ._exp import log
-from ._jit import CHUNKS, parallel, prange
+from ._exp import exp_below, largest, log
+from ._jit import CHUNKS, block, parallel, prange
 from ._memory import empty
 
-__all__ = ["add", "copy", "each", "row_sums", "running_sums"]
+__all__ = ["add", "copy", "each", "equal_shares", "log_sums", "log_sums_backward", "row_sums", "running_sums"]
 
 WIDTH = 16      # numbers: pieces of a row begin where a cache line does
 
@@ -79,6 +79,27 @@ def running_sums(x, from_end):
     y = empty(x.shape, x.dtype)
     _running_sums(x, from_end, y)
     return y
+
+
+def log_sums(x):
+    """x (rows, n) → y (rows,), the logarithm of each row's sum of exponentials."""
+    y = np.empty(len(x), x.dtype)
+    _log_sums(x, block(*x.shape), y)
+    return y
+
+
+def log_sums_backward(dy, x, y):
+    """dy (rows,) → dx (rows, n)."""
+    dx = empty(x.shape, x.dtype)
+    _log_sums_backward(dy, x, y, block(*x.shape), dx)
+    return dx
+
+
+def equal_shares(dy, x, y):
+    """x (rows, n) in C order, dy (rows,) → dx (rows, n): elements that equal their row's y share its dy evenly."""
+    dx = empty(x.shape, x.dtype)
+    _equal_shares(dy, x, y, dx)
+    return dx
 
 
 def _tables(operands):
@@ -356,6 +377,54 @@ def _running_sums(x, from_end, y):
                 j = c - 1 - k if from_end else k
                 total += np.float64(row[j])
                 out[j] = total
+
+
+@parallel
+def _log_sums(x, size, y):
+    n, c = x.shape
+    for piece in prange((n + size - 1) // size):
+        first = np.int64(piece) * size
+        exps = np.empty(c, x.dtype)
+        for i in range(first, min(first + size, n)):
+            row, top, total = x[i], largest(x[i]), 0.0
+            if top == np.inf:       # so is the sum, or NaN
+                for j in range(c):
+                    total += abs(row[j])
+                y[i] = total
+                continue
+            top = max(top, x.dtype.type(-1e30))     # of a row of −inf
+            for j in range(c):
+                exps[j] = exp_below(row[j] - top)
+            for j in range(c):
+                total += np.float64(exps[j])
+            y[i] = np.log(total) + top
+
+
+@parallel
+def _log_sums_backward(dy, x, y, size, dx):
+    n = len(x)
+    for piece in prange((n + size - 1) // size):
+        first = np.int64(piece) * size
+        for i in range(first, min(first + size, n)):
+            row, out, share, top = x[i], dx[i], dy[i], y[i]
+            for j in range(len(row)):
+                out[j] = exp_below(row[j] - top) * share
+
+
+@parallel
+def _equal_shares(dy, x, y, dx):
+    n, c = x.shape
+    tall = (n + CHUNKS - 1) // CHUNKS
+    for piece in prange((n + tall - 1) // tall):
+        first = np.int64(piece) * tall
+        for i in range(first, min(first + tall, n)):
+            row, out, wanted, equals = x[i], dx[i], y[i], 0
+            nan = wanted != wanted
+            for j in range(c):
+                equals += row[j] != row[j] if nan else row[j] == wanted
+            share = x.dtype.type(dy[i] / x.dtype.type(equals))
+            for j in range(c):
+                out[j] = share if (row[j] != row[j] if nan else row[j] == wanted) else x.dtype.type(0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

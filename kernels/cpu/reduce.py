@@ -57,6 +57,45 @@ def norm_backward(dy, x, y, p, dim, keepdim):
     return _reference.norm_backward(dy, x, y, p, dim, keepdim)
 
 
+def logsumexp_forward(x, dim, keepdim):
+    rows = _rows(x, dim)
+    if rows is None:
+        return _reference.logsumexp_forward(x, dim, keepdim)
+    y = _shared.compiled("_large").log_sums(rows)
+    return y.reshape(x.shape[:dim[0]] + (1,) * len(dim) * keepdim)
+
+
+def logsumexp_backward(dy, x, y, dim, keepdim):
+    rows = _rows(x, dim)
+    if rows is None:
+        return _reference.logsumexp_backward(dy, x, y, dim, keepdim)
+    return _shared.compiled("_large").log_sums_backward(_flat(dy), rows, _flat(y)).reshape(x.shape)
+
+
+def amax_backward(dy, x, y, dim, keepdim):
+    rows = _rows(x, dim)
+    if rows is None:
+        return _reference.amax_backward(dy, x, y, dim, keepdim)
+    return _shared.compiled("_large").equal_shares(_flat(dy), rows, _flat(y)).reshape(x.shape)
+
+
+amin_backward = amax_backward
+
+
+def _rows(x, dim):
+    """A large array (…, n) whose last axes are dim as (rows, n); None for anything else."""
+    if x.size < _shared.MIDDLE or x.dtype.char not in "fd" or not x.flags.carray:
+        return None
+    if not dim or dim != tuple(range(x.ndim - len(dim), x.ndim)):
+        return None
+    return x.reshape(math.prod(x.shape[:dim[0]]), -1)
+
+
+def _flat(y):
+    """What the rows came to, one number each."""
+    return np.require(y, None, ["C", "A", "W"]).reshape(-1)
+
+
 def _sum(x, dim, keepdim, name="copy", finish=np.asarray):
     """The sum of a large array along neighbouring axes, or of a formula of it; None for anything else."""
     if x.size < _shared.LARGE or x.dtype.char not in "fd" or not x.flags.carray:

@@ -203,6 +203,17 @@ def round_backward(dy):
     return zeros(dy.shape, dy.dtype)
 
 
+@formula
+def _bfloat16(x):
+    _, exponent = math.frexp(x)
+    exponent = -125 if exponent < -125 else exponent    # below, numbers lie no closer
+    return math.ldexp(_round(math.ldexp(x, 8 - exponent)), exponent - 8)
+
+
+def round_bfloat16(x):
+    return each(_bfloat16, x if x.dtype == np.float32 else cast(x, np.dtype("float32")))
+
+
 _hardtanh_slope = formula(lambda dy, x, low, high: 0.0 if x <= low or x >= high else dy)
 
 

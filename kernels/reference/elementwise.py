@@ -17,8 +17,8 @@ __all__ = [
     "expm1_forward", "floor_backward", "floor_forward", "hardtanh_backward", "hardtanh_forward", "log10_backward",
     "log10_forward", "log1p_backward", "log1p_forward", "log2_backward", "log2_forward", "log_backward",
     "log_forward", "nan_to_num_backward", "nan_to_num_forward", "neg_backward", "neg_forward", "reciprocal_backward",
-    "reciprocal_forward", "round_backward", "round_forward", "rsqrt_backward", "rsqrt_forward", "sign_backward",
-    "sign_forward", "sqrt_backward", "sqrt_forward", "square_backward", "square_forward", "trunc_backward",
+    "reciprocal_forward", "round_backward", "round_bfloat16", "round_forward", "rsqrt_backward", "rsqrt_forward",
+    "sign_backward", "sign_forward", "sqrt_backward", "sqrt_forward", "square_backward", "square_forward", "trunc_backward",
     "trunc_forward",
 ]
 
@@ -166,6 +166,13 @@ def round_forward(x, decimals):
 
 def round_backward(dy):
     return np.asarray(np.zeros(dy.shape, dy.dtype))
+
+
+def round_bfloat16(x):
+    """The nearest float32 that keeps 8 of its 24 bits of precision, as bfloat16 does; of two as near, the even one."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1)).astype(np.uint32)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), np.float32("nan"), rounded.view(np.float32)).astype(np.float32).reshape(np.shape(x))
 
 
 def hardtanh_forward(x, low, high):

@@ -20,7 +20,7 @@ def pad_backward(dy, shape, widths, mode):
     dx = np.zeros(shape, dy.dtype)
     inner = dx[_kept(shape, widths)]
     if mode == "constant":
-        inner += dy[tuple(slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(dy.shape, widths))]
+        inner += dy[_inside(dy.shape, widths)]
         return dx
     for axis, (a, b) in enumerate(widths):
         if a > 0 or b > 0:
@@ -34,3 +34,8 @@ def pad_backward(dy, shape, widths, mode):
 
 def _kept(shape, widths):
     return tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(shape, widths))
+
+
+def _inside(shape, widths):
+    """Where y holds x."""
+    return tuple(slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, widths))

@@ -21,7 +21,8 @@ float32, recompute=true    1.15     2.8 MB
   scale) and stores them in 32, because NumPy has no such type: it shows what training makes of the rounding.
 - To save memory here, recompute the layers instead: `minitorch.utils.checkpoint`.
 
-On a GPU both are faster than float32. Learn here what they do to the numbers.
+On a GPU, weights, activations and gradients in float16 take half the memory and half the time of moving them; our own
+products calculate in float32 there, without tensor cores. Learn here what 16 bits do to the numbers.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from minitorch.kernels import backend
 from minitorch.nn import Module
 from minitorch.ops.device import on_device_of
 from minitorch.optim import Optimizer
@@ -100,7 +102,7 @@ class Precision:
         """Make the gradients float32 and divide them by the scale; False if the scale was too large for them."""
         if self.name not in ("float16", "bfloat16"):
             return True
-        finite = True
+        finite, numbers = 0, 0
         for group in optimizer.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
@@ -108,8 +110,9 @@ class Precision:
                     gradient = round_bfloat16(gradient) if self.name == "bfloat16" else gradient.astype(np.float32)
                     p.grad = None
                     p.grad = p.like(gradient / np.float32(self.scale))
-                    finite = finite and bool(np.isfinite(gradient).all())
-        return finite or self.scale <= 1.0  # with a scale of 1 it is not the scale's fault
+                    finite, numbers = finite + np.isfinite(gradient).sum(), numbers + gradient.size
+        # one number is asked for, as a GPU has to be waited for; with a scale of 1 it is not the scale's fault
+        return int(finite) == numbers or self.scale <= 1.0
 
     def update(self, good: bool) -> None:
         """Choose the next scale."""
@@ -132,13 +135,11 @@ class Precision:
         self.scale, self.good_steps = float(state["scale"]), int(state["good_steps"])
 
 
-def round_bfloat16(x: np.ndarray) -> np.ndarray:
+def round_bfloat16(x: Any) -> Any:
     """The nearest bfloat16 of each float32, ties to even; stored as float32.
 
     >>> from minitorch.train.precision import round_bfloat16
     >>> round_bfloat16(np.array([1.0, 1.001, 3.14159], "float32"))
     array([1.      , 1.      , 3.140625], dtype=float32)
     """
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    rounded = (bits + (0x7FFF + ((bits >> 16) & 1)).astype(np.uint32)) & np.uint32(0xFFFF0000)
-    return np.where(np.isnan(x), np.float32("nan"), rounded.view(np.float32)).astype(np.float32).reshape(np.shape(x))
+    return backend(x if hasattr(x, "kernels") else np.asarray(x)).round_bfloat16(x)

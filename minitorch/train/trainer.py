@@ -156,9 +156,6 @@ class Trainer:
         if device is not None:
             model.to(device)
         self.device = next((p.device for p in model.parameters()), CPU)
-        if self.device == "cuda" and s.precision in ("float16", "bfloat16"):
-            raise ValueError(f"Trainer: precision {s.precision!r} is for the CPU so far; kernels on the GPU compute in "
-                             "float32 and float64")
         self.precision = Precision(model, s.precision)
         groups = decay_groups(model, s.weight_decay)
         self.optimizer = AdamW(groups, lr=s.lr, betas=(s.beta1, s.beta2), eps=s.eps)

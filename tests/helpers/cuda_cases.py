@@ -146,6 +146,10 @@ def _unary(n):
         yield "round_forward", x * 7, decimals
     yield "round_forward", np.array([0.5, 1.5, 2.5, -0.5, -1.5], dy.dtype), 0
     yield "round_backward", dy
+    near = np.float32(1) + np.arange(12, dtype="f") / 512       # ties, and what lies beside them
+    for scale in 1, -3e-39, 1.6e38, 1.7e38:
+        yield "round_bfloat16", np.concatenate([near, np.nextafter(near, np.float32(9))]) * np.float32(scale)
+    yield "round_bfloat16", x
     yield "nan_to_num_forward", x, None, None, None
     yield "nan_to_num_forward", x, 1.0, 2.0, 3.0
     yield "nan_to_num_backward", dy, x

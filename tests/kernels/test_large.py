@@ -204,6 +204,44 @@ def test_norms(shape, dtype):
                 same("norm_backward", normal(*y.shape, seed=1, dtype=dtype), z, y, 2.0, dim, keepdim, tolerance=tolerance)
 
 
+def some_axes(shape):
+    return [(0,), (len(shape) - 1,), tuple(range(len(shape))), tuple(range(len(shape)))[-2:]]
+
+
+def test_logarithms_of_sums(shape, dtype):
+    row = np.full(shape, -np.inf, dtype)
+    row[..., -1] = [0, -np.inf][len(shape) % 2]
+    for x in hard(shape, dtype), 30 * normal(*shape, dtype=dtype), row, normal(*shape, dtype=dtype)[::-1]:
+        for dim in some_axes(shape):
+            for keepdim in False, True:
+                same("logsumexp_forward", x, dim, keepdim)
+                with kernels.quiet():
+                    y = np.asarray(reference.logsumexp_forward(x, dim, keepdim))
+                same("logsumexp_backward", normal(*y.shape, seed=9, dtype=dtype), x, y, dim, keepdim,
+                     tolerance=1e-5 if dtype == "float32" else 1e-14)
+
+
+def test_shares_of_extremes(shape, dtype):
+    """Where several are the largest, or NaN."""
+    for x in hard(shape, dtype), np.round(normal(*shape, dtype=dtype)), normal(*shape, dtype=dtype)[..., ::-1]:
+        for dim in some_axes(shape):
+            for keepdim in False, True:
+                for name in "amax", "amin":
+                    with kernels.quiet():
+                        y = np.asarray(getattr(reference, name + "_forward")(x, dim, keepdim))
+                    same(name + "_backward", normal(*y.shape, seed=9, dtype=dtype), x, y, dim, keepdim)
+
+
+def test_padding(shape, dtype):
+    x = normal(*shape, dtype=dtype)
+    for around in [(1, 2)], [(3, 0)], [(-1, 2)], [(0, -1)], [(1, 1)] * len(shape), [(0, 0)]:
+        widths = [(0, 0)] * (len(shape) - len(around)) + around
+        for z in x, x[::-1]:
+            same("pad_forward", z, widths, "constant", 0.5)
+            dy = normal(*[n + a + b for n, (a, b) in zip(shape, widths)], seed=9, dtype=dtype)
+            same("pad_backward", dy, shape, widths, "constant")
+
+
 @pytest.mark.parametrize("shape", [(1, 70001, 1), (40, 999, 1), (3, 999, 1), (1, 999, 40), (2, 130, 300)], ids=str)
 @pytest.mark.parametrize("name", ["copy", "square"])
 def test_sums_are_exact_and_the_same_on_any_number_of_threads(name, shape):

@@ -72,9 +72,28 @@ def test_a_run_that_diverges_is_stopped_and_named():
 
 
 @pytest.mark.gpu
-def test_half_precision_is_refused():
-    with pytest.raises(ValueError, match="precision 'bfloat16' is for the CPU so far"):
-        trainer("cuda", precision="bfloat16")
+@pytest.mark.parametrize("precision, close", [("float16", 0.02), ("bfloat16", 1e-4)])
+def test_16_bits_do_the_same_on_both_devices(precision, close, tmp_path):
+    """float16 is calculated in float32 on a GPU, so it is the better one there; bfloat16 is rounded alike."""
+    logs, scales = [], []
+    for device in "cpu", "cuda":
+        one = trainer(device, tmp_path / device, precision=precision)
+        one.run(progress=False)
+        assert {p.dtype.name for p in one.model.parameters()} == {"float32"}
+        logs.append([float(row["train"]) for row in read_log(tmp_path / device / "log.csv")])
+        scales.append(one.precision.scale)
+    np.testing.assert_allclose(logs[1], logs[0], rtol=close)
+    assert scales == [2.0 ** 15 if precision == "float16" else 1.0] * 2
+
+
+@pytest.mark.gpu
+def test_a_scale_that_is_too_large_skips_the_step_on_a_gpu_too():
+    one = trainer("cuda", precision="float16")
+    plain, one.loss = one.loss, lambda model, batch: plain(model, batch) * 500.0
+    before = [p.detach().cpu().numpy().copy() for p in one.model.parameters()]
+    one.run(until=1, progress=False)
+    assert one.precision.scale == 2.0 ** 14
+    assert all(np.array_equal(p.detach().cpu(), old) for p, old in zip(one.model.parameters(), before))
 
 
 @pytest.mark.gpu
