@@ -192,7 +192,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> minitorch.nn.functional.cosine_similarity(minitorch.tensor([1.0, 0.0]), minitorch.tensor([1.0, 1.0]), dim=0)
     tensor(0.7071)
     """
-    x1, x2 = broadcast_tensors(x1, x2)
+    if x1.shape != x2.shape:
+        x1, x2 = broadcast_tensors(x1, x2)
     unit1 = div(x1, clamp_min(norm(x1, 2, dim, keepdim=True), eps))
     unit2 = div(x2, clamp_min(norm(x2, 2, dim, keepdim=True), eps))
     return sum_(mul(unit1, unit2), dim)
