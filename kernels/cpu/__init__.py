@@ -3,16 +3,15 @@
 Which file holds a kernel? The one of the same name that holds it in the reference.
 """
 
-from importlib import import_module
-
 from .. import reference
+from ._shared import compiled
 
 
 def __getattr__(name):
     if name.startswith("_") or not hasattr(reference, name):
         raise AttributeError(f"no kernel is named {name!r}")
     family = getattr(reference, name).__module__.rpartition(".")[2]
-    kernel = getattr(import_module(f"{__name__}.{family}"), name)
+    kernel = getattr(compiled(family), name)
     globals()[name] = kernel
     return kernel
 

@@ -39,6 +39,7 @@ from numba import config, njit, types
 from numba.core import event
 from numba.core.caching import FunctionCache
 
+from ._shared import loading
 from ._threads import allowed_threads
 
 __all__ = ["ahead", "cache_folder", "kept", "serve", "take_turns"]
@@ -72,7 +73,8 @@ class _Kept(FunctionCache):
         _kernels[self.name] = dispatcher
 
     def load_overload(self, sig, target_context):
-        found = super().load_overload(sig, target_context)
+        with loading():
+            found = super().load_overload(sig, target_context)
         if found is None and _turns:
             self.turn("LOCK_EX")
             found = super().load_overload(sig, target_context)

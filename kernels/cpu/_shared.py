@@ -1,11 +1,13 @@
 """What is worth a second thread. Nothing is compiled here: small arrays are NumPy's, and must not wait for the compiler."""
 
+import gc
+from contextlib import contextmanager
 from functools import cache, wraps
 from importlib import import_module
 
 import numpy as np
 
-__all__ = ["LARGE", "compiled", "put", "shared"]
+__all__ = ["LARGE", "compiled", "loading", "put", "shared"]
 
 LARGE = 1 << 16     # elements: fewer are done by NumPy before a second thread has woken
 MIDDLE = 1 << 14    # elements: where NumPy needs long for each
@@ -36,4 +38,17 @@ def put(y, x):
 @cache
 def compiled(file):
     """A file of compiled kernels, imported when one of them is first needed."""
-    return import_module("." + file, __package__)
+    with loading():
+        return import_module("." + file, __package__)
+
+
+@contextmanager
+def loading():
+    """Many objects are made within this block, and will stay: to look for garbage among them takes a tenth of a start."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
