@@ -34,8 +34,7 @@ def empty(shape, dtype):
     if size < LARGE:
         return np.empty(shape, dtype)
     room = _pages(size) if size >= HUGE and _keeping else np.empty(size + LINE, np.uint8)
-    skip = -room.__array_interface__["data"][0] % LINE
-    return room[skip:skip + size].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, room, -ctypes.addressof(ctypes.c_char.from_buffer(room)) % LINE)
 
 
 _keeping = False    # did glibc agree to keep memory?
