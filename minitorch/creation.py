@@ -238,7 +238,7 @@ def randint(low=0, high=None, size=None, *, generator: Generator | None = None, 
     if high <= low:
         raise RuntimeError(f"randint: from {low} up to {high} there is no integer")
     array = numpy_generator(generator).integers(low, high, _shape("randint", (size,)))
-    return _leaf(array.astype(as_dtype(dtype or np.int64)), device, requires_grad)
+    return _leaf(array.astype(as_dtype(dtype or np.int64), copy=False), device, requires_grad)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype=None, device=None) -> Tensor:
@@ -326,11 +326,11 @@ def _holds_numpy(data) -> bool:
 
 def _shape(op, size) -> tuple[int, ...]:
     try:
-        shape = tuple(operator.index(s) for s in _sizes(size))
+        shape = tuple(map(operator.index, _sizes(size)))
     except TypeError:
         given = ", ".join(map(repr, _sizes(size)))
         raise TypeError(f"{op}: sizes must be integers, got {given}. To divide sizes, use //.") from None
-    if any(s < 0 for s in shape):
+    if min(shape, default=0) < 0:
         raise RuntimeError(f"{op}: sizes must not be negative, got {shape}")
     return shape
 

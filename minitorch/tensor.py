@@ -387,11 +387,15 @@ class Tensor(Variable):
             raise TypeError(f"np.{ufunc.__name__} would lose the gradient of a Tensor. Use {ours}, or, if no gradient "
                             "is needed, x.detach().numpy().")
         if out is not None:
-            if any(isinstance(x, Tensor) and x._requires_grad for x in inputs) and is_grad_enabled():
-                raise RuntimeError(f"np.{ufunc.__name__} into an array would lose the gradient of a Tensor. "
-                                   "Use .detach(), or do it inside no_grad().")
+            arrays = []
+            for x in inputs:
+                ours = isinstance(x, Tensor)
+                if ours and x._requires_grad and is_grad_enabled():
+                    raise RuntimeError(f"np.{ufunc.__name__} into an array would lose the gradient of a Tensor. "
+                                       "Use .detach(), or do it inside no_grad().")
+                arrays.append(x._data if ours else x)
             autograd.note_write(out[0])
-            return ufunc(*[x._data if isinstance(x, Tensor) else x for x in inputs], out=out)
+            return ufunc(*arrays, out=out)
         return getattr(ops, name)(*inputs)
 
     def __dlpack__(self, *, stream=None, **settings):

@@ -55,7 +55,7 @@ def as_dtype(dtype) -> np.dtype:
     dtype = np.dtype(dtype)
     if dtype.kind not in "buif":
         raise DTypeError(f"dtype: {dtype} is not supported; there are float16, float32, float64, integers and bool")
-    return dtype.newbyteorder("=")
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
 def is_floating_point(input: Tensor) -> builtins.bool:
