@@ -392,7 +392,8 @@ def _log_sums(x, size, y):
                     total += abs(row[j])
                 y[i] = total
                 continue
-            top = max(top, x.dtype.type(-1e30))     # of a row of −inf
+            if top == -np.inf:
+                top = x.dtype.type(0)
             for j in range(c):
                 exps[j] = exp_below(row[j] - top)
             for j in range(c):

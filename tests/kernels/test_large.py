@@ -211,7 +211,8 @@ def some_axes(shape):
 def test_logarithms_of_sums(shape, dtype):
     row = np.full(shape, -np.inf, dtype)
     row[..., -1] = [0, -np.inf][len(shape) % 2]
-    for x in hard(shape, dtype), 30 * normal(*shape, dtype=dtype), row, normal(*shape, dtype=dtype)[::-1]:
+    far = normal(*shape, dtype=dtype) - np.array(1e35, dtype)
+    for x in hard(shape, dtype), 30 * normal(*shape, dtype=dtype), row, far, normal(*shape, dtype=dtype)[::-1]:
         for dim in some_axes(shape):
             for keepdim in False, True:
                 same("logsumexp_forward", x, dim, keepdim)
