@@ -151,8 +151,9 @@ def _compiled_gelu(x):
         return x * (math.erfc(-x * math.sqrt(0.5)) * 0.5)
 
     def gelu32(x):
-        a, q, bell = _tail(x)
-        return fma(-(bell * q), a, x if x > np.float32(0) else np.float32(0))
+        _, q, bell = _tail(x)
+        tail = bell * q
+        return x * (np.float32(1) - tail if x > np.float32(0) else tail)
     return gelu32 if x is types.float32 else gelu64
 
 

@@ -76,9 +76,14 @@ def kernel(function):
     return Kernel(function)
 
 
-def device(function, **within):
-    """Make a function into one that kernels can call. ``within`` gives names in it a meaning of their own."""
-    return _Source(function, **within)
+def device(function, single=None, **within):
+    """Make a function into one that kernels can call. ``within`` gives names in it a meaning of their own.
+
+    ``single``: another function, which takes its place where numbers are float32.
+    """
+    source = _Source(function, **within)
+    source.single = single
+    return source
 
 
 def intrinsic(function):
@@ -91,7 +96,7 @@ class _Source:
 
     def __init__(self, function, **within):
         self.function, self.within = function, within
-        self.versions = {}
+        self.versions, self.single = {}, None
 
     @property
     def name(self):
@@ -102,6 +107,8 @@ class _Source:
 
     def version(self, number):
         """The compiled function for this float type, as other functions call it."""
+        if self.single is not None and number is np.float32:
+            return self.single.version(number)
         if number not in self.versions:
             self.versions[number] = cuda.jit(device=True)(self.copy(number))
         return self.versions[number]

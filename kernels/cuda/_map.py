@@ -19,9 +19,9 @@ from ._launch import Kernel, blocks_for, cuda, device
 __all__ = ["each", "formula", "into", "meeting"]
 
 
-def formula(function):
-    """A function of numbers, for ``each``."""
-    return device(function)
+def formula(function, single=None):
+    """A function of numbers, for ``each``; ``single`` takes its place where they are float32."""
+    return device(function, single)
 
 
 def each(f, *inputs, dtype=None):

@@ -87,6 +87,9 @@ def test_gelu():
 
 
 def test_gelu_of_what_is_no_number():
+    """As PyTorch has it: −∞ · 0 is NaN; but the slope, forward's limit, is 0 there and 1 at ∞."""
     x = np.array([0, -0.0, 1e30, np.inf, -1e30, np.nan, 1e-40], "f")
     np.testing.assert_array_equal(run(_gelus, x), x * [1, 1, 1, 1, 0, 1, 0.5])
+    assert np.isnan(run(_gelus, np.array([-np.inf], "f")))
+    assert run(_gelu_slopes, np.array([-np.inf, np.inf], "f")).tolist() == [0, 1]
     np.testing.assert_array_equal(run(_gelu_slopes, x), [0.5, 0.5, 1, 1, 0, np.nan, 0.5])

@@ -85,6 +85,18 @@ def test_float16_is_stored_and_float32_calculates(name):
 
 
 @pytest.mark.skipif(not HERE, reason="runs in the simulator")
+def test_gelu_has_a_formula_of_its_own_in_float32():
+    """With the digits of small results, and what is no number."""
+    x = np.concatenate([np.linspace(-13, 9, 60), [0, -0.0, 1e30, -1e30, np.nan, -14.5, 1e-30]]).astype("f4")
+    with quiet():
+        want = [reference.gelu_forward(x.astype("f8"), "none"), reference.gelu_backward(np.ones(67), x.astype("f8"), "none")]
+    got = to_host(cuda.gelu_forward(to_device(x), "none")), to_host(
+        cuda.gelu_backward(to_device(np.ones(67, "f4")), to_device(x), "none"))
+    for g, w in zip(got, want):
+        np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-40)
+
+
+@pytest.mark.skipif(not HERE, reason="runs in the simulator")
 def test_bfloat16_is_refused_in_words():
     class Theirs:
         __cuda_array_interface__ = {"data": (0, False), "shape": (3,), "typestr": "|V2", "version": 3}
