@@ -10,7 +10,20 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from ..scalar import INV_ROOT_2PI
+from ..scalar import (
+    INV_ROOT_2PI,
+    TAIL_D0,
+    TAIL_D1,
+    TAIL_D2,
+    TAIL_D3,
+    TAIL_D4,
+    TAIL_END,
+    TAIL_P0,
+    TAIL_P1,
+    TAIL_P2,
+    TAIL_P3,
+    TAIL_P4,
+)
 from ._jit import scalars
 
 __all__ = ["error", "exp_below", "exp_less_1", "gelu", "gelu_slope", "largest", "log", "log_above", "log_beside", "sigma"]
@@ -176,26 +189,25 @@ def _tail(x):
 @overload(_tail, **OPTIONS)
 def _compiled_tail(x):
     def tail(x):
-        # a = |x|; Φ(−a) = q · e^(−a²/2), q = p / d fitted to 2 · 10⁻⁸ on 0 … 14.5, beyond which all is 0. The bell comes
-        # BIG times too large, q as much too small
+        # a = |x|; Φ(−a) = q · e^(−a²/2). The bell comes BIG times too large, q as much too small
         a = abs(x)
-        a = np.float32(14.625) if a > np.float32(14.625) else a
+        a = np.float32(TAIL_END) if a > np.float32(TAIL_END) else a
         # a² and what its rounding lost; −a² / 2 log 2 = n + f
         square = a * a
         lost = fma(a, a, -square)
         n = np.rint(square * np.float32(-0.72134751081466675))
         f = fma(square, np.float32(-9.6298151675000554e-09), fma(square, np.float32(-0.72134751081466675), -n))
         bell = _power_of_two(n, fma(lost, np.float32(-0.72134751081466675), f))
-        p = np.float32(0.39894681873509336) / BIG
-        p = p * a + np.float32(3.935255351403661) / BIG
-        p = p * a + np.float32(17.736557878332086) / BIG
-        p = p * a + np.float32(42.406631188825266) / BIG
-        p = p * a + np.float32(48.34901993187274) / BIG
-        d = a + np.float32(9.864837488354143)
-        d = d * a + np.float32(45.44462379589238)
-        d = d * a + np.float32(116.35473568520209)
-        d = d * a + np.float32(161.96717626456217)
-        d = d * a + np.float32(96.69803928282586)
+        p = np.float32(TAIL_P4) / BIG
+        p = p * a + np.float32(TAIL_P3) / BIG
+        p = p * a + np.float32(TAIL_P2) / BIG
+        p = p * a + np.float32(TAIL_P1) / BIG
+        p = p * a + np.float32(TAIL_P0) / BIG
+        d = a + np.float32(TAIL_D4)
+        d = d * a + np.float32(TAIL_D3)
+        d = d * a + np.float32(TAIL_D2)
+        d = d * a + np.float32(TAIL_D1)
+        d = d * a + np.float32(TAIL_D0)
         return a, p / d, bell
     return tail
 

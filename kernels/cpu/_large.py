@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from ._exp import exp_below, largest, log
-from ._jit import CHUNKS, block, parallel, prange
+from ._jit import CHUNKS, block, parallel, prange, ready
 from ._memory import empty
 
 __all__ = ["add", "copy", "each", "equal_shares", "log_sums", "log_sums_backward", "row_sums", "running_sums"]
@@ -89,16 +89,16 @@ def log_sums(x):
 
 
 def log_sums_backward(dy, x, y):
-    """dy (rows,) → dx (rows, n)."""
+    """dy, a number for each row of x (rows, n) → dx (rows, n)."""
     dx = empty(x.shape, x.dtype)
-    _log_sums_backward(dy, x, y, block(*x.shape), dx)
+    _log_sums_backward(ready(dy).reshape(-1), x, ready(y).reshape(-1), block(*x.shape), dx)
     return dx
 
 
 def equal_shares(dy, x, y):
-    """x (rows, n) in C order, dy (rows,) → dx (rows, n): elements that equal their row's y share its dy evenly."""
+    """dy, a number for each row of x (rows, n) → dx (rows, n): elements that equal their row's y share its dy evenly."""
     dx = empty(x.shape, x.dtype)
-    _equal_shares(dy, x, y, dx)
+    _equal_shares(ready(dy).reshape(-1), x, ready(y).reshape(-1), dx)
     return dx
 
 

@@ -36,7 +36,7 @@ def cumsum_backward(dy, dim):
 
 def _running_sums(x, dim, from_end):
     """Of a large array along its last axis; None for anything else."""
-    if x.size < _shared.LARGE or x.dtype.char not in "fd" or not x.flags.carray:
+    if not _is_large(x, _shared.LARGE):
         return None
     if x.ndim < 2 or dim % x.ndim != x.ndim - 1:
         return None
@@ -69,14 +69,14 @@ def logsumexp_backward(dy, x, y, dim, keepdim):
     rows = _rows(x, dim)
     if rows is None:
         return _reference.logsumexp_backward(dy, x, y, dim, keepdim)
-    return _shared.compiled("_large").log_sums_backward(_flat(dy), rows, _flat(y)).reshape(x.shape)
+    return _shared.compiled("_large").log_sums_backward(dy, rows, y).reshape(x.shape)
 
 
 def amax_backward(dy, x, y, dim, keepdim):
     rows = _rows(x, dim)
     if rows is None:
         return _reference.amax_backward(dy, x, y, dim, keepdim)
-    return _shared.compiled("_large").equal_shares(_flat(dy), rows, _flat(y)).reshape(x.shape)
+    return _shared.compiled("_large").equal_shares(dy, rows, y).reshape(x.shape)
 
 
 amin_backward = amax_backward
@@ -84,21 +84,21 @@ amin_backward = amax_backward
 
 def _rows(x, dim):
     """A large array (…, n) whose last axes are dim as (rows, n); None for anything else."""
-    if x.size < _shared.MIDDLE or x.dtype.char not in "fd" or not x.flags.carray:
+    if not _is_large(x, _shared.MIDDLE):
         return None
     if not dim or dim != tuple(range(x.ndim - len(dim), x.ndim)):
         return None
     return x.reshape(math.prod(x.shape[:dim[0]]), -1)
 
 
-def _flat(y):
-    """What the rows came to, one number each."""
-    return np.require(y, None, ["C", "A", "W"]).reshape(-1)
+def _is_large(x, least):
+    """Has it so many numbers, in C order, of a dtype that is compiled?"""
+    return x.size >= least and x.dtype.char in "fd" and x.flags.carray
 
 
 def _sum(x, dim, keepdim, name="copy", finish=np.asarray):
     """The sum of a large array along neighbouring axes, or of a formula of it; None for anything else."""
-    if x.size < _shared.LARGE or x.dtype.char not in "fd" or not x.flags.carray:
+    if not _is_large(x, _shared.LARGE):
         return None
     if not dim or dim[-1] - dim[0] != len(dim) - 1:
         return None

@@ -81,9 +81,7 @@ def device(function, single=None, **within):
 
     ``single``: another function, which takes its place where numbers are float32.
     """
-    source = _Source(function, **within)
-    source.single = single
-    return source
+    return _Source(function, single, **within)
 
 
 def intrinsic(function):
@@ -94,9 +92,9 @@ def intrinsic(function):
 class _Source:
     """A function for the GPU, not yet compiled. ``within`` gives names that it uses a meaning, beside its module's."""
 
-    def __init__(self, function, **within):
-        self.function, self.within = function, within
-        self.versions, self.single = {}, None
+    def __init__(self, function, single=None, **within):
+        self.function, self.single, self.within = function, single, within
+        self.versions = {}
 
     @property
     def name(self):

@@ -3,7 +3,22 @@
 import math
 
 from ..reference import activation as _reference
-from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI, ROOT_HALF
+from ..scalar import (
+    INV_ROOT_2PI,
+    ROOT_2_OVER_PI,
+    ROOT_HALF,
+    TAIL_D0,
+    TAIL_D1,
+    TAIL_D2,
+    TAIL_D3,
+    TAIL_D4,
+    TAIL_END,
+    TAIL_P0,
+    TAIL_P1,
+    TAIL_P2,
+    TAIL_P3,
+    TAIL_P4,
+)
 from ._launch import cuda, scalars
 from ._map import each, formula
 
@@ -27,15 +42,15 @@ _normal = formula(lambda x: 0.5 * _erfc(-x * ROOT_HALF))
 
 @formula
 def _tail(x):
-    """a = |x|, q, and the bell e^(−a²/2): Φ(−a) is their product. q is fitted to 2 · 10⁻⁸ up to 14.5; beyond, all is 0."""
+    """a = |x|, q, and the bell e^(−a²/2): Φ(−a) is their product."""
     a = abs(x)
-    a = 14.625 if a > 14.625 else a
-    p = (((0.39894681873509336 * a + 3.935255351403661) * a + 17.736557878332086) * a + 42.406631188825266) * a
-    d = ((((a + 9.864837488354143) * a + 45.44462379589238) * a + 116.35473568520209) * a + 161.96717626456217) * a
+    a = TAIL_END if a > TAIL_END else a
+    p = (((TAIL_P4 * a + TAIL_P3) * a + TAIL_P2) * a + TAIL_P1) * a + TAIL_P0
+    d = ((((a + TAIL_D4) * a + TAIL_D3) * a + TAIL_D2) * a + TAIL_D1) * a + TAIL_D0
     square = a * a
     bell = math.exp(-0.5 * square)
     # what rounding a² lost
-    return a, (p + 48.34901993187274) / (d + 96.69803928282586), bell - bell * (0.5 * cuda.fma(a, a, -square))
+    return a, p / d, bell - bell * (0.5 * cuda.fma(a, a, -square))
 
 
 @formula

@@ -32,12 +32,7 @@ def on_rows(x, dy, gamma, beta):
     for name in "softmax", "log_softmax":
         yield f"{name}_forward", x, 1
         yield f"{name}_backward", dy, getattr(reference, f"{name}_forward")(x, 1), 1
-    _, mean, rstd = reference.layernorm_forward(x, gamma, beta, 1e-5)
-    yield "layernorm_forward", x, gamma, beta, 1e-5
-    yield "layernorm_backward", dy, x, gamma, mean, rstd
-    _, rrms = reference.rmsnorm_forward(x, gamma, 1e-5)
-    yield "rmsnorm_forward", x, gamma, 1e-5
-    yield "rmsnorm_backward", dy, x, gamma, rrms
+    yield from _norm(x, dy, gamma, beta)
     yield "gelu_forward", x, "none"
     yield "gelu_backward", dy, x, "none"
     yield "residual_forward", x, dy, gamma, 0.1, 7
@@ -58,19 +53,23 @@ def _softmax(n):
         yield name + "_forward", hard, 1
 
 
+def _norm(x, dy, gamma, beta):
+    _, mean, rstd = reference.layernorm_forward(x, gamma, beta, 1e-5)
+    yield "layernorm_forward", x, gamma, beta, 1e-5
+    yield "layernorm_backward", dy, x, gamma, mean, rstd
+    _, rrms = reference.rmsnorm_forward(x, gamma, 1e-5)
+    yield "rmsnorm_forward", x, gamma, 1e-5
+    yield "rmsnorm_backward", dy, x, gamma, rrms
+
+
 def _norms(n):
     for shape in [(5, 7), (2, 2, 3), (2, 40), (2, 37), (3, 32), (1, 1), (3, 1), (0, 4), (9, 2)]:
         x, c = n(*shape, scale=3) + n(1)[0], shape[-1]
         dy = n(*shape, seed=1)
         for gamma, beta in [(n(c, seed=2), n(c, seed=3)), (None, None)]:
-            y, mean, rstd = reference.layernorm_forward(x, gamma, beta, 1e-5)
-            yield "layernorm_forward", x, gamma, beta, 1e-5
-            yield "layernorm_backward", dy, x, gamma, mean, rstd
-            y, rrms = reference.rmsnorm_forward(x, gamma, 1e-5)
-            yield "rmsnorm_forward", x, gamma, 1e-5
-            yield "rmsnorm_backward", dy, x, gamma, rrms
-        yield "layernorm_backward", dy, x, None, mean, rstd, (False, True, False)
-        yield "rmsnorm_backward", dy, x, None, rrms, (False, False)
+            yield from _norm(x, dy, gamma, beta)
+        yield "layernorm_backward", dy, x, None, *reference.layernorm_forward(x, None, None, 1e-5)[1:], (False, True, False)
+        yield "rmsnorm_backward", dy, x, None, reference.rmsnorm_forward(x, None, 1e-5)[1], (False, False)
     yield "rmsnorm_forward", n(2, 6) * x.dtype.type(1e30), None, 1e-5
 
 
