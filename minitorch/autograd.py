@@ -95,13 +95,11 @@ class Function:
     freed: _Line | None = None      # where the backward that released this node was called
     hooks: dict | None = None       # output slot -> {key: callable(gradient array) -> replacement array or None}
     order: int = 0
-    ours = False                    # is it one of minitorch's own ops?
     writes: int = 0                 # how many in-place writes there had been when this node was made
     k: Any = None
 
     def __init_subclass__(cls, **settings):
         super().__init_subclass__(**settings)
-        cls.ours = cls.__module__.startswith("minitorch.")
         for name in ("forward", "backward"):
             if isinstance(cls.__dict__.get(name), staticmethod):
                 raise TypeError(f"{cls.__name__}.{name} is a static method with ctx, as in PyTorch. Here the op is an "
@@ -223,9 +221,9 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
                 gradients = [g.write() if type(g) is Scattered else g for g in gradients]
             for observer in observers:
                 observer.backward(fn, dys, gradients)
-            for parent, gradient in zip(fn.parents, gradients):
+            for parent, gradient, fresh in zip(fn.parents, gradients, _fresh(gradients)):
                 if gradient is not None:
-                    arriving.add(parent.place, gradient, _is_fresh(gradient, fn, dys, gradients))
+                    arriving.add(parent.place, gradient, fresh)
         finally:
             restore(before)
         if not retain_graph:
@@ -329,28 +327,22 @@ def _backward_of(fn, dys):
     return returned
 
 
-def _is_fresh(gradient, fn, dys, gradients) -> bool:
-    """True if backward made this array and nothing else holds it: the walk may then add to it in place.
+def _fresh(gradients) -> list[bool]:
+    """Which of these nobody but this list holds: the walk may add to them in place.
 
-    A user's backward may return an array that it keeps in a place nobody can see, so only our own ops are trusted.
+    What an op keeps, the gradient that came in and an array that two inputs get have another holder each.
     """
-    if type(gradient) is Scattered:
-        return True
-    if gradient.nbytes < SMALL and type(gradient) is np.ndarray or not fn.ours:     # copying a small one is quicker
-        return False
-    for dy in dys:
-        if dy is gradient:
-            return False
-    times = 0
-    for other in gradients:
-        times += other is gradient
-    if times > 1:
-        return False
-    for value in fn.__dict__.values():
-        kind = type(value)
-        if value is gradient or (kind is tuple or kind is list) and any([held is gradient for held in value]):
-            return False
-    return gradient.flags.writeable and (gradient.base is None or _is_reshaped(gradient))
+    return [type(g) is Scattered or holders <= _ONE and (g.nbytes >= SMALL or type(g) is not np.ndarray)
+            and g.flags.writeable and (g.base is None or _is_reshaped(g))
+            for g, holders in zip(gradients, _holders(gradients))]
+
+
+def _holders(objects):
+    """How many refer to each object; that it is looked at counts, too."""
+    return [sys.getrefcount(x) for x in objects]
+
+
+_ONE = _holders([object()])[0]      # of what only that list refers to
 
 
 def _copy(array):

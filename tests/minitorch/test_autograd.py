@@ -160,6 +160,71 @@ def test_an_array_that_a_backward_keeps_is_not_added_to():
     assert constant.tolist() == [3.0, 3.0] and x.grad.tolist() == [10.0, 10.0]
 
 
+@pytest.mark.parametrize("hand_over", [
+    lambda self, g: g,
+    lambda self, g: g.reshape(64, 64).reshape(-1),
+], ids=["itself", "reshaped"])
+def test_a_large_gradient_that_nobody_else_holds_is_not_copied(hand_over):
+    made = []
+
+    class Twice(Function):
+        def forward(self, x):
+            return x * 2
+
+        def backward(self, dy):
+            g = dy + dy
+            made.append(g.ctypes.data)
+            return hand_over(self, g)
+
+    x = mt.ones(4096, requires_grad=True)
+    Twice.apply(x).sum().backward()
+    assert made == [x.grad.data.ctypes.data] and (x.grad.data == 2).all()
+
+
+@pytest.mark.parametrize("keep", [
+    lambda self, g: held.append(g),
+    lambda self, g: held.append(g[1:]),
+    lambda self, g: setattr(self, "kept", [g]) or held.append(self.kept),
+    lambda self, g: held.append({"deep": (g,)}),
+], ids=["itself", "a part", "in a list of its own", "in a tuple in a dict"])
+def test_a_large_gradient_that_somebody_holds_is_not_added_to(keep):
+    class Twice(Function):
+        def forward(self, x):
+            return x * 2
+
+        def backward(self, dy):
+            g = dy + dy
+            keep(self, g)
+            return g
+
+    def first(thing):
+        return thing if isinstance(thing, np.ndarray) else first(next(iter(getattr(thing, "values", lambda: thing)())))
+
+    held.clear()
+    x = mt.ones(4096, requires_grad=True)
+    (Twice.apply(x) + Twice.apply(x) + Twice.apply(x)).sum().backward()
+    assert (x.grad.data == 6).all() and len(held) == 3
+    assert all((first(thing) == 2).all() and not np.shares_memory(first(thing), x.grad.data) for thing in held)
+
+
+held: list = []
+
+
+def test_one_large_array_for_two_inputs_is_not_added_to():
+    class Sum(Function):
+        def forward(self, x, y):
+            return x + y
+
+        def backward(self, dy):
+            g = dy * 1
+            return g, g
+
+    x, y = mt.ones(4096, requires_grad=True), mt.ones(4096, requires_grad=True)
+    (Sum.apply(x, y) + x).sum().backward()
+    assert (x.grad.data == 2).all() and (y.grad.data == 1).all()
+    assert not np.shares_memory(x.grad.data, y.grad.data)
+
+
 def test_function_without_a_tensor():
     with pytest.raises(TypeError, match="expected a Tensor, got float.*minitorch.tensor"):
         mt.exp(3.0)
