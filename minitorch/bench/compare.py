@@ -8,9 +8,11 @@ from math import exp, log
 from statistics import median
 from time import sleep
 
+from minitorch.bench import floor as floors
+from minitorch.bench.floor import Floor
 from minitorch.bench.process import Worker
 
-__all__ = ["OURS", "Row", "compare", "geometric_mean", "ratios"]
+__all__ = ["OURS", "Row", "compare", "geometric_mean", "machine", "ratios"]
 
 OURS = "minitorch"
 PAUSE = 0.1             # seconds between two sides: threads that have just worked spin for a while before they sleep
@@ -36,7 +38,7 @@ class Row:
 
 def compare(benchmark: str, module: str, workers: Sequence[Worker], cases: Sequence[dict], rounds: int,
             tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
-    """Run every case on every worker, in turns: A B A B; yield its rows. A first round, which is slower, is not counted.
+    """Run every case on every worker, in turns: A B A B; yield a row for each. A first round, slower, is not counted.
 
     ``tick`` is called with the case's name and 0 before it is prepared, and with its name after each round. Where the
     sides computed different things, the rows' ``note`` says so.
@@ -44,23 +46,31 @@ def compare(benchmark: str, module: str, workers: Sequence[Worker], cases: Seque
     for case in cases:
         name, size = case.get("name", module), case.get("size", "")
         tick(f"{name} {size}", 0)
-        facts = {worker.side: worker.ask(do="prepare", module=module, case=case) for worker in workers}
-        note = "; ".join(filter(None, (_difference(side, facts[side], facts.get(OURS)) for side in facts)))
-        fastest: dict[str, list] = {worker.side: [] for worker in workers}
-        medians: dict[str, list] = {worker.side: [] for worker in workers}
+        facts = [worker.ask(do="prepare", module=module, case=case) for worker in workers]
+        ours = next((found for worker, found in zip(workers, facts) if worker.side == OURS), None)
+        notes = [_difference(worker.side, found, ours) for worker, found in zip(workers, facts)]
+        note = "; ".join(dict.fromkeys(filter(None, notes)))
+        rounds_of: list[list[dict]] = [[] for _ in workers]
         for i in range(rounds + 1):
-            for worker in workers:
+            for worker, replies in zip(workers, rounds_of):
                 if worker.side == "reference" and i > SLOW_ROUNDS:
                     continue
                 sleep(PAUSE)
                 reply = worker.ask(do="round")
                 if i:
-                    fastest[worker.side].append(reply["fastest"])
-                    medians[worker.side].append(reply["median"])
+                    replies.append(reply)
             tick(f"{name} {size}")
-        yield [Row(benchmark, name, size, side, "s", min(times), median(medians[side]), len(times), note=note,
-                   launches=facts[side].get("launches"))
-               for side, times in fastest.items()]
+        yield [Row(benchmark, name, size, worker.side, "s", min(reply["fastest"] for reply in replies),
+                   median(reply["median"] for reply in replies), len(replies), note=note, launches=found.get("launches"))
+               for worker, found, replies in zip(workers, facts, rounds_of)]
+
+
+def machine(threads: int) -> Floor:
+    """This machine's own speed, with so many threads."""
+    with Worker("numpy", threads) as worker:
+        speeds = floors.cases(threads)
+        times = [row.minimum for row, in compare("floor", "floor", [worker], speeds, rounds=1)]
+    return Floor.of(zip(speeds, times, strict=True))
 
 
 def ratios(rows: Sequence[Row], what: str = "minimum") -> dict[tuple[str, str, str, str], float]:

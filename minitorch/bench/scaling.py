@@ -1,7 +1,7 @@
 """How the time of a training step grows: with threads, with the length of the texts, with the width of the model.
 
-The larger configurations run on one thread and on all; then one model reads longer and longer texts, and another is made
-wider and wider. ``curves`` draws the two, beside the time that the matrix products alone would take.
+The larger configurations run on one thread and on all, in turns; then one model reads longer and longer texts, and another
+is made wider and wider. ``curves`` draws the two, beside the time that the matrix products alone would take.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from math import log
 from pathlib import Path
 
-from minitorch.bench import floor as floors
 from minitorch.bench import report, train
-from minitorch.bench.compare import Row, compare
+from minitorch.bench.compare import Row, compare, machine
 from minitorch.bench.process import Worker
 
 __all__ = ["cases", "curves", "findings", "measure"]
@@ -32,7 +32,7 @@ def cases(quick: bool = False) -> list[dict]:
     configs = train.QUICK if quick else train.CONFIGS[1:]
     longer = [(65, T, 2, 4, 256, 2) for T in ((16, 32) if quick else (128, 256, 512, 1024))]
     wider = [(65, 256, 2, d // 64, d, 2) for d in ((64, 128) if quick else (128, 256, 512, 1024))]
-    return [*({**train.case(config), "name": name} for name in (ONE, ALL) for config in configs),
+    return [*({**train.case(config), "name": name} for config in configs for name in (ONE, ALL)),
             *(_of(LENGTH, config, f"T = {config[1]}") for config in longer),
             *(_of(WIDTH, config, f"d = {config[4]}") for config in wider)]
 
@@ -44,17 +44,29 @@ def _of(name, config, what):
 
 def measure(cases: Sequence[dict], sides: Sequence[str], threads: int, rounds: int,
             tick: Callable[..., object] = lambda text, rounds=1: None) -> Iterator[list[Row]]:
-    """Every case on every side, in turns; the floor of each is the time of its products alone, with as many threads."""
-    for n, group in groupby(cases, lambda case: 1 if case["name"] == ONE else threads):
-        chosen = list(group)
-        with Worker("numpy", n) as worker:
-            speeds = floors.cases(n)
-            found = compare("floor", "floor", [worker], speeds, rounds=1)
-            floor = floors.Floor.of(zip(speeds, [row.minimum for row, in found], strict=True))
-        with ExitStack() as stack:
-            workers = [stack.enter_context(Worker(side, n)) for side in sides]
-            for case, rows in zip(chosen, compare("scaling", "train", workers, chosen, rounds, tick), strict=True):
-                yield [replace(row, floor=floor.seconds(0, case["flops"])) for row in rows]
+    """Every case on every side, in turns, and with it the same on another number of threads: the machine's speed changes
+    from minute to minute. The floor of each is the time of its products alone, on as many threads.
+    """
+    def threads_of(case):
+        return 1 if case["name"] == ONE else threads
+
+    with ExitStack() as stack:
+        floor, workers = {}, {}
+        for n in sorted(set(map(threads_of, cases))):
+            floor[n] = machine(n)
+            workers[n] = [stack.enter_context(Worker(side, n)) for side in sides]
+        for _, group in groupby(cases, lambda case: case["size"]):
+            together = list(group)
+            turns = [worker for case in together for worker in workers[threads_of(case)]]
+            rows, = compare("scaling", "train", turns, together[:1], rounds, partial(_ticks, tick, len(together)))
+            for i, case in enumerate(together):
+                least = floor[threads_of(case)].seconds(0, case["flops"])
+                yield [replace(row, case=case["name"], floor=least) for row in rows[i * len(sides):(i + 1) * len(sides)]]
+
+
+def _ticks(tick, times, text, rounds=1):
+    """Tick for several cases that are measured together."""
+    tick(text, times * rounds)
 
 
 def findings(rows: Sequence[Row], side: str) -> Iterator[str]:

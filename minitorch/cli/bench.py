@@ -15,9 +15,8 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 import minitorch
-from minitorch.bench import floor as floors
 from minitorch.bench import generate, gpu, memory, ops, report, scaling, startup, train
-from minitorch.bench.compare import Row, compare
+from minitorch.bench.compare import Row, compare, machine
 from minitorch.bench.process import Worker, WorkerDied, is_installed, left_out
 from minitorch.bench.worker import peak
 from minitorch.cli import Usage
@@ -165,10 +164,7 @@ def _measure(name, cases, sides, args, benchmark=None, about=None) -> int:
 
 def _in_turns(name, cases, sides, threads, rounds, tick) -> Iterator[list[Row]]:
     """First the machine's own speed, then every case, its floor beside it."""
-    with Worker("numpy", threads) as worker:
-        speeds = floors.cases(threads)
-        times = [row.minimum for row, in compare("floor", "floor", [worker], speeds, rounds=1)]
-    floor = floors.Floor.of(zip(speeds, times, strict=True))
+    floor = machine(threads)
     tqdm.write(f"{floor}\n", file=sys.stdout)
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(side, threads)) for side in sides]
@@ -234,7 +230,7 @@ BENCHMARKS = {
         lambda args: memory.cases(args.quick), memory.measure, rounds=2, findings=memory.findings),
     "scaling": Benchmark(
         "training steps on one thread and on all, of longer texts, of wider models",
-        lambda args: scaling.cases(args.quick), scaling.measure, rounds=3, warmups=1, floor=True,
+        lambda args: scaling.cases(args.quick), scaling.measure, rounds=5, warmups=1, floor=True,
         findings=scaling.findings, curves=scaling.curves),
     "startup": Benchmark(
         "whole processes: importing, and the first training step",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from minitorch.bench import scaling
+from minitorch.bench import compare, floor, scaling
 from minitorch.bench.compare import Row
 
 
@@ -40,8 +40,42 @@ def test_every_case_is_measured_with_its_threads(monkeypatch):
             super().__init__(side, threads)
 
     monkeypatch.setattr(scaling, "Worker", Counted)
-    cases = [case for case in scaling.cases(quick=True) if case["name"] in (scaling.ONE, scaling.LENGTH)]
+    cases = [case for case in scaling.cases(quick=True) if case["name"] != scaling.WIDTH]
     groups = list(scaling.measure(cases, ["minitorch"], 2, rounds=1))
-    assert asked == [("numpy", 1), ("minitorch", 1), ("numpy", 2), ("minitorch", 2)]
-    assert [row.case for row, in groups] == 2 * [scaling.ONE] + 2 * [scaling.LENGTH]
+    assert asked == [("minitorch", 1), ("minitorch", 2)]        # of each number of threads one, for all cases
+    assert [row.case for row, in groups] == 2 * [scaling.ONE, scaling.ALL] + 2 * [scaling.LENGTH]
     assert all(row.minimum > 0 and row.floor > 0 and not row.note for row, in groups)
+
+
+def test_one_thread_and_all_take_turns(monkeypatch):
+    """Each row is that of the workers with its threads, and the least of its own rounds."""
+    seconds, order = {1: [5.0, 3.0, 4.0], 2: [6.0, 2.0, 1.5]}, []
+
+    class Told:
+        def __init__(self, side, threads):
+            self.side, self.threads = side, threads
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, do, **_):
+            if do == "prepare":
+                return {"losses": [1.0]}
+            order.append((self.side, self.threads))
+            took = seconds[self.threads][len(order) // 4 % 3] * (2 if self.side == "torch" else 1)
+            return {"fastest": took, "median": took}
+
+    monkeypatch.setattr(scaling, "Worker", Told)
+    monkeypatch.setattr(scaling, "machine", lambda threads: floor.Floor({4096: 1e9}, 1e9 * threads))
+    monkeypatch.setattr(compare, "PAUSE", 0.0)
+    ticks = []
+    cases = [case for case in scaling.cases(quick=True) if case["name"] in (scaling.ONE, scaling.ALL)][:2]
+    one, both = scaling.measure(cases, ["minitorch", "torch"], 2, 2, lambda text, n=1: ticks.append(n))
+    assert order == 3 * [("minitorch", 1), ("torch", 1), ("minitorch", 2), ("torch", 2)]
+    assert [(row.case, row.side, row.minimum) for row in (*one, *both)] == [
+        (scaling.ONE, "minitorch", 3.0), (scaling.ONE, "torch", 6.0),
+        (scaling.ALL, "minitorch", 1.5), (scaling.ALL, "torch", 3.0)]
+    assert one[0].floor == 2 * both[0].floor and sum(ticks) == 2 * 3
