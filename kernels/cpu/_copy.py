@@ -68,24 +68,25 @@ def _memory(x, first, span, real):
 
 @parallel
 def _rows(x, start, sizes, dx, dy, y):
+    # unsigned places, not slices: where rows are short and far apart, those would wait for each other's memory
     n, columns = sizes[0] * sizes[1] * sizes[2], sizes[3]
     tall, wide, across = _piece(n, columns)
     for piece in prange((n + tall - 1) // tall * across):
         first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        count, c = min(wide, columns - left), 0
+        count, c = np.uintp(min(wide, columns - left)), 0
+        source = target = np.uintp(0)
         for row in range(first, min(first + tall, n)):
             if c == 0 or c == sizes[2]:
                 a, b, c = row // (sizes[1] * sizes[2]), row // sizes[2] % sizes[1], row % sizes[2]
-            source = start + a * dx[0] + b * dx[1] + c * dx[2] + left * dx[3]
-            target = a * dy[0] + b * dy[1] + c * dy[2] + left * dy[3]
+                source = np.uintp(start + a * dx[0] + b * dx[1] + c * dx[2] + left * dx[3])
+                target = np.uintp(a * dy[0] + b * dy[1] + c * dy[2] + left * dy[3])
             if dx[3] == 1 and dy[3] == 1:
-                u, out = x[source:source + count], y[target:target + count]
-                for j in range(len(out)):
-                    out[j] = u[j]
+                for j in range(count):
+                    y[target + j] = x[source + j]
             else:
                 for j in range(count):
-                    y[np.uintp(target + j * dy[3])] = x[np.uintp(source + j * dx[3])]
-            c += 1
+                    y[target + j * np.uintp(dy[3])] = x[source + j * np.uintp(dx[3])]
+            source, target, c = source + np.uintp(dx[2]), target + np.uintp(dy[2]), c + 1
 
 
 @parallel

@@ -38,12 +38,15 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
     """dy (B, H, T, E) → dq, dk, dv, dmask (of a float mask, in its shape)."""
     q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
     needs = (*map(bool, needs[:3]), bool(needs[3]) and mask is not None and mask.dtype != bool)
-    dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
+    # (B, T, H, D), as y: the layer before reads them so
+    dq, dk, dv = (np.zeros((len(x), x.shape[2], x.shape[1], x.shape[3]), x.dtype) for x in (q, k, v))
     dbias = np.zeros_like(bias)
     if lse.size and k.shape[2]:
         with one_thread():
-            _backward(ready(dy, q.dtype), q, k, v, bias, mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal),
-                      q.dtype.type(scale), *settings(q.dtype, p, seed), needs, _scratch(q, k, 2), dq, dk, dv, dbias)
+            _backward(ready(dy.swapaxes(1, 2), q.dtype), q, k, v, bias, mask is not None, ready(y.swapaxes(1, 2)),
+                      ready(lse), bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed), needs,
+                      _scratch(q, k, 2), dq, dk, dv, dbias)
+    dq, dk, dv = (g.swapaxes(1, 2) for g in (dq, dk, dv))
     dmask = _unbias(dbias, mask) if needs[3] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dv, dmask), needs, strict=True))
 
@@ -129,8 +132,8 @@ def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, pl
 
 @parallel
 def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limits, needs, scratch, dq, dk, dv, dbias):
-    B, H, T, _ = q.shape
-    G = k.shape[1]
+    B, H, T, D = q.shape
+    _, G, S, E = v.shape
     strips = -(-T // scratch.shape[2])
     # One task owns a head of keys, with all queries that read it; heads that share a mask whose gradient is wanted
     # share the task. So every gradient has one writer and one order.
@@ -141,15 +144,22 @@ def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limits, ne
         own_g = 1
     for i in prange(own_b * own_g):
         rooms = scratch[numba.get_thread_id()]
+        # gradients of one head at a time, in a row: products of rows that lie apart take a tenth longer
+        one_dy, one_dq = np.empty((T, E), q.dtype), np.empty((T, D), q.dtype)
+        one_dk, one_dv = np.empty((S, D), q.dtype), np.empty((S, E), q.dtype)
         for b in range(i // own_g * (B // own_b), (i // own_g + 1) * (B // own_b)):
-            for h in range(i % own_g * (H // own_g), (i % own_g + 1) * (H // own_g)):
-                g = h // (H // G)
-                finite = _finite(q[b, h]) and _finite(k[b, g]) and _finite(dy[b, h])
-                at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
-                for strip in range(strips):
-                    _backward_strip(strip, dy[b, h], q[b, h], k[b, g], v[b, g], finite, bias[at], masked, y[b], h,
-                                    lse[b, h], causal, scale, grow, limits, (b * H + h) * T, needs,
-                                    rooms[0], rooms[1], dq[b, h], dk[b, g], dv[b, g], dbias[at])
+            for g in range(i % own_g * (G // own_g), (i % own_g + 1) * (G // own_g)):
+                one_dk[:], one_dv[:] = 0, 0
+                for h in range(g * (H // G), (g + 1) * (H // G)):
+                    one_dy[:], one_dq[:] = dy[b, :, h], 0
+                    finite = _finite(q[b, h]) and _finite(k[b, g]) and _finite(one_dy)
+                    at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
+                    for strip in range(strips):
+                        _backward_strip(strip, one_dy, q[b, h], k[b, g], v[b, g], finite, bias[at], masked, y[b], h,
+                                        lse[b, h], causal, scale, grow, limits, (b * H + h) * T, needs,
+                                        rooms[0], rooms[1], one_dq, one_dk, one_dv, dbias[at])
+                    dq[b, :, h] = one_dq
+                dk[b, :, g], dv[b, :, g] = one_dk, one_dv
 
 
 @jit
