@@ -83,6 +83,10 @@ def _rows(x, start, sizes, dx, dy, y):
             if dx[3] == 1 and dy[3] == 1:
                 for j in range(count):
                     y[target + j] = x[source + j]
+            elif dx[3] == 0 and dy[3] == 1:
+                same = x[source]
+                for j in range(count):
+                    y[target + j] = same
             else:
                 for j in range(count):
                     y[target + j * np.uintp(dy[3])] = x[source + j * np.uintp(dx[3])]

@@ -17,6 +17,7 @@ from ._memory import empty
 __all__ = ["add", "copy", "each", "equal_shares", "log_sums", "log_sums_backward", "row_sums", "running_sums"]
 
 WIDTH = 16      # numbers: pieces of a row begin where a cache line does
+FEW = 128       # rows to sum that are not cut into pieces: each would have a line of sums of its own
 
 
 def each(name, first, *others):
@@ -56,16 +57,20 @@ def copy(x):
     return y
 
 
-def row_sums(name, x):
+def row_sums(name, x, dtype):
     """x (a, rows, b) in C order → (a, b), its formula of this name ("copy": x itself) summed over the rows, in float64.
 
-    Pieces of the rows first, then the pieces.
+    Of few groups of many rows first pieces, then the pieces.
     """
     a, rows, b = x.shape
     if b == 1 and a >= CHUNKS:
         y = np.empty(a)
         _named(_sums_along, name)(x.reshape(a, rows), y)
         return y.reshape(a, 1)
+    if b > 1 and (a >= CHUNKS or rows < FEW):
+        y = empty((a, b), dtype)
+        _named(_sums_across, name)(x, y)
+        return y
     parts = np.zeros((a, CHUNKS, b))
     if b == 1:
         _named(_sums_of_pieces, name)(x.reshape(a, rows), parts.reshape(a, CHUNKS))
@@ -351,6 +356,21 @@ def _sums_of_pieces(x, parts):
         for j in range(len(row)):
             total += formula(np.float64(row[j]))
         parts[i, k] = total
+
+
+def _sums_across(x, y):
+    n, rows, c = x.shape
+    tall, wide, across = _piece(n, c)
+    for piece in prange((n + tall - 1) // tall * across):
+        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
+        totals = np.empty(min(wide, c - left))
+        for i in range(first, min(first + tall, n)):
+            totals[:] = 0
+            for r in range(rows):
+                row = x[i, r, left:left + len(totals)]
+                for j in range(len(totals)):
+                    totals[j] += formula(np.float64(row[j]))
+            y[i, left:left + len(totals)] = totals
 
 
 def _sums_down(x, parts):

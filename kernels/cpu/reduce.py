@@ -96,15 +96,17 @@ def _is_large(x, least):
     return x.size >= least and x.dtype.char in "fd" and x.flags.carray
 
 
-def _sum(x, dim, keepdim, name="copy", finish=np.asarray):
-    """The sum of a large array along neighbouring axes, or of a formula of it; None for anything else."""
+def _sum(x, dim, keepdim, name="copy", finish=None):
+    """The sum of a large array along neighbouring axes, or of a formula of it; None for anything else.
+
+    What ``finish`` makes of the sums, it makes of them in float64.
+    """
     if not _is_large(x, _shared.LARGE):
         return None
     if not dim or dim[-1] - dim[0] != len(dim) - 1:
         return None
     before, along, after = x.shape[:dim[0]], x.shape[dim[0]:dim[-1] + 1], x.shape[dim[-1] + 1:]
-    rows, width = math.prod(along), math.prod(after)
-    if width > 1 and rows < 128:
-        return None     # each piece of the rows would have a line of sums of its own, as long as these few rows
-    y = finish(_shared.compiled("_large").row_sums(name, x.reshape(math.prod(before), rows, width))).astype(x.dtype)
+    rows = x.reshape(math.prod(before), math.prod(along), math.prod(after))
+    y = _shared.compiled("_large").row_sums(name, rows, x.dtype if finish is None else np.dtype(np.float64))
+    y = (y if finish is None else finish(y)).astype(x.dtype, copy=False)
     return y.reshape(before + (1,) * len(along) * keepdim + after)

@@ -9,6 +9,7 @@ from ..reference.shape import *
 from . import _shared
 from ._memory import empty
 from ._shared import put
+from .reduce import sum_forward
 
 __all__ = _reference.__all__
 
@@ -84,3 +85,52 @@ def repeat_forward(x, repeats):
     y = empty(pairs, x.dtype)
     put(y, np.broadcast_to(x.reshape([n for size in shape for n in (1, size)]), pairs))
     return y.reshape([r * n for r, n in zip(repeats, shape)])
+
+
+def repeat_backward(dy, shape, repeats):
+    along = [i for i, times in enumerate(repeats) if times != 1]
+    if dy.size < _shared.LARGE or len(along) != 1:
+        return _reference.repeat_backward(dy, shape, repeats)
+    i, sizes = along[0], (1,) * (len(repeats) - len(shape)) + tuple(shape)
+    return sum_forward(dy.reshape(*sizes[:i], repeats[i], *sizes[i:]), (i,), False).reshape(shape)
+
+
+# ---- triangles -------------------------------------------------------------------------------------------------------
+
+BAND = 64   # rows of which only the numbers near the diagonal are looked at one by one
+
+
+def tril_forward(x, diagonal):
+    if x.ndim < 2 or x.size < _shared.MIDDLE:
+        return _reference.tril_forward(x, diagonal)
+    y = copy(x)
+    for rows, top, near, far in _bands(y, diagonal + 1):
+        rows[..., near:far] = _reference.tril_forward(rows[..., near:far], diagonal + top - near)
+        rows[..., far:] = 0
+    return y
+
+
+def triu_forward(x, diagonal):
+    if x.ndim < 2 or x.size < _shared.MIDDLE:
+        return _reference.triu_forward(x, diagonal)
+    y = copy(x)
+    for rows, top, near, far in _bands(y, diagonal):
+        rows[..., :near] = 0
+        rows[..., near:far] = _reference.triu_forward(rows[..., near:far], diagonal + top - near)
+    return y
+
+
+def tril_backward(dy, diagonal):
+    return tril_forward(dy, diagonal)
+
+
+def triu_backward(dy, diagonal):
+    return triu_forward(dy, diagonal)
+
+
+def _bands(y, edge):
+    """Some rows after others, the first one's number, and where the edge, so far right of the diagonal, comes and goes."""
+    m, n = y.shape[-2:]
+    for top in range(0, m, BAND):
+        rows = y[..., top:top + BAND, :]
+        yield rows, top, min(max(top + edge, 0), n), min(max(top + rows.shape[-2] - 1 + edge, 0), n)

@@ -222,9 +222,8 @@ def _same_dtype(op, input, target):
 
 def _square_then_straight(d, edge):
     """½ d² up to the edge, edge · (|d| − ½ edge) beyond it."""
-    far = abs_(d)
-    near = clamp(d, -edge, edge)  # an infinite d, squared in the branch not taken, would make its gradient 0 · inf
-    return where(far <= edge, mul(square(near), 0.5), mul(sub(far, 0.5 * edge), edge))
+    near = clamp(d, -edge, edge)
+    return mul(near, sub(d, mul(near, 0.5)))
 
 
 def _times(op, losses, weight):

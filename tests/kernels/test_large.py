@@ -243,16 +243,17 @@ def test_padding(shape, dtype):
             same("pad_backward", dy, shape, widths, "constant")
 
 
-@pytest.mark.parametrize("shape", [(1, 70001, 1), (40, 999, 1), (3, 999, 1), (1, 999, 40), (2, 130, 300)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 70001, 1), (40, 999, 1), (3, 999, 1), (1, 999, 40), (2, 130, 300),
+                                   (40, 200, 30), (1, 3, 5001), (3, 2, 700)], ids=str)
 @pytest.mark.parametrize("name", ["copy", "square"])
 def test_sums_are_exact_and_the_same_on_any_number_of_threads(name, shape):
-    x = normal(*shape, dtype="float32")
-    before, several = numba.get_num_threads(), _large.row_sums(name, x)
+    x, float64 = normal(*shape, dtype="float32"), np.dtype(np.float64)
+    before, several = numba.get_num_threads(), _large.row_sums(name, x, float64)
     wide = x.astype(np.float64)
     np.testing.assert_allclose(several, (wide if name == "copy" else wide**2).sum(1), rtol=0, atol=1e-12 * x.shape[1])
     try:
         numba.set_num_threads(1)
-        np.testing.assert_array_equal(_large.row_sums(name, x), several)
+        np.testing.assert_array_equal(_large.row_sums(name, x, float64), several)
     finally:
         numba.set_num_threads(before)
 
@@ -260,6 +261,37 @@ def test_sums_are_exact_and_the_same_on_any_number_of_threads(name, shape):
 def test_results_of_large_sums_are_rounded_once():
     x = np.full((1 << 21,), 0.1, np.float32)       # added up in float32, the sum would drift by thousands of units
     assert cpu.sum_forward(x, (0,), False) == np.float32(np.float64(np.float32(0.1)) * (1 << 21))
+    few = np.full((100, 1024), 0.1, np.float32)
+    assert (cpu.sum_forward(few, (0,), False) == np.float32(np.float64(np.float32(0.1)) * 100)).all()
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (3, 130, 200), (65, 1100), (1100, 65)], ids=str)
+@pytest.mark.parametrize("diagonal", [-1200, -66, -64, -1, 0, 1, 63, 64, 70, 1200])
+def test_triangles(shape, diagonal):
+    for dtype in "float32", "float64", "int64", "bool":
+        x = (normal(*shape, dtype="float64") * 9).astype(dtype)
+        for z in x, x[..., ::-1], x.swapaxes(-1, -2):
+            same("tril_forward", z, diagonal)
+            same("triu_forward", z, diagonal)
+            same("tril_backward", z, diagonal)
+            same("triu_backward", z, diagonal)
+
+
+@pytest.mark.parametrize("shape, repeats", [((300, 200), (2, 1)), ((300, 200), (1, 3)), ((100, 70), (2, 1, 5)),
+                                            ((3, 4), (100, 90))], ids=str)
+def test_what_is_repeated_collects(shape, repeats, dtype):
+    y = reference.repeat_forward(normal(*shape, dtype=dtype), repeats)
+    dy = normal(*y.shape, seed=3, dtype=dtype)
+    wide = reference.repeat_backward(dy.astype("float64"), shape, repeats)
+    dx = cpu.repeat_backward(dy, shape, repeats)
+    assert dx.dtype == dtype and dx.shape == shape
+    np.testing.assert_allclose(dx, wide, rtol=2 * np.finfo(dtype).eps, atol=1e-12)      # float32, too, adds up in float64
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (700,), (300, 1), (1, 300), (5, 1, 300)], ids=str)
+def test_what_is_repeated_is_copied(shape, dtype):
+    x = np.broadcast_to(normal(*shape, dtype=dtype), (5, 300, 300) if shape != (700,) else (300, 700))
+    np.testing.assert_array_equal(cpu.copy(x), x)
 
 
 def test_no_tables():
