@@ -332,13 +332,12 @@ def _fresh(gradients) -> list[bool]:
 
     What an op keeps, the gradient that came in and an array that two inputs get have another holder each.
     """
-    return [type(g) is Scattered or holders <= _ONE and (g.nbytes >= SMALL or type(g) is not np.ndarray)
-            and g.flags.writeable and (g.base is None or _is_reshaped(g))
-            for g, holders in zip(gradients, _holders(gradients))]
+    return [type(g) is Scattered or g is not None and (g.nbytes >= SMALL or type(g) is not np.ndarray)
+            and sys.getrefcount(g) <= _ONE and g.flags.writeable and (g.base is None or _is_reshaped(g)) for g in gradients]
 
 
 def _holders(objects):
-    """How many refer to each object; that it is looked at counts, too."""
+    """How many refer to each object, looked at as ``_fresh`` does, which counts, too."""
     return [sys.getrefcount(x) for x in objects]
 
 

@@ -177,9 +177,15 @@ def product(a, b, bias=None, out=None, add=False):
     out: a C-contiguous array to write to; add: to what it holds.
     """
     if a.ndim == b.ndim == 2 and out is None:
-        m, n = a.shape[0], b.shape[1]
-        if a.size * n <= (TINY if m > 1 and n > 1 and m != n else LINE):
+        (m, k), n = a.shape, b.shape[1]
+        if m * k * n <= (TINY if m > 1 and n > 1 and m != n else LINE):
             y = np.matmul(a, b)
+            if bias is not None:
+                y += bias
+            return y
+        if _is_small(1, m, n, k):
+            with one_thread():
+                y = np.matmul(a, b)
             if bias is not None:
                 y += bias
             return y
@@ -208,9 +214,14 @@ def product(a, b, bias=None, out=None, add=False):
     return out
 
 
+def _is_small(batch, m, n, k):
+    """Is it too little work for a parallel launch?"""
+    return batch * k * max(m, n) * max(min(m, n), THIN) < SMALL
+
+
 def _pieces(batch, m, n, k):
     """Into how many pieces the longer side of each product is cut; 0: leave everything to one thread."""
-    if batch * k * max(m, n) * max(min(m, n), THIN) < SMALL:
+    if _is_small(batch, m, n, k):
         return 0
     pieces = 1
     while batch * pieces < CHUNKS and max(m, n) >= 2 * WIDE * pieces:

@@ -1,6 +1,7 @@
 """One step of an optimizer, in one pass over memory. The formulas stand in the reference."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,19 +34,20 @@ def sgd_step(param, grad, buffer, lr, momentum, dampening, weight_decay, nestero
 
 def adam_step(param, grad, m, v, vmax, step, lr, beta1, beta2, eps, weight_decay, decoupled, maximize):
     """step counts from 1; vmax: the largest v so far, None without AMSGrad."""
-    number = param.dtype.type
     arrays = [_flat(param), _flat(grad, param.dtype), _flat(m), _flat(v), _flat(v if vmax is None else vmax)]
-    shrink, add = (1 - lr * weight_decay, 0) if decoupled else (1, weight_decay)
-    settings = (number(lr / (1 - beta1**step)), number(1 - beta1), number(beta2), number(1 - beta2),
-                number(math.sqrt(1 - beta2**step)), number(eps), number(shrink), number(add),
-                number(-1 if maximize else 1), vmax is not None)
-    if param.size < LARGE:
-        _adam_piece(*arrays, *settings)
-    else:
-        _adam(*arrays, *settings)
+    settings = _adam_settings(param.dtype.type, step, lr, beta1, beta2, eps, weight_decay, decoupled, maximize)
+    (_adam_piece if param.size < LARGE else _adam)(*arrays, *settings, vmax is not None)
     for array, flat in zip((param, None, m, v, vmax), arrays, strict=True):
         if array is not None:
             _store(array, flat)
+
+
+@lru_cache(maxsize=16)
+def _adam_settings(number, step, lr, beta1, beta2, eps, weight_decay, decoupled, maximize):
+    """What all parameters of a step share, as the loop takes it."""
+    shrink, add = (1 - lr * weight_decay, 0) if decoupled else (1, weight_decay)
+    return tuple(map(number, (lr / (1 - beta1**step), 1 - beta1, beta2, 1 - beta2, math.sqrt(1 - beta2**step), eps, shrink,
+                              add, -1 if maximize else 1)))
 
 
 def power_sum(grad, p):

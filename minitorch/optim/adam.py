@@ -51,8 +51,11 @@ class Adam(Optimizer):
     _update = Optimizer._update_by_kernel
 
     def _call(self, param: Tensor, gradient: Tensor, state, group) -> tuple:
-        count = int(state["step"].item()) + 1 if "step" in state else 1
-        state["step"] = make_tensor(float(count), dtype=np.float32)
+        steps = state.get("step")
+        if steps is None or steps.is_cuda:
+            steps = state["step"] = make_tensor(0.0 if steps is None else steps.item(), dtype=np.float32, device="cpu")
+        steps.data[...] += 1
+        count = int(steps.data)
         m, v = buffer_like(param, state, "exp_avg"), buffer_like(param, state, "exp_avg_sq")
         vmax = buffer_like(param, state, "max_exp_avg_sq") if group["amsgrad"] else None
         beta1, beta2 = group["betas"]
