@@ -178,14 +178,13 @@ def product(a, b, bias=None, out=None, add=False):
     """
     if a.ndim == b.ndim == 2 and out is None:
         (m, k), n = a.shape, b.shape[1]
-        if m * k * n <= (TINY if m > 1 and n > 1 and m != n else LINE):
-            y = np.matmul(a, b)
-            if bias is not None:
-                y += bias
-            return y
-        if _is_small(1, m, n, k):
-            with one_thread():
+        tiny = m * k * n <= (TINY if m > 1 and n > 1 and m != n else LINE)
+        if tiny or _is_small(1, m, n, k):
+            if tiny:
                 y = np.matmul(a, b)
+            else:
+                with one_thread():
+                    y = np.matmul(a, b)
             if bias is not None:
                 y += bias
             return y

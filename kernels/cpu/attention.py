@@ -41,11 +41,12 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
     # (B, T, H, D), as y: the layer before reads them so
     dq, dk, dv = (np.zeros((len(x), x.shape[2], x.shape[1], x.shape[3]), x.dtype) for x in (q, k, v))
     dbias = np.zeros_like(bias)
+    by_head = dy.flags.c_contiguous
+    dy = ready(dy if by_head else dy.swapaxes(1, 2), q.dtype)
     if lse.size and k.shape[2]:
         with one_thread():
-            _backward(ready(dy.swapaxes(1, 2), q.dtype), q, k, v, bias, mask is not None, ready(y.swapaxes(1, 2)),
-                      ready(lse), bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed), needs,
-                      _scratch(q, k, 2), dq, dk, dv, dbias)
+            _backward(dy, by_head, q, k, v, bias, mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal),
+                      q.dtype.type(scale), *settings(q.dtype, p, seed), needs, _scratch(q, k, 2), dq, dk, dv, dbias)
     dq, dk, dv = (g.swapaxes(1, 2) for g in (dq, dk, dv))
     dmask = _unbias(dbias, mask) if needs[3] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dv, dmask), needs, strict=True))
@@ -131,7 +132,8 @@ def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, pl
 
 
 @parallel
-def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limits, needs, scratch, dq, dk, dv, dbias):
+def _backward(dy, by_head, q, k, v, bias, masked, y, lse, causal, scale, grow, limits, needs, scratch, dq, dk, dv,
+              dbias):
     B, H, T, D = q.shape
     _, G, S, E = v.shape
     strips = -(-T // scratch.shape[2])
@@ -151,7 +153,11 @@ def _backward(dy, q, k, v, bias, masked, y, lse, causal, scale, grow, limits, ne
             for g in range(i % own_g * (G // own_g), (i % own_g + 1) * (G // own_g)):
                 one_dk[:], one_dv[:] = 0, 0
                 for h in range(g * (H // G), (g + 1) * (H // G)):
-                    one_dy[:], one_dq[:] = dy[b, :, h], 0
+                    one_dq[:] = 0
+                    if by_head:
+                        one_dy[:] = dy[b, h]
+                    else:
+                        one_dy[:] = dy[b, :, h]
                     finite = _finite(q[b, h]) and _finite(k[b, g]) and _finite(one_dy)
                     at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
                     for strip in range(strips):

@@ -247,6 +247,21 @@ def test_large_scores(backend):
     assert not dq.any() and not dk.any() and dv.ravel().tolist() == [1, 0, 1]
 
 
+@pytest.mark.parametrize("shape", [(2, 4, 2, 33, 31, 4, 6), (1, 1, 1, 70, 70, 8, 8), (2, 3, 1, 1, 5, 4, 4)], ids=str)
+def test_the_gradient_may_lie_either_way(shape):
+    """By head, or by word, as the layer behind attention leaves it: the same bits, and each its own writer."""
+    for mask in MASKS:
+        q, k, v, m, dy = make(shape, mask)
+        y, lse = cpu.attention_forward(q, k, v, m, False, 0.5, 0.0, 0)
+        by_word = np.ascontiguousarray(dy.swapaxes(1, 2)).swapaxes(1, 2)
+        settings = q, k, v, m, y, lse, False, 0.5, 0.0, 0
+        first, second = cpu.attention_backward(dy, *settings), cpu.attention_backward(by_word, *settings)
+        for got, want in zip(second, first, strict=True):
+            assert (got is None) == (want is None)
+            assert got is None or np.array_equal(got, want, equal_nan=True)
+        agree(second, reference.attention_backward(dy, q, k, v, m, y, lse, False, 0.5, 0.0, 0), 1e-12)
+
+
 def test_inputs_are_not_written_to():
     for mask in MASKS:
         arrays = make((1, 2, 1, 33, 31, 4, 4), mask)
