@@ -146,40 +146,49 @@ def _backward(dy, by_head, q, k, v, bias, masked, y, lse, causal, scale, grow, l
         own_g = 1
     for i in prange(own_b * own_g):
         rooms = scratch[numba.get_thread_id()]
-        # gradients of one head at a time, in a row: products of rows that lie apart take a tenth longer
-        one_dy, one_dq = np.empty((T, E), q.dtype), np.empty((T, D), q.dtype)
+        # what the products take and give lies in a row: of rows that lie apart, they take a tenth longer
+        one_dy, one_dq = np.empty((scratch.shape[2], E), q.dtype), np.empty((scratch.shape[2], D), q.dtype)
         one_dk, one_dv = np.empty((S, D), q.dtype), np.empty((S, E), q.dtype)
         for b in range(i // own_g * (B // own_b), (i // own_g + 1) * (B // own_b)):
             for g in range(i % own_g * (G // own_g), (i % own_g + 1) * (G // own_g)):
-                one_dk[:], one_dv[:] = 0, 0
+                one_dk[:] = 0
+                one_dv[:] = 0
                 for h in range(g * (H // G), (g + 1) * (H // G)):
-                    one_dq[:] = 0
-                    if by_head:
-                        one_dy[:] = dy[b, h]
-                    else:
-                        one_dy[:] = dy[b, :, h]
-                    finite = _finite(q[b, h]) and _finite(k[b, g]) and _finite(one_dy)
+                    finite = _finite(q[b, h]) and _finite(k[b, g])
                     at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
                     for strip in range(strips):
-                        _backward_strip(strip, one_dy, q[b, h], k[b, g], v[b, g], finite, bias[at], masked, y[b], h,
+                        t0 = strip * len(one_dy)
+                        rows = min(T - t0, len(one_dy))
+                        for t in range(rows):
+                            for e in range(E):
+                                one_dy[t, e] = dy[b, h, t0 + t, e] if by_head else dy[b, t0 + t, h, e]
+                        _backward_strip(t0, one_dy[:rows], q[b, h], k[b, g], v[b, g], finite, bias[at], masked, y[b], h,
                                         lse[b, h], causal, scale, grow, limits, (b * H + h) * T, needs,
-                                        rooms[0], rooms[1], one_dq, one_dk, one_dv, dbias[at])
-                    dq[b, :, h] = one_dq
-                dk[b, :, g], dv[b, :, g] = one_dk, one_dv
+                                        rooms[0], rooms[1], one_dq[:rows], one_dk, one_dv, dbias[at])
+                        if needs[0]:
+                            for t in range(rows):
+                                for d in range(D):
+                                    dq[b, t0 + t, h, d] = one_dq[t, d]
+                for s in range(S):
+                    for d in range(D):
+                        dk[b, s, g, d] = one_dk[s, d]
+                    for e in range(E):
+                        dv[b, s, g, e] = one_dv[s, e]
 
 
 @jit
-def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, h, lse, causal, scale, grow, limits, place, needs,
+def _backward_strip(t0, dy, q, k, v, finite, bias, masked, y, h, lse, causal, scale, grow, limits, place, needs,
                     room, droom, dq, dk, dv, dbias):
     S, E = v.shape
     one, zero = room.dtype.type(1), room.dtype.type(0)
-    t0, t1 = strip * len(room), min(len(q), (strip + 1) * len(room))
+    rows = len(dy)
+    t1 = t0 + rows
     keys = min(S, t1) if causal else S
-    rows = t1 - t0
+    finite = finite and _finite(dy)
     probs, ds = room[:rows, :keys], droom[:rows, :keys]
     # pass 1 again: scores; and the gradient of the probabilities, from pass 3 backward
     gemm(scale, q[t0:t1], False, k[:keys], True, zero, probs)
-    gemm(one, dy[t0:t1], False, v[:keys], True, zero, ds)
+    gemm(one, dy, False, v[:keys], True, zero, ds)
     for t in range(t0, t1):
         P, d = room[t - t0], droom[t - t0]
         seen = min(keys, t + 1) if causal else keys
@@ -199,7 +208,7 @@ def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, h, lse, causal,
         # pass 2 backward: a probability that grows takes from the others of its row
         D = zero
         for e in range(E):
-            D += dy[t, e] * y[t, h, e]
+            D += dy[t - t0, e] * y[t, h, e]
         if limits[0] > 0:
             drop(d, seen, (place + t) * S, limits)
         for j in range(seen):
@@ -214,15 +223,16 @@ def _backward_strip(strip, dy, q, k, v, finite, bias, masked, y, h, lse, causal,
     if finite:
         # pass 3 backward
         if needs[2]:
-            gemm(grow, probs, True, dy[t0:t1], False, one, dv[:keys])
+            gemm(grow, probs, True, dy, False, one, dv[:keys])
         # pass 1 backward
         if needs[0]:
-            gemm(scale, ds, False, k[:keys], False, zero, dq[t0:t1])
+            gemm(scale, ds, False, k[:keys], False, zero, dq)
         if needs[1]:
             gemm(scale, ds, True, q[t0:t1], False, one, dk[:keys])
     else:
-        _skipping_transposed(room, rows, keys, grow, dy[t0:t1], dv)
-        _skipping(droom, rows, keys, scale, k, dq[t0:t1])
+        dq[:] = zero
+        _skipping_transposed(room, rows, keys, grow, dy, dv)
+        _skipping(droom, rows, keys, scale, k, dq)
         _skipping_transposed(droom, rows, keys, scale, q[t0:t1], dk)
 
 
