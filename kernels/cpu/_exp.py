@@ -10,20 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from ..scalar import (
-    INV_ROOT_2PI,
-    TAIL_D0,
-    TAIL_D1,
-    TAIL_D2,
-    TAIL_D3,
-    TAIL_D4,
-    TAIL_END,
-    TAIL_P0,
-    TAIL_P1,
-    TAIL_P2,
-    TAIL_P3,
-    TAIL_P4,
-)
+from ..scalar import INV_ROOT_2PI, TAIL_D, TAIL_END, TAIL_P
 from ._jit import scalars
 
 __all__ = ["error", "exp_below", "exp_less_1", "gelu", "gelu_slope", "largest", "log", "log_above", "log_beside", "sigma"]
@@ -198,16 +185,16 @@ def _compiled_tail(x):
         n = np.rint(square * np.float32(-0.72134751081466675))
         f = fma(square, np.float32(-9.6298151675000554e-09), fma(square, np.float32(-0.72134751081466675), -n))
         bell = _power_of_two(n, fma(lost, np.float32(-0.72134751081466675), f))
-        p = np.float32(TAIL_P4) / BIG
-        p = p * a + np.float32(TAIL_P3) / BIG
-        p = p * a + np.float32(TAIL_P2) / BIG
-        p = p * a + np.float32(TAIL_P1) / BIG
-        p = p * a + np.float32(TAIL_P0) / BIG
-        d = a + np.float32(TAIL_D4)
-        d = d * a + np.float32(TAIL_D3)
-        d = d * a + np.float32(TAIL_D2)
-        d = d * a + np.float32(TAIL_D1)
-        d = d * a + np.float32(TAIL_D0)
+        p = np.float32(TAIL_P[4]) / BIG
+        p = p * a + np.float32(TAIL_P[3]) / BIG
+        p = p * a + np.float32(TAIL_P[2]) / BIG
+        p = p * a + np.float32(TAIL_P[1]) / BIG
+        p = p * a + np.float32(TAIL_P[0]) / BIG
+        d = a + np.float32(TAIL_D[4])
+        d = d * a + np.float32(TAIL_D[3])
+        d = d * a + np.float32(TAIL_D[2])
+        d = d * a + np.float32(TAIL_D[1])
+        d = d * a + np.float32(TAIL_D[0])
         return a, p / d, bell
     return tail
 

@@ -3,22 +3,7 @@
 import math
 
 from ..reference import activation as _reference
-from ..scalar import (
-    INV_ROOT_2PI,
-    ROOT_2_OVER_PI,
-    ROOT_HALF,
-    TAIL_D0,
-    TAIL_D1,
-    TAIL_D2,
-    TAIL_D3,
-    TAIL_D4,
-    TAIL_END,
-    TAIL_P0,
-    TAIL_P1,
-    TAIL_P2,
-    TAIL_P3,
-    TAIL_P4,
-)
+from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI, ROOT_HALF, TAIL_D, TAIL_END, TAIL_P
 from ._launch import cuda, scalars
 from ._map import each, formula
 
@@ -26,6 +11,7 @@ __all__ = _reference.__all__
 
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 C1, C3 = 2 * ROOT_2_OVER_PI, 2 * ROOT_2_OVER_PI * 0.044715      # tanh form of GELU: x · σ(C1 x + C3 x³)
+(_P0, _P1, _P2, _P3, _P4), (_D0, _D1, _D2, _D3, _D4) = TAIL_P, TAIL_D       # of a tuple's numbers, Numba makes float64 here
 
 _erf, _erfc, _sigmoid = scalars.erf, scalars.erfc, scalars.sigmoid
 _softplus_slope, _elu, _elu_slope = scalars.softplus_slope, scalars.elu, scalars.elu_slope
@@ -45,8 +31,8 @@ def _tail(x):
     """a = |x|, q, and the bell e^(−a²/2): Φ(−a) is their product."""
     a = abs(x)
     a = TAIL_END if a > TAIL_END else a
-    p = (((TAIL_P4 * a + TAIL_P3) * a + TAIL_P2) * a + TAIL_P1) * a + TAIL_P0
-    d = ((((a + TAIL_D4) * a + TAIL_D3) * a + TAIL_D2) * a + TAIL_D1) * a + TAIL_D0
+    p = (((_P4 * a + _P3) * a + _P2) * a + _P1) * a + _P0
+    d = ((((a + _D4) * a + _D3) * a + _D2) * a + _D1) * a + _D0
     square = a * a
     bell = math.exp(-0.5 * square)
     # what rounding a² lost
