@@ -228,6 +228,7 @@ def run_backward(roots, gradients, retain_graph=False, wanted=()) -> Gradients:
             restore(before)
         if not retain_graph:
             fn.release(where)
+        del parent, gradient, gradients, dys, dy     # or they would be held while the next op's are computed
 
     if wanted:
         for place, gradient in arriving.items():

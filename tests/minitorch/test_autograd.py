@@ -288,6 +288,26 @@ def test_intermediate_values_are_freed_during_backward():
     assert ref() is None
 
 
+def test_an_intermediate_is_freed_before_the_next_op_backwards():
+    seen = []
+
+    class Look(Function):
+        def forward(self, x):
+            return x * 2
+
+        def backward(self, dy):
+            seen.append(ref())
+            return dy * 2
+
+    x = leaf(1.0, 2.0)
+    y = Look.apply(x)
+    ref = weakref.ref(y)
+    z = (y * y).sum()
+    del y
+    z.backward()
+    assert seen == [None] and x.grad.tolist() == [8.0, 16.0]
+
+
 def test_a_chain_of_100_000_ops():
     script = """
 import minitorch as mt
