@@ -43,8 +43,9 @@ def mul_backward(dy, x, y, needs=(True, True)):
 
 
 def div_backward(dy, x, y, needs=(True, True)):
-    return (_like(div_forward(dy, y), x) if needs[0] else None,
-            _like(_neg(mul_forward(dy, div_forward(div_forward(x, y), y))), y) if needs[1] else None)
+    slope = div_forward(dy, y)
+    return (_like(slope, x) if needs[0] else None,
+            _neg(_like(mul_forward(slope, div_forward(x, y)), y)) if needs[1] else None)
 
 
 def where_backward(dy, condition, x_shape, y_shape, needs=(True, True)):

@@ -27,7 +27,7 @@ _hypot = formula(lambda x, y: math.hypot(x, y))
 _where = formula(lambda condition, x, y: x if condition else y)
 _lerp = formula(lambda x, y, w: x + w * (y - x))
 
-_div_slope = formula(lambda dy, x, y: -dy * ((x / y) / y))
+_div_slope = formula(lambda dy, x, y: -(dy / y) * (x / y))
 _pow_slope = formula(lambda dy, x, y: 0.0 if y == 0 else dy * (y * x ** (y - 1.0)))
 _exponent_slope = formula(lambda dy, x, y: 0.0 if x == 0 and y >= 0 else dy * (x ** y * math.log(x)))
 _share_of_larger = formula(lambda dy, x, y: 0.0 if x < y else 0.5 * dy if x == y else dy)

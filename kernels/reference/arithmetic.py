@@ -24,7 +24,7 @@ def sum_to(x, shape):
     new = x.ndim - len(shape)
     axes = tuple(i for i in range(x.ndim) if i < new or shape[i - new] != x.shape[i])
     wide = np.float64 if x.dtype == np.float32 else x.dtype
-    return np.asarray(x.sum(axes, dtype=wide)).reshape(shape).astype(x.dtype, copy=False)
+    return np.asarray(np.add.reduce(x, axes, wide)).reshape(shape).astype(x.dtype, copy=False)
 
 
 def _like(gradient, x):
@@ -61,7 +61,8 @@ def div_forward(x, y):
 
 
 def div_backward(dy, x, y, needs=(True, True)):
-    return _like(dy / y, x) if needs[0] else None, _like(-dy * ((x / y) / y), y) if needs[1] else None
+    slope = dy / y
+    return _like(slope, x) if needs[0] else None, np.asarray(-_like(slope * (x / y), y)) if needs[1] else None
 
 
 def pow_forward(x, y):
