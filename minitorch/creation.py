@@ -38,7 +38,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False) -> Ten
     elif isinstance(data, (np.ndarray, Tensor)) or array.base is not None:
         plain = type(array) is np.ndarray and array.flags.c_contiguous
         array = kernels.backend(array).copy(array) if plain else array.copy(order="C")
-    return _wrap(placed(array, device)).requires_grad_(requires_grad)
+    return _leaf(array, device, requires_grad)
 
 
 def as_tensor(data, dtype=None, device=None) -> Tensor:
@@ -340,4 +340,5 @@ def _float_or(dtype):
 
 
 def _leaf(array, device, requires_grad) -> Tensor:
-    return _wrap(placed(array, device)).requires_grad_(requires_grad)
+    """A tensor of an array that nobody else holds."""
+    return _wrap(placed(kernels.aligned(array), device)).requires_grad_(requires_grad)

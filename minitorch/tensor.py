@@ -468,7 +468,7 @@ class Tensor(Variable):
             raise RuntimeError("deepcopy: only leaves can be copied together with their history. Use x.detach().clone().")
         copy = type(self).__new__(type(self))
         memo[id(self)] = copy
-        copy._data, copy._requires_grad = self._data.copy(), self._requires_grad
+        copy._data, copy._requires_grad = kernels.aligned(self._data.copy()), self._requires_grad
         if self._grad is not None:
             copy._grad = self.like(self._grad._data.copy())
         return copy

@@ -9,7 +9,7 @@ import minitorch
 from minitorch import autograd
 from minitorch.kernels import cpu
 from minitorch.kernels.cpu import _memory
-from minitorch.kernels.cpu._memory import LARGE, LINE, empty
+from minitorch.kernels.cpu._memory import COPIED, LARGE, LINE, aligned, empty
 
 
 @pytest.mark.parametrize("dtype", ["f", "d"])
@@ -27,6 +27,30 @@ def test_large_results_begin_with_a_line():
     results = [x.data, *cpu.layernorm_forward(x.data, None, None, 1e-5)[:1], cpu.softmax_forward(x.data, 1),
                cpu.add_forward(x.data, x.data), cpu.gelu_forward(x.data, "none"), cpu.matmul_forward(x.data, x.data.T)]
     assert all(a.ctypes.data % LINE == 0 for a in results)
+
+
+def test_what_stays_begins_with_a_line():
+    layers = minitorch.nn.TransformerEncoder(minitorch.nn.TransformerEncoderLayer(80, 4, 96), 3)    # copies of the first
+    x = np.ones((40, 12), "f")
+    for t in (*layers.parameters(), minitorch.tensor(x.tolist()), minitorch.tensor(x), minitorch.rand(90, 91)):
+        assert t.data.ctypes.data % LINE == 0 and t.data.flags.carray
+    assert np.shares_memory(minitorch.from_numpy(x).data, x) and np.shares_memory(minitorch.as_tensor(x).data, x)
+
+
+def start_of(array):
+    return array.ctypes.data % LINE
+
+
+@pytest.mark.parametrize("array", [np.arange(999.0), np.arange(9.0), np.ones((30, 40), "f").T, np.arange(900) > 7,
+                                   np.arange(1 << 20)], ids=["float", "small", "transposed", "bool", "large"])
+def test_aligned_keeps_what_stands_there(array):
+    placed = [np.frombuffer(b"-" * start + array.tobytes("A"), array.dtype, array.size, start) for start in range(0, 64, 8)]
+    for there in (p.reshape(array.T.shape).T if array.flags.f_contiguous else p.reshape(array.shape) for p in placed):
+        found = aligned(there)
+        np.testing.assert_array_equal(found, array)
+        assert found.strides == there.strides
+        assert found is there or start_of(found) == 0 and found.flags.writeable
+        assert found is not there or not there.flags.c_contiguous or there.nbytes not in COPIED or start_of(there) == 0
 
 
 @pytest.fixture
