@@ -89,8 +89,9 @@ def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, eps:
 def _flat(op, layer, x, normalized_shape, weight, bias):
     """Check the arguments; make of the normalised axes one."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if x.dtype.kind != "f":
-        raise DTypeError(f"{op}: expected a float tensor, got {x.dtype}. Use x.float().")
+    dtype = x.dtype
+    if dtype.kind != "f":
+        raise DTypeError(f"{op}: expected a float tensor, got {dtype}. Use x.float().")
     if not shape:
         raise ShapeError(f"{op}: normalized_shape must name at least one axis, got ()")
     if x.shape[-len(shape):] != shape:
@@ -101,8 +102,8 @@ def _flat(op, layer, x, normalized_shape, weight, bias):
     for name, t in (("weight", weight), ("bias", bias)):
         if t is not None and t.shape != shape:
             raise ShapeError(f"{op}: {name} has shape {t.shape}, expected normalized_shape {shape}")
-        if t is not None and t.dtype != x.dtype:
-            raise DTypeError(f"{op}: input is {x.dtype}, {name} is {t.dtype}. {casts(x.dtype)}")
+        if t is not None and t.dtype != dtype:
+            raise DTypeError(f"{op}: input is {dtype}, {name} is {t.dtype}. {casts(dtype)}")
     if len(shape) == 1:
         return x, weight, bias
     size = math.prod(shape)
