@@ -341,4 +341,4 @@ def _float_or(dtype):
 
 def _leaf(array, device, requires_grad) -> Tensor:
     """A tensor of an array that nobody else holds."""
-    return _wrap(placed(kernels.aligned(array), device)).requires_grad_(requires_grad)
+    return _wrap(kernels.aligned(placed(array, device))).requires_grad_(requires_grad)
