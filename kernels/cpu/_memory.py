@@ -41,8 +41,10 @@ def empty(shape, dtype, least=LARGE):
 
 
 def aligned(array):
-    """The array, or a copy that begins with a cache line: for what stays and is read again and again."""
-    if type(array) is not np.ndarray or array.nbytes not in COPIED or not array.flags.c_contiguous:
+    """The array, or a copy that begins with a cache line: for floats that stay and are read again and again."""
+    if type(array) is not np.ndarray or array.dtype.char not in "fd":
+        return array
+    if array.nbytes not in COPIED or not array.flags.c_contiguous:
         return array
     if array.ctypes.data % LINE == 0:
         return array

@@ -21,7 +21,9 @@ minimum_forward = shared("minimum", _reference.minimum_forward)
 
 
 def add_forward(x, y):
-    size = max([operand.size for operand in (x, y) if type(operand) is np.ndarray], default=0)
+    size = x.size if type(x) is np.ndarray else 0
+    if type(y) is np.ndarray and y.size > size:
+        size = y.size
     if size < _shared.LARGE:
         return _reference.add_forward(x, y)
     if type(x) is type(y) is np.ndarray and x.shape == y.shape and x.dtype == y.dtype and x.flags.carray and y.flags.carray:

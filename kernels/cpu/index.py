@@ -14,6 +14,13 @@ from .arithmetic import sum_to, where_forward
 __all__ = _reference.__all__
 
 
+def getitem_forward(x, index):
+    if type(index) is tuple and len(index) == 1 and type(index[0]) is np.ndarray and index[0].dtype == np.int64:
+        if x.ndim > 1 and x.flags.c_contiguous:
+            return x.take(index[0], 0)      # in a third of the time
+    return _reference.getitem_forward(x, index)
+
+
 def getitem_backward(dy, shape, index):
     if dy.size >= _shared.LARGE and _is_view(index):
         dx = np.zeros(shape, dy.dtype)

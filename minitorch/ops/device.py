@@ -53,8 +53,10 @@ def within(ids, low: int, high: int) -> bool:
     if not ids.size:
         return True
     if type(ids) is np.ndarray:
-        if low == 0 and ids.dtype == np.int64:
-            return bool(np.maximum.reduce(ids.view(np.uint64), None) < high)    # a negative number is a huge one
+        if ids.dtype == np.int64 and low <= 0:
+            inside = bool(np.maximum.reduce(ids.view(np.uint64), None) < high)      # a negative number is a huge one
+            if inside or low == 0:
+                return inside
         return bool(np.minimum.reduce(ids, None) >= low and np.maximum.reduce(ids, None) < high)
     seen = known(ids)
     return low <= seen.low and seen.high < high if seen else bool(ids.min() >= low and ids.max() < high)
