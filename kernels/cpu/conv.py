@@ -3,7 +3,7 @@
 Pictures are first turned to (group, n, h, w, channel), padding included: then a row of a window is one run of numbers,
 whatever the stride, and gathering a block of windows is copying runs. A block has as many windows as fit a cache, from as
 many pictures as it takes, so that small pictures make large products, too. All cuts are made by shape: same bits for any
-number of threads.
+number of threads. Where each window has few products, none is gathered: see ``_slide``.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from .. import reference
 from ._blas import gemm, one_thread
 from ._jit import CHUNKS, jit, parallel, prange, ready
+from ._slide import is_narrow, slide, slide_weights
 
 __all__ = ["conv2d_backward", "conv2d_forward"]
 
@@ -24,8 +25,12 @@ def conv2d_forward(x, weight, bias, stride, padding, dilation, groups):
     if not (x.size and weight.size):
         return reference.conv2d_forward(x, weight, bias, stride, padding, dilation, groups)
     geometry = _geometry(x, weight, stride, padding, dilation, groups)
-    y = np.empty((len(x), groups, len(weight) // groups, geometry[-2] * geometry[-1]), x.dtype)
     bias = np.zeros(len(weight), x.dtype) if bias is None else ready(bias, x.dtype)
+    if is_narrow(weight, stride, groups, geometry[1], geometry[-1]):
+        y = np.empty((len(x), len(weight), *geometry[-2:]), x.dtype)
+        slide(x, weight, bias, padding, dilation, y)
+        return y
+    y = np.empty((len(x), groups, len(weight) // groups, geometry[-2] * geometry[-1]), x.dtype)
     windows = len(x) * y.shape[3]
     blocks = max(_blocks(windows, geometry), min(ENOUGH // groups, windows // 64))
     with one_thread():
@@ -37,35 +42,57 @@ def conv2d_backward(dy, x, weight, stride, padding, dilation, groups, needs=(Tru
     if not (x.size and weight.size):
         return reference.conv2d_backward(dy, x, weight, stride, padding, dilation, groups, needs)
     dx = dweight = dbias = None
-    (n, c), o = x.shape[:2], len(weight)
     geometry = _geometry(x, weight, stride, padding, dilation, groups)
-    dy = ready(dy).reshape(n, groups, o // groups, -1)
+    dy = ready(dy)
     if needs[1] or needs[2]:
-        blocks = _blocks(n * dy.shape[3], geometry)
-        chunks = max(1, min(CHUNKS // groups, blocks, PARTS // weight.size))
-        slices = max(1, min(o // groups // 64, ENOUGH // (groups * chunks)))
-        parts = np.empty((chunks, groups, o // groups, weight.size // o) if needs[1] else (chunks, groups, 0, 0), x.dtype)
-        bias_parts = np.zeros((chunks, o))
-        pictures = _turned(x, groups, padding, geometry) if needs[1] else np.empty((groups, 0), x.dtype)
-        with one_thread():
-            _weights(pictures, dy, geometry, blocks, slices, parts, bias_parts)
-        if needs[1]:
-            dweight = parts.sum(0).reshape(o, *weight.shape[2:], c // groups)
-            dweight = np.ascontiguousarray(dweight.transpose(0, 3, 1, 2))
-        if needs[2]:
-            dbias = bias_parts.sum(0).astype(x.dtype)
+        if is_narrow(weight, stride, groups, geometry[1], geometry[-1]):
+            dweight, dbias = slide_weights(x, dy, weight, padding, dilation)
+        if dweight is None or not np.isfinite(dweight).all():   # an infinity was slid over what is not kept
+            dweight, dbias = _of_weights(dy, x, weight, padding, groups, geometry, needs[1])
     if needs[0]:
-        # few pictures are cut by channels, for there to be enough tasks
-        cuts = next(k for k in (8, 4, 2, 1) if (c // groups) % k == 0 and (k == 1 or n * groups * k <= ENOUGH))
-        geometry = (*geometry[:2], c // groups // cuts, *geometry[3:])
-        turned = np.zeros((groups * cuts, n * geometry[0] * geometry[1] * geometry[2]), x.dtype)
-        chunks = max(1, min(n, CHUNKS // (groups * cuts)))
-        with one_thread():
-            _pictures(dy, _kernels(weight, groups, cuts), geometry, chunks, turned)
-        dx = np.empty(x.shape, x.dtype)
-        (top, _), (left, _) = padding
-        _turn(dx, turned, groups * cuts, geometry[0], geometry[1], top, left, True)
-    return dx, dweight, dbias
+        dx = _of_pictures(dy, x, weight, stride, padding, dilation, groups, geometry)
+    return dx, dweight if needs[1] else None, dbias if needs[2] else None
+
+
+def _of_weights(dy, x, weight, padding, groups, geometry, wanted):
+    """The gradients of the weights, if they are wanted, and of the bias."""
+    n, o = dy.shape[:2]
+    dy = dy.reshape(n, groups, o // groups, -1)
+    blocks = _blocks(n * dy.shape[3], geometry)
+    chunks = max(1, min(CHUNKS // groups, blocks, PARTS // weight.size))
+    slices = max(1, min(o // groups // 64, ENOUGH // (groups * chunks)))
+    parts = np.empty((chunks, groups, o // groups, weight.size // o) if wanted else (chunks, groups, 0, 0), x.dtype)
+    bias_parts = np.zeros((chunks, o))
+    pictures = _turned(x, groups, padding, geometry) if wanted else np.empty((groups, 0), x.dtype)
+    with one_thread():
+        _weights(pictures, dy, geometry, blocks, slices, parts, bias_parts)
+    dweight = None
+    if wanted:
+        dweight = parts.sum(0).reshape(o, *weight.shape[2:], weight.shape[1])
+        dweight = np.ascontiguousarray(dweight.transpose(0, 3, 1, 2))
+    return dweight, bias_parts.sum(0).astype(x.dtype)
+
+
+def _of_pictures(dy, x, weight, stride, padding, dilation, groups, geometry):
+    """The gradient of the pictures: a convolution, too, with the weights turned round, which is quicker for few outputs."""
+    (n, c), o = x.shape[:2], len(weight)
+    around = [[(k - 1) * d - p for p in sides] for k, d, sides in zip(weight.shape[2:], dilation, padding)]
+    turned = weight.reshape(groups, o // groups, c // groups, *weight.shape[2:]).swapaxes(1, 2)[..., ::-1, ::-1]
+    turned = turned.reshape(c, o // groups, *weight.shape[2:])
+    if min(map(min, around)) >= 0 and is_narrow(turned, stride, groups, dy.shape[3] + sum(around[1]), x.shape[3]):
+        return conv2d_forward(dy, turned, None, stride, around, dilation, groups)
+    dy = dy.reshape(n, groups, o // groups, -1)
+    # few pictures are cut by channels, for there to be enough tasks
+    cuts = next(k for k in (8, 4, 2, 1) if (c // groups) % k == 0 and (k == 1 or n * groups * k <= ENOUGH))
+    geometry = (*geometry[:2], c // groups // cuts, *geometry[3:])
+    turned = np.zeros((groups * cuts, n * geometry[0] * geometry[1] * geometry[2]), x.dtype)
+    chunks = max(1, min(n, CHUNKS // (groups * cuts)))
+    with one_thread():
+        _pictures(dy, _kernels(weight, groups, cuts), geometry, chunks, turned)
+    dx = np.empty(x.shape, x.dtype)
+    (top, _), (left, _) = padding
+    _turn(dx, turned, groups * cuts, geometry[0], geometry[1], top, left, True)
+    return dx
 
 
 def _geometry(x, weight, stride, padding, dilation, groups):

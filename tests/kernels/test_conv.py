@@ -29,6 +29,9 @@ LARGE = [  # cut into blocks, pieces, slices and channels in every way
     ((1, 8, 41, 43), (130, 8, 3, 3), ONE, ((1, 1), (1, 1)), ONE, 1),
     ((3, 260, 6, 6), (136, 130, 3, 3), ONE, ((1, 1), (1, 1)), (2, 1), 2),
     ((1, 1, 1, 5003), (3, 1, 1, 5), (1, 3), ((0, 0), (2, 2)), ONE, 1),
+    ((3, 2, 90, 70), (6, 1, 3, 5), ONE, ((2, 0), (1, 3)), (2, 1), 2),       # the last three: slid, not gathered
+    ((35, 9, 12, 31), (2, 9, 4, 3), ONE, ((1, 2), (1, 1)), ONE, 1),
+    ((1, 1, 1, 5003), (3, 1, 1, 5), ONE, ((0, 0), (2, 2)), (1, 2), 1),
 ]
 
 
@@ -95,3 +98,14 @@ def test_nothing_leaks_from_a_window_into_others():
         want = np.zeros(bad.shape, bool)
         want[:, :, 0:3, 1:4] = True
         assert (bad == want).all()
+
+
+def test_an_infinity_meets_the_weights_that_were_over_it_and_no_others():
+    x, weight, _ = arrays((2, 2, 6, 7), (3, 2, 3, 3), dtype="f")
+    x[0, 1, 2, 6] = np.inf
+    settings = ONE, ((1, 1), (1, 1)), ONE, 1
+    dy = np.abs(normal(2, 3, 6, 7, seed=4, dtype="f")) + 1
+    got, want = (k.conv2d_backward(dy, x, weight, *settings) for k in (cpu, reference))
+    for mine, theirs in zip(got, want, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+    assert 0 < np.isinf(got[1]).sum() < got[1].size
