@@ -18,18 +18,20 @@ from minitorch.bench.process import WORKER, whole_process
 
 __all__ = ["cases", "measure"]
 
+FEW = (65, 8, 1, 2, 16, 2)      # vocabulary, words, layers, heads, features, texts: all in one thread's loops
 ROOT = str(Path(__file__).resolve().parent.parent.parent)
 
 
 def cases(quick: bool = False) -> list[dict]:
-    """Importing, and the first step with either cache.
+    """Importing; the first step with either cache, of a model of a few numbers and of one to be used.
 
-    >>> [case["name"] for case in cases()]
+    >>> [case["name"] for case in cases()][:3]
     ['import', 'first step, empty cache', 'first step, full cache']
     """
-    step = {**train.case(train.QUICK[0] if quick else train.CONFIGS[1], weights="own"), "steps": 1}
+    steps = [{**train.case(config, weights="own"), "steps": 1}
+             for config in ([train.QUICK[0]] if quick else [FEW, train.CONFIGS[1]])]
     return [{"name": "import", "size": ""}, *({**step, "name": f"first step, {cache} cache", "cache": cache}
-                                              for cache in ("empty", "full"))]
+                                              for step in steps for cache in ("empty", "full"))]
 
 
 def measure(cases: Sequence[dict], sides: Sequence[str], threads: int, rounds: int,
