@@ -85,7 +85,7 @@ def _threads() -> Iterator[Row]:
     asked = {n: os.environ[n] for n in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if n in os.environ}
     because = f", as {', '.join(f'{k}={v}' for k, v in asked.items())} asks" if asked else ""
     yield "threads", f"{_jit.THREADS} of {os.cpu_count()}{because}", "ok", ""
-    minitorch.zeros(4, 4).softmax(-1)           # the threading layer is chosen when the first parallel kernel runs
+    minitorch.zeros(256, 256).softmax(-1)       # the threading layer is chosen when the first parallel kernel runs
     try:
         layer = str(numba.threading_layer())
     except ValueError:
