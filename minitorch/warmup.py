@@ -31,7 +31,7 @@ DTYPES = ("float32", "float64")
 
 def tasks(dtypes=DTYPES, layers=False) -> list[tuple[str, Callable[[], None]]]:
     """What there is to do, for the layers alone or for everything: a name, and a function that uses some kernels once."""
-    return [(f"{name}, {dtype}", partial(_for_few_and_many, use, np.dtype(dtype)))
+    return [(f"{name}, {dtype}", partial(use, np.dtype(dtype)))
             for dtype in dtypes for name, use in [*map(_layer, LAYERS), *([] if layers else [*_OTHERS, *_loops()])]]
 
 
@@ -64,13 +64,6 @@ def compile_all(workers: int, dtypes=DTYPES, layers=False) -> Iterator[str]:
             process.wait()
             reader.join()
             process.stdout.close()
-
-
-def _for_few_and_many(use, dtype):
-    """Few numbers are done by one thread, many by all: a loop has two versions."""
-    use(dtype)
-    with import_module("minitorch.kernels.cpu._jit").all_large():
-        use(dtype)
 
 
 def _layer(layer):

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import warnings
 import zlib
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -117,7 +117,7 @@ class _Helpers:
         _notice.tell(name[0])
         for _ in range(2):      # one that was not needed for a while is gone
             try:
-                if self.answering is None and not self.start(name, words):
+                if self.answering is None and not self.start(words):
                     return False
                 print(json.dumps([name, words]), file=self.answering.stdin, flush=True)
                 return _line(self.answering.stdout)
@@ -128,7 +128,7 @@ class _Helpers:
                 raise
         return False
 
-    def start(self, name, words):
+    def start(self, words):
         """Start them; whether there is one that answers, and uses the same folder."""
         if not self.possible:
             return False
@@ -139,9 +139,8 @@ class _Helpers:
             self.dismiss()
         elif fcntl and self.ahead is None:
             dtype = "float64" if any(word.startswith("float64[") for word in words) else "float32"
-            many, others = name[2] != "serial", min(allowed_threads(), MOST) - 1
-            self.ahead = [_process(f"ahead({i}, {others}, {dtype!r}, {many})", stderr=subprocess.DEVNULL)
-                          for i in range(others)]
+            others = min(allowed_threads(), MOST) - 1
+            self.ahead = [_process(f"ahead({i}, {others}, {dtype!r})", stderr=subprocess.DEVNULL) for i in range(others)]
         return self.possible
 
     def dismiss(self):
@@ -209,14 +208,13 @@ def serve():
         answer = _make(tuple(name), words)
 
 
-def ahead(part, parts, dtype, many):
-    """Compile what a training step is likely to ask for next: of many numbers, or of few, as the first question was."""
+def ahead(part, parts, dtype):
+    """Compile what a training step is likely to ask for next."""
     take_turns()
     _questions()        # none will come, but an end
     os.nice(5)
-    with import_module("._jit", __package__).all_large() if many else nullcontext():
-        for use in import_module("._ahead", __package__).steps(np.dtype(dtype), many)[part::parts]:
-            use()
+    for use in list(import_module("._ahead", __package__).steps(np.dtype(dtype)))[part::parts]:
+        use()
 
 
 def _make(name, words):

@@ -1,7 +1,6 @@
 """The one place where Numba is configured: options, threads, and what launchers need. ``_compiler`` keeps what it makes."""
 
 import math
-from contextlib import contextmanager
 from functools import wraps
 
 import numpy as np
@@ -14,8 +13,8 @@ from ._shared import put
 from ._threads import allowed_threads, pool
 
 __all__ = [
-    "CHUNKS", "THREADS", "all_large", "away", "block", "chunk", "inline", "jit", "minus", "parallel", "prange", "ready",
-    "rows_of", "scalars",
+    "CHUNKS", "THREADS", "away", "block", "chunk", "inline", "jit", "minus", "parallel", "prange", "ready", "rows_of",
+    "scalars",
 ]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.
@@ -24,7 +23,7 @@ OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 CHUNKS = 32  # parallel work is cut by shape into at most this many pieces, never by thread count: same bits everywhere
 BLOCK = 4096  # numbers: so many of two arrays stay in the cache next to the processor
 SHARED = 1 << 17  # elements: copies of so many are shared by all threads
-SMALL = 8192  # elements: so few are done by the caller, before a second thread has woken
+SMALL = 8192  # elements: fewer are done by one thread, which is done before a second has woken
 THREADS = allowed_threads()
 _memory.keep()
 
@@ -35,7 +34,7 @@ def jit(function):
 
 
 def parallel(function):
-    """Compile a loop whose ``prange`` is spread over threads, and once more for one: few numbers are done by the caller."""
+    """Compile a loop whose ``prange`` is spread over threads; small arrays are not worth waking another thread."""
     if config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)  # compiled code does not warn either
     serial = kept(function, "serial", **OPTIONS)
@@ -45,24 +44,25 @@ def parallel(function):
 
     @wraps(function)
     def launch(*args):
-        if not any_large(args) or pool.alone:
-            return serial(*args)
         if not pool.several:
             return at_first(*args)
-        threads = pool.threads()
-        return loop(*args) if threads <= THREADS else on_allowed(threads, args)
+        threads, large = pool.threads(), any_large(args)
+        return loop(*args) if large and threads <= THREADS else on(THREADS if large else 1, threads, args)
 
-    def on_allowed(threads, args):
-        pool.use(min(threads, THREADS))
+    def on(fewer, threads, args):
+        pool.use(fewer)
         try:
             return loop(*args)
         finally:
             pool.use(threads)
 
     def at_first(*args):
-        """Before Numba has said which threads it uses; and always where they take one caller at a time."""
+        """Before Numba has said which threads it uses; and always where they take one caller at a time, or are lost."""
+        if pool.alone:
+            return serial(*args)
         with pool.turn:
-            result = on_allowed(pool.threads(), args)
+            threads = pool.threads()
+            result = on(min(threads, THREADS) if any_large(args) else 1, threads, args)
             pool.started()
             return result
 
@@ -75,17 +75,6 @@ def any_large(args):
         if type(a) is np.ndarray and a.size > SMALL:
             return True
     return False
-
-
-@contextmanager
-def all_large():
-    """Within this block everything is worth a second thread: to compile that version of a loop, and to test it."""
-    global SMALL
-    before, SMALL = SMALL, -1
-    try:
-        yield
-    finally:
-        SMALL = before
 
 
 def inline(function):

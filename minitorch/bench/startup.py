@@ -18,7 +18,7 @@ from minitorch.bench.process import WORKER, whole_process
 
 __all__ = ["cases", "measure"]
 
-FEW = (65, 8, 1, 2, 16, 2)      # vocabulary, words, layers, heads, features, texts: all in one thread's loops
+FEW = (65, 8, 1, 2, 16, 2)      # vocabulary, words, layers, heads, features, texts: a model to look at
 ROOT = str(Path(__file__).resolve().parent.parent.parent)
 
 
