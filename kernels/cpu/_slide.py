@@ -18,11 +18,11 @@ SIZE, MOST = 25, 75     # for few outputs it never does: this many numbers of ke
 RUN = 2048      # numbers that are slid at a time
 
 
-def is_narrow(weight, stride, groups, padded_width, width):
-    """Are there few products for each window, windows side by side, and is most of a row kept?"""
+def is_narrow(shape, stride, groups, padded_width, width):
+    """By the weights' shape: are there few products for each window, windows side by side, and is most of a row kept?"""
     if tuple(stride) != (1, 1) or 2 * width <= padded_width:
         return False
-    (o, c), size = weight.shape[:2], math.prod(weight.shape[2:])
+    (o, c), size = shape[:2], math.prod(shape[2:])
     return c * size <= FEW or o // groups * max(SIZE, size) <= MOST
 
 

@@ -26,7 +26,7 @@ def conv2d_forward(x, weight, bias, stride, padding, dilation, groups):
         return reference.conv2d_forward(x, weight, bias, stride, padding, dilation, groups)
     geometry = _geometry(x, weight, stride, padding, dilation, groups)
     bias = np.zeros(len(weight), x.dtype) if bias is None else ready(bias, x.dtype)
-    if is_narrow(weight, stride, groups, geometry[1], geometry[-1]):
+    if is_narrow(weight.shape, stride, groups, geometry[1], geometry[-1]):
         y = np.empty((len(x), len(weight), *geometry[-2:]), x.dtype)
         slide(x, weight, bias, padding, dilation, y)
         return y
@@ -45,7 +45,7 @@ def conv2d_backward(dy, x, weight, stride, padding, dilation, groups, needs=(Tru
     geometry = _geometry(x, weight, stride, padding, dilation, groups)
     dy = ready(dy)
     if needs[1] or needs[2]:
-        if is_narrow(weight, stride, groups, geometry[1], geometry[-1]):
+        if is_narrow(weight.shape, stride, groups, geometry[1], geometry[-1]):
             dweight, dbias = slide_weights(x, dy, weight, padding, dilation)
         if dweight is None or not np.isfinite(dweight).all():   # an infinity was slid over what is not kept
             dweight, dbias = _of_weights(dy, x, weight, padding, groups, geometry, needs[1])
@@ -77,10 +77,10 @@ def _of_pictures(dy, x, weight, stride, padding, dilation, groups, geometry):
     """The gradient of the pictures: a convolution, too, with the weights turned round, which is quicker for few outputs."""
     (n, c), o = x.shape[:2], len(weight)
     around = [[(k - 1) * d - p for p in sides] for k, d, sides in zip(weight.shape[2:], dilation, padding)]
-    turned = weight.reshape(groups, o // groups, c // groups, *weight.shape[2:]).swapaxes(1, 2)[..., ::-1, ::-1]
-    turned = turned.reshape(c, o // groups, *weight.shape[2:])
-    if min(map(min, around)) >= 0 and is_narrow(turned, stride, groups, dy.shape[3] + sum(around[1]), x.shape[3]):
-        return conv2d_forward(dy, turned, None, stride, around, dilation, groups)
+    shape = c, o // groups, *weight.shape[2:]
+    if min(map(min, around)) >= 0 and is_narrow(shape, stride, groups, dy.shape[3] + sum(around[1]), x.shape[3]):
+        turned = weight.reshape(groups, o // groups, c // groups, *shape[2:]).swapaxes(1, 2)[..., ::-1, ::-1]
+        return conv2d_forward(dy, turned.reshape(shape), None, stride, around, dilation, groups)
     dy = dy.reshape(n, groups, o // groups, -1)
     # few pictures are cut by channels, for there to be enough tasks
     cuts = next(k for k in (8, 4, 2, 1) if (c // groups) % k == 0 and (k == 1 or n * groups * k <= ENOUGH))
