@@ -31,9 +31,9 @@ import numpy as np
 from numpy._core import umath
 
 from . import cpu, cuda, reference
-from .cpu._memory import aligned
+from .cpu._memory import aligned, staying
 
-__all__ = ["aligned", "backend", "cpu", "cuda", "quiet", "reference", "restore", "silence", "use"]
+__all__ = ["aligned", "backend", "cpu", "cuda", "quiet", "reference", "restore", "silence", "staying", "use"]
 
 # Hugging Face publishes a package named `kernels`; code that probes for it must see a version too old to use.
 __version__ = "0.0.0"

@@ -1,4 +1,4 @@
-"""Big arrays: without page faults, and where a cache line begins.
+"""Big arrays: without page faults, where a cache line begins, and apart from what does not stay.
 
 glibc gives every freed array above a threshold back to the operating system, which hands it out again page by page, each
 zeroed: of a fresh array of 25 MB, that takes longer than to compute what stands in it. Told to keep more, glibc reuses
@@ -11,6 +11,9 @@ do, from ``empty``, and leaves, from ``aligned``. To find the line takes a micro
 
 What a huge array leaves, the gradient of a large vocabulary above all, glibc would cut up for smaller ones, and extend the
 heap when the next huge one comes. ``empty`` gives huge arrays pages of their own, and keeps those for the next.
+
+What is made in the middle of a training step and stays, Adam's moving means, would lie between arrays that go, and keep the
+gaps apart: large ones get pages of their own, too, from ``staying``.
 """
 
 import ctypes
@@ -22,7 +25,7 @@ from math import prod
 
 import numpy as np
 
-__all__ = ["LINE", "aligned", "empty", "keep"]
+__all__ = ["LINE", "aligned", "empty", "keep", "staying"]
 
 LINE, LARGE, HUGE = 64, 1 << 20, 1 << 27    # bytes: of a cache line; of a result that begins with one; of one to hold back
 COPIED = range(256, LARGE)                  # bytes: of an array that is worth a copy for it, if it stays
@@ -53,6 +56,15 @@ def aligned(array):
     return copy
 
 
+def staying(array):
+    """Zeros like this array, to be kept for long."""
+    if _keeping and type(array) is np.ndarray and array.nbytes >= LARGE and array.flags.c_contiguous:
+        pages = _mapped(array.nbytes)
+        if pages is not None:
+            return np.ndarray(array.shape, array.dtype, pages)
+    return np.zeros_like(array)
+
+
 _keeping = False    # did glibc agree to keep memory?
 _spare = {}         # pages of huge arrays that are gone, by their id
 
@@ -65,17 +77,25 @@ def _pages(size):
             break
     else:
         _spare.clear()
-        try:
-            pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        except OSError:
+        pages = _mapped(size)
+        if pages is None:
             return np.empty(size + LINE, np.uint8)      # which says how much memory there was not
-        if hasattr(mmap, "MADV_HUGEPAGE"):      # of 2 MB, as NumPy asks for its own; a step takes a tenth longer without
-            pages.madvise(mmap.MADV_HUGEPAGE)
     # whoever views an array from a buffer refers to that array: once it is gone, nobody reads its pages
     room = np.frombuffer(pages, np.uint8, size)
     if size < KEPT:
         weakref.finalize(room, _spare.__setitem__, id(pages), pages).atexit = False
     return room
+
+
+def _mapped(size):
+    """Fresh pages, all zero; None where there are none."""
+    try:
+        pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:
+        return None
+    if hasattr(mmap, "MADV_HUGEPAGE"):      # of 2 MB, as NumPy asks for its own; a step takes a tenth longer without
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages
 
 
 def keep():

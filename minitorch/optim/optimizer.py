@@ -215,7 +215,7 @@ def buffer_like(param: Tensor, state: dict[str, Any], name: str) -> np.ndarray:
     """The state's array of this name: zeros at first, and always of the parameter's dtype."""
     held = state.get(name)
     if held is None or held.dtype != param.dtype:
-        values = np.zeros_like(param.data) if held is None else held.data.astype(param.dtype)
+        values = kernels.staying(param.data) if held is None else held.data.astype(param.dtype)
         state[name] = param.like(values)
     return state[name].data
 

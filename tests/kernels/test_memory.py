@@ -98,6 +98,23 @@ def test_too_huge_says_how_much(huge, monkeypatch):
     assert a.shape == (LARGE,) and a.ctypes.data % LINE == 0 and not _memory._spare
 
 
+@pytest.mark.parametrize("array", [np.ones((7, 5)), np.ones((600, 500), "f"), np.ones((500, 600)).T, np.ones(1 << 18, "d")],
+                         ids=["small", "large", "transposed", "line"])
+def test_what_is_made_to_stay_is_zero(array, monkeypatch):
+    held = [minitorch.kernels.staying(array) for _ in range(2)]
+    for a in held:
+        assert (a.shape, a.dtype, a.strides) == (array.shape, array.dtype, array.strides) and not a.any()
+        a[...] = 1
+    apart = _memory._keeping and array.nbytes >= LARGE and array.flags.c_contiguous
+    assert isinstance(held[0].base, _memory.mmap.mmap) == apart and not np.shares_memory(*held)
+
+    def full(*_):
+        raise OSError("no memory")
+
+    monkeypatch.setattr(_memory.mmap, "mmap", full)
+    assert not minitorch.kernels.staying(array).any()
+
+
 def test_threads_never_get_the_same_memory(huge):
     def work(number):
         for _ in range(200):
