@@ -287,8 +287,8 @@ class _Notice(event.Listener):
               f"seconds when it is first used ({kept}); 'minitorch warmup' compiles all of them ahead.", file=sys.stderr)
 
     def on_start(self, event):
-        module = getattr(getattr(event.data["dispatcher"], "py_func", None), "__module__", "")
-        if module.startswith(PACKAGE):
+        module = getattr(getattr(event.data["dispatcher"], "py_func", None), "__module__", None)
+        if module and module.startswith(PACKAGE):       # a function made by exec has none
             self.tell(module)
 
     def on_end(self, event):

@@ -8,9 +8,10 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from types import FunctionType
 
 import pytest
-from numba import types
+from numba import njit, types
 
 from minitorch.kernels.cpu import _compiler
 
@@ -147,6 +148,11 @@ def test_nobody_compiles_what_another_process_is_at(tmp_path):
             waiting.wait(timeout=5)
         assert not list(tmp_path.rglob("layernorm*.nbc"))
     assert waiting.communicate(timeout=120)[0].strip() == RESULT      # closed: the byte is free
+
+
+def test_functions_that_belong_to_no_module_compile_as_before():
+    double = FunctionType((lambda x: 2 * x).__code__, {})       # as exec makes them
+    assert double.__module__ is None and njit(double)(21) == 42
 
 
 def test_types_travel_as_text():
