@@ -176,10 +176,10 @@ def product(a, b, bias=None, out=None, add=False):
 
     out: a C-contiguous array to write to; add: to what it holds.
     """
-    if a.ndim == b.ndim == 2 and out is None:
-        (m, k), n = a.shape, b.shape[1]
+    if out is None and a.shape[:-2] == b.shape[:-2]:
+        (m, k), n = a.shape[-2:], b.shape[-1]
         tiny = m * k * n <= (TINY if m > 1 and n > 1 and m != n else LINE)
-        if tiny or _is_small(1, m, n, k):
+        if tiny and a.ndim == 2 or _is_small(math.prod(a.shape[:-2]), m, n, k):
             if tiny:
                 y = np.matmul(a, b)
             else:
@@ -188,11 +188,11 @@ def product(a, b, bias=None, out=None, add=False):
             if bias is not None:
                 y += bias
             return y
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
         y = None if out is None else out.reshape(-1, out.shape[-1])
         a2 = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
-        return product(a2, b, bias, y, add).reshape(*batch, a.shape[-2], b.shape[-1])
+        return product(a2, b, bias, y, add).reshape(*a.shape[:-1], b.shape[-1])
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
     (m, k), n = a.shape[-2:], b.shape[-1]
     pieces = _pieces(math.prod(batch), m, n, k)
     if out is None:

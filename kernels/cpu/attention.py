@@ -7,11 +7,11 @@ cache. Memory grows with T and with S, not with T · S. The formulas stand in th
 import numba
 import numpy as np
 
-from ..reference.matmul import _sum_to
 from ._blas import gemm, one_thread
 from ._drop import drop, settings
 from ._exp import exp_below, largest
 from ._jit import jit, parallel, prange, ready
+from .arithmetic import sum_to
 
 __all__ = [
     "attention_backward", "attention_forward", "attention_weights_backward", "attention_weights_forward",
@@ -257,7 +257,7 @@ def attention_weights_backward(dy, q, k, mask, probs, causal, scale, needs=(True
     if probs.size:
         with one_thread():
             _weights_backward(ready(dy, q.dtype), q, k, ready(probs), q.dtype.type(scale), ds, dq, dk)
-    dmask = _sum_to(ds, (1,) * (4 - mask.ndim) + mask.shape).reshape(mask.shape) if needs[2] else None
+    dmask = sum_to(ds, mask.shape) if needs[2] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dmask), needs, strict=True))
 
 

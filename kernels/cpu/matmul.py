@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from ..reference.matmul import _sum_to
 from ._blas import product
 from ._jit import CHUNKS, chunk, parallel, prange, ready
+from .arithmetic import sum_to
 
 __all__ = ["linear_backward", "linear_forward", "matmul_backward", "matmul_forward"]
 
@@ -35,12 +35,13 @@ def matmul_backward(dy, x, y, needs=(True, True)):
         dy = dy[..., None]
     if y2.ndim == 2 and x2.ndim > 2:
         # one matrix for the whole batch: one product over all rows
-        dx, dy_ = _shared(dy, x2, y2, needs)
-        return _shaped(dx, x), _shaped(dy_, y)
+        rows = _rows(dy)
+        dx = product(rows, y2.T).reshape(x.shape) if needs[0] else None
+        return dx, product(_rows(x2).T, rows).reshape(y.shape) if needs[1] else None
     if needs[0]:
-        dx = _shaped(_sum_to(product(dy, y2.swapaxes(-1, -2)), x2.shape), x)
+        dx = sum_to(product(dy, y2.swapaxes(-1, -2)), x2.shape).reshape(x.shape)
     if needs[1]:
-        dy_ = _shaped(_sum_to(product(x2.swapaxes(-1, -2), dy), y2.shape), y)
+        dy_ = sum_to(product(x2.swapaxes(-1, -2), dy), y2.shape).reshape(y.shape)
     return dx, dy_
 
 
@@ -86,13 +87,3 @@ def _partial_sums(x, step, partial):
 def _rows(x):
     """(…, c) → (rows, c)."""
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
-def _shared(dy, x, y, needs):
-    rows = _rows(dy)
-    dx = product(rows, y.T).reshape(x.shape) if needs[0] else None
-    return dx, product(_rows(x).T, rows) if needs[1] else None
-
-
-def _shaped(g, like):
-    return None if g is None else g.reshape(like.shape)

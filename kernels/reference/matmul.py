@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from .arithmetic import sum_to
+
 __all__ = ["linear_backward", "linear_forward", "matmul_backward", "matmul_forward"]
 
 
@@ -28,9 +30,9 @@ def matmul_backward(dy, x, y, needs=(True, True)):
     if y.ndim == 1:
         dy = dy[..., None]
     if needs[0]:
-        dx = _sum_to(np.matmul(dy, y2.swapaxes(-1, -2)), x2.shape).reshape(x.shape)
+        dx = sum_to(np.matmul(dy, y2.swapaxes(-1, -2)), x2.shape).reshape(x.shape)
     if needs[1]:
-        dy_ = _sum_to(np.matmul(x2.swapaxes(-1, -2), dy), y2.shape).reshape(y.shape)
+        dy_ = sum_to(np.matmul(x2.swapaxes(-1, -2), dy), y2.shape).reshape(y.shape)
     return dx, dy_
 
 
@@ -57,9 +59,3 @@ def linear_backward(dy, x, weight, needs=(True, True, True)):
 def _rows(x):
     """(…, c) → (rows, c)."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
-def _sum_to(g, shape):
-    """Sum over the axes along which an array of this shape was repeated."""
-    g = g.sum(tuple(range(g.ndim - len(shape))))
-    return g.sum(tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)

@@ -47,14 +47,15 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """
     try:
         x, y = input._data, other._data
-        usual = x.ndim == y.ndim == 2 and x.shape[1] == y.shape[0] and x.dtype == y.dtype
+        usual = (x.ndim > 1 < y.ndim and x.shape[-1] == y.shape[-2] and x.dtype == y.dtype
+                 and (y.ndim == 2 or x.shape[:-2] == y.shape[:-2]))
     except AttributeError:
         usual = False
     return Matmul.apply(input, other) if usual else _unusual_matmul(input, other)
 
 
 def _unusual_matmul(input, other):
-    """Batches, vectors, and mistakes to explain."""
+    """Vectors, batches that broadcast, and mistakes to explain."""
     input, other = _pair("matmul", input, other)
     if not input.ndim or not other.ndim:
         raise ShapeError(f"matmul: both must have at least one axis, got {input.shape} and {other.shape}. "
