@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from inspect import getattr_static
 from typing import Any
 
 import numpy as np
@@ -610,11 +611,8 @@ class Tensor(Variable):
             raise RuntimeError(f"{op}: t shares memory that must not be written (expand, broadcast or a read-only array). "
                                "Write into t.clone().")
 
-    def __getattr__(self, name):
-        if name.endswith("_") and not name.startswith("_") and hasattr(type(self), name[:-1]):
-            raise AttributeError(f"{name}: there is no in-place arithmetic here. Use x = x.{name[:-1]}(...); it gives the "
-                                 "same values, and gradients stay right.")
-        raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+    def __dir__(self):
+        return [name for name in super().__dir__() if not isinstance(getattr_static(self, name, None), _InPlace)]
 
     # -----------------------------------------------------------------------------------------------------------------
     # operators. `x += y` makes a new tensor, except for a parameter inside no_grad(), which is updated where it stands.
@@ -864,6 +862,22 @@ class Tensor(Variable):
 
 
 _new, _wrap = object.__new__, Tensor.like
+
+
+class _InPlace:
+    """``x.add_``, ``x.relu_``, …: an error that says what to write. (A ``__getattr__`` would slow every attribute down.)"""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __get__(self, tensor, owner=None):
+        raise AttributeError(f"{self.name}_: there is no in-place arithmetic here. Use x = x.{self.name}(...); it gives the "
+                             "same values, and gradients stay right.")
+
+
+for _name in set(dir(Tensor)):
+    if not (_name.startswith("_") or _name.endswith("_") or hasattr(Tensor, _name + "_")):
+        setattr(Tensor, _name + "_", _InPlace(_name))
 
 
 def _is_operand(x) -> bool:

@@ -513,6 +513,8 @@ def test_in_place_arithmetic_methods_name_the_way_out():
         leaf(1.0).add_(1)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         leaf(1.0).nonsense  # noqa: B018
+    assert hasattr(mt.Tensor, "relu") and not hasattr(mt.Tensor, "relu_") and not hasattr(leaf(1.0), "relu_")
+    assert {"relu", "zero_"} < set(dir(leaf(1.0))) and "relu_" not in dir(leaf(1.0))
 
 
 def test_assigning_grad():
