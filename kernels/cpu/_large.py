@@ -11,10 +11,10 @@ import numpy as np
 from numba import njit
 
 from ._exp import exp_below, largest, log
-from ._jit import CHUNKS, block, parallel, prange, ready
+from ._jit import CHUNKS, block, minus, parallel, prange, ready
 from ._memory import empty
 
-__all__ = ["add", "copy", "each", "equal_shares", "log_sums", "log_sums_backward", "row_sums", "running_sums"]
+__all__ = ["add", "centred", "copy", "each", "equal_shares", "log_sums", "log_sums_backward", "row_sums", "running_sums"]
 
 WIDTH = 16      # numbers: pieces of a row begin where a cache line does
 FEW = 128       # rows to sum that are not cut into pieces: each would have a line of sums of its own
@@ -57,26 +57,38 @@ def copy(x):
     return y
 
 
-def row_sums(name, x, dtype):
+def row_sums(name, x, dtype, mean=None):
     """x (a, rows, b) in C order → (a, b), its formula of this name ("copy": x itself) summed over the rows, in float64.
 
-    Of few groups of many rows first pieces, then the pieces.
+    Of few groups of many rows first pieces, then the pieces. mean (a, b) in float64: what the formula measures from.
     """
     a, rows, b = x.shape
+    if mean is None:
+        mean = np.zeros((1, b))
     if b == 1 and a >= CHUNKS:
         y = np.empty(a)
-        _named(_sums_along, name)(x.reshape(a, rows), y)
+        _named(_sums_along, name)(x.reshape(a, rows), mean.ravel(), y)
         return y.reshape(a, 1)
     if b > 1 and (a >= CHUNKS or rows < FEW):
         y = empty((a, b), dtype)
-        _named(_sums_across, name)(x, y)
+        _named(_sums_across, name)(x, mean, y)
         return y
     parts = np.zeros((a, CHUNKS, b))
     if b == 1:
-        _named(_sums_of_pieces, name)(x.reshape(a, rows), parts.reshape(a, CHUNKS))
+        _named(_sums_of_pieces, name)(x.reshape(a, rows), mean.ravel(), parts.reshape(a, CHUNKS))
     else:
-        _named(_sums_down, name)(x, parts)
+        _named(_sums_down, name)(x, mean, parts)
     return parts.sum(1)
+
+
+def centred(x, mean, factor):
+    """x (a, rows, b) in C order → (x − mean) · factor; mean and factor (a, b), in float64."""
+    y = empty(x.shape, x.dtype)
+    if x.shape[2] == 1:
+        _centred_along(x[..., 0], mean.ravel(), factor.ravel(), y[..., 0])
+    else:
+        _centred_across(x, mean, factor, y)
+    return y
 
 
 def running_sums(x, from_end):
@@ -180,7 +192,7 @@ def _loop(name, equal):
 def __getattr__(name):
     """A loop with a formula, by its name: for processes that compile it."""
     loop, _, formula = name.rpartition("_of_")
-    if formula not in FORMULAS:
+    if formula not in FORMULAS and formula not in SUMMED:
         raise AttributeError(f"no loop is named {name!r}")
     return _named(globals()[loop], formula)
 
@@ -188,7 +200,8 @@ def __getattr__(name):
 @cache
 def _named(loop, name):
     """A loop with the formula of this name. A name of its own, because Numba keeps compiled loops by their name."""
-    compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(FORMULAS[name])
+    table = SUMMED if loop.__name__.startswith("_sums") else FORMULAS
+    compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(table[name])
     named = FunctionType(loop.__code__, {**globals(), "formula": compiled}, f"{loop.__name__}_of_{name}")
     named.__qualname__ = named.__name__
     return parallel(named)
@@ -335,30 +348,30 @@ def _wide(size):
     return (size + CHUNKS * WIDTH - 1) // (CHUNKS * WIDTH) * WIDTH
 
 
-def _sums_along(x, y):
+def _sums_along(x, mean, y):
     n = len(y)
     tall = (n + CHUNKS - 1) // CHUNKS
     for piece in prange((n + tall - 1) // tall):
         first = np.int64(piece) * tall
         for i in range(first, min(first + tall, n)):
-            row, total = x[i], 0.0
+            row, m, total = x[i], mean[i if len(mean) > 1 else 0], 0.0
             for j in range(len(row)):
-                total += formula(np.float64(row[j]))
+                total += formula(np.float64(row[j]), m)
             y[i] = total
 
 
-def _sums_of_pieces(x, parts):
+def _sums_of_pieces(x, mean, parts):
     n, c = x.shape
     wide = _wide(c)
     for piece in prange(n * CHUNKS):
         i, k = np.int64(piece) // CHUNKS, np.int64(piece) % CHUNKS
-        row, total = x[i, k * wide:(k + 1) * wide], 0.0
+        row, m, total = x[i, k * wide:(k + 1) * wide], mean[i if len(mean) > 1 else 0], 0.0
         for j in range(len(row)):
-            total += formula(np.float64(row[j]))
+            total += formula(np.float64(row[j]), m)
         parts[i, k] = total
 
 
-def _sums_across(x, y):
+def _sums_across(x, mean, y):
     n, rows, c = x.shape
     tall, wide, across = _piece(n, c)
     for piece in prange((n + tall - 1) // tall * across):
@@ -366,23 +379,51 @@ def _sums_across(x, y):
         totals = np.empty(min(wide, c - left))
         for i in range(first, min(first + tall, n)):
             totals[:] = 0
+            m = mean[i if len(mean) > 1 else 0, left:left + len(totals)]
             for r in range(rows):
                 row = x[i, r, left:left + len(totals)]
                 for j in range(len(totals)):
-                    totals[j] += formula(np.float64(row[j]))
+                    totals[j] += formula(np.float64(row[j]), m[j])
             y[i, left:left + len(totals)] = totals
 
 
-def _sums_down(x, parts):
+def _sums_down(x, mean, parts):
     n, rows, c = x.shape
     tall = (rows + CHUNKS - 1) // CHUNKS
     for piece in prange(n * CHUNKS):
         i, k = np.int64(piece) // CHUNKS, np.int64(piece) % CHUNKS
-        totals = parts[i, k]
+        totals, m = parts[i, k], mean[i if len(mean) > 1 else 0]
         for r in range(k * tall, min((k + 1) * tall, rows)):
             row = x[i, r]
             for j in range(c):
-                totals[j] += formula(np.float64(row[j]))
+                totals[j] += formula(np.float64(row[j]), m[j])
+
+
+@parallel
+def _centred_along(x, mean, factor, y):
+    n, c = x.shape
+    tall, wide, across = _piece(n, c)
+    for piece in prange((n + tall - 1) // tall * across):
+        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
+        for i in range(first, min(first + tall, n)):
+            row, out, m, f = x[i, left:left + wide], y[i, left:left + wide], mean[i], factor[i]
+            for j in range(len(row)):
+                out[j] = (np.float64(row[j]) - m) * f
+
+
+@parallel
+def _centred_across(x, mean, factor, y):
+    groups, rows, c = x.shape
+    n = groups * rows
+    tall, wide, across = _piece(n, c)
+    for piece in prange((n + tall - 1) // tall * across):
+        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
+        for r in range(first, min(first + tall, n)):
+            group = r // rows
+            row, out = x[group, r % rows, left:left + wide], y[group, r % rows, left:left + wide]
+            m, f = mean[group, left:left + wide], factor[group, left:left + wide]
+            for j in range(len(row)):
+                out[j] = (np.float64(row[j]) - m[j]) * f[j]
 
 
 @parallel
@@ -482,4 +523,11 @@ FORMULAS = {
     "leaky_relu_slope": lambda dy, x, slope: dy if x > 0 else dy * slope,
     "sigmoid_slope": lambda dy, y: dy * y * (1 - y),
     "tanh_slope": lambda dy, y: dy * (1 - y * y),
+}
+
+# of a number and the mean of its group
+SUMMED = {
+    "copy": lambda x, mean: x,
+    "square": lambda x, mean: x * x,
+    "square_from_mean": lambda x, mean: minus(x, mean) * minus(x, mean),
 }

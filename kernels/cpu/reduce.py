@@ -6,7 +6,7 @@ import numpy as np
 
 from ..reference import reduce as _reference
 from ..reference.reduce import *
-from ..reference.reduce import _keep
+from ..reference.reduce import _half_over, _keep
 from . import _shared
 
 __all__ = _reference.__all__
@@ -22,6 +22,49 @@ def mean_forward(x, dim, keepdim):
     if y is None:
         return _reference.mean_forward(x, dim, keepdim)
     return np.asarray(y / x.dtype.type(x.size // y.size))
+
+
+def var_forward(x, dim, correction, keepdim):
+    found = _variance(x, dim, correction, keepdim)
+    return _reference.var_forward(x, dim, correction, keepdim) if found is None else (found[0].astype(x.dtype), found[1])
+
+
+def std_forward(x, dim, correction, keepdim):
+    found = _variance(x, dim, correction, keepdim)
+    if found is None:
+        return _reference.std_forward(x, dim, correction, keepdim)
+    return np.sqrt(found[0]).astype(x.dtype), found[1]
+
+
+def _variance(x, dim, correction, keepdim):
+    """Of a large array: the variance, in float64, and the mean. None for anything else."""
+    rows = _groups(x, dim)
+    if rows is None:
+        return None
+    mean, n = _mean(rows), rows.shape[1]
+    squares = _shared.compiled("_large").row_sums("square_from_mean", rows, mean.dtype, mean)
+    kept = x.shape[:dim[0]] + (1,) * len(dim) + x.shape[dim[-1] + 1:]
+    var = (squares / max(0, n - correction)).reshape(kept)
+    return var if keepdim else var.squeeze(dim), mean.reshape(kept).astype(x.dtype, copy=False)
+
+
+def _mean(rows):
+    """rows (a, n, b) → (a, b), in float64."""
+    wide = np.dtype(np.float64)
+    return _shared.compiled("_large").row_sums("copy", rows, wide) / rows.shape[1]
+
+
+def var_backward(dy, x, mean, dim, correction, keepdim):
+    rows = _groups(x, dim)
+    if rows is None:
+        return _reference.var_backward(dy, x, mean, dim, correction, keepdim)
+    mean = _mean(rows)      # not the one that was rounded
+    factor = 2 * dy.reshape(mean.shape).astype(mean.dtype) / max(0, rows.shape[1] - correction)
+    return _shared.compiled("_large").centred(rows, mean, factor).reshape(x.shape)
+
+
+def std_backward(dy, x, y, mean, dim, correction, keepdim):
+    return var_backward(_half_over(dy, y), x, mean, dim, correction, keepdim)
 
 
 def cumsum_forward(x, dim):
@@ -101,12 +144,18 @@ def _sum(x, dim, keepdim, name="copy", finish=None):
 
     What ``finish`` makes of the sums, it makes of them in float64.
     """
+    rows = _groups(x, dim)
+    if rows is None:
+        return None
+    y = _shared.compiled("_large").row_sums(name, rows, x.dtype if finish is None else np.dtype(np.float64))
+    y = (y if finish is None else finish(y)).astype(x.dtype, copy=False)
+    return y.reshape(x.shape[:dim[0]] + (1,) * len(dim) * keepdim + x.shape[dim[-1] + 1:])
+
+
+def _groups(x, dim):
+    """A large array and neighbouring axes as (a, n, b): n are one group. None for anything else."""
     if not _is_large(x, _shared.LARGE):
         return None
     if not dim or dim[-1] - dim[0] != len(dim) - 1:
         return None
-    before, along, after = x.shape[:dim[0]], x.shape[dim[0]:dim[-1] + 1], x.shape[dim[-1] + 1:]
-    rows = x.reshape(math.prod(before), math.prod(along), math.prod(after))
-    y = _shared.compiled("_large").row_sums(name, rows, x.dtype if finish is None else np.dtype(np.float64))
-    y = (y if finish is None else finish(y)).astype(x.dtype, copy=False)
-    return y.reshape(before + (1,) * len(along) * keepdim + after)
+    return x.reshape(math.prod(x.shape[:dim[0]]), math.prod(x.shape[dim[0]:dim[-1] + 1]), math.prod(x.shape[dim[-1] + 1:]))

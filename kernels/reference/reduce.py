@@ -44,8 +44,8 @@ def mean_backward(dy, shape, dim, keepdim):
 
 def var_forward(x, dim, correction, keepdim):
     """x (…) → y, mean (both without dim; mean keeps it with size 1)."""
-    d, mean = _centre(x, dim)
-    return _over(_sum(d * d, dim, keepdim), x, dim, correction).astype(x.dtype, copy=False), mean.astype(x.dtype, copy=False)
+    var, mean = _variance(x, dim, correction, keepdim)
+    return var.astype(x.dtype, copy=False), mean
 
 
 def var_backward(dy, x, mean, dim, correction, keepdim):
@@ -57,14 +57,13 @@ def var_backward(dy, x, mean, dim, correction, keepdim):
 
 def std_forward(x, dim, correction, keepdim):
     """x (…) → y, mean (mean keeps the axes dim with size 1)."""
-    var, mean = var_forward(x, dim, correction, keepdim)
-    return np.sqrt(var), mean
+    var, mean = _variance(x, dim, correction, keepdim)
+    return np.sqrt(var).astype(x.dtype, copy=False), mean
 
 
 def std_backward(dy, x, y, mean, dim, correction, keepdim):
     """dy → dx; 0 where the deviation is 0."""
-    dvar = np.divide(dy, 2 * y, out=np.zeros_like(dy), where=y != 0)
-    return var_backward(dvar, x, mean, dim, correction, keepdim)
+    return var_backward(_half_over(dy, y), x, mean, dim, correction, keepdim)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -299,6 +298,17 @@ def _centre(x, dim):
     d = x - mean
     rest = mean_forward(d, dim, True)
     return d - rest, mean + rest
+
+
+def _variance(x, dim, correction, keepdim):
+    """The variance, of float32 in float64, and the mean (dim kept)."""
+    d, mean = _centre(x, dim)
+    return _over(_sum(d * d, dim, keepdim), x, dim, correction), mean.astype(x.dtype, copy=False)
+
+
+def _half_over(dy, y):
+    """What the root passes to the variance: dy / 2y, and 0 where y is 0."""
+    return np.divide(dy, 2 * y, out=np.zeros_like(dy), where=y != 0)
 
 
 def _over(total, x, dim, correction):

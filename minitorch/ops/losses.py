@@ -161,7 +161,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     if input.shape != target.shape:
         raise ValueError(f"{op}: target has shape {target.shape}, input {input.shape}; they must be equal")
     # (1 − t) x + w ln(1 + e⁻ˣ), where w is 1, or pos_weight for the positives
-    surprise = neg(logsigmoid(input))
+    surprise = softplus(neg(input), threshold=np.inf)
     if pos_weight is not None:
         surprise = mul(surprise, add(mul(sub(pos_weight, 1), target), 1))
     losses = add(mul(rsub(target, 1), input), surprise)

@@ -245,17 +245,55 @@ def test_padding(shape, dtype):
 
 @pytest.mark.parametrize("shape", [(1, 70001, 1), (40, 999, 1), (3, 999, 1), (1, 999, 40), (2, 130, 300),
                                    (40, 200, 30), (1, 3, 5001), (3, 2, 700)], ids=str)
-@pytest.mark.parametrize("name", ["copy", "square"])
+@pytest.mark.parametrize("name", ["copy", "square", "square_from_mean"])
 def test_sums_are_exact_and_the_same_on_any_number_of_threads(name, shape):
     x, float64 = normal(*shape, dtype="float32"), np.dtype(np.float64)
-    before, several = numba.get_num_threads(), _large.row_sums(name, x, float64)
     wide = x.astype(np.float64)
-    np.testing.assert_allclose(several, (wide if name == "copy" else wide**2).sum(1), rtol=0, atol=1e-12 * x.shape[1])
+    mean = wide.mean(1) if name == "square_from_mean" else None
+    before, several = numba.get_num_threads(), _large.row_sums(name, x, float64, mean)
+    exact = {"copy": wide, "square": wide**2, "square_from_mean": (wide - wide.mean(1, keepdims=True))**2}[name].sum(1)
+    np.testing.assert_allclose(several, exact, rtol=0, atol=1e-12 * x.shape[1])
     try:
         numba.set_num_threads(1)
-        np.testing.assert_array_equal(_large.row_sums(name, x, float64), several)
+        np.testing.assert_array_equal(_large.row_sums(name, x, float64, mean), several)
     finally:
         numba.set_num_threads(before)
+
+
+@pytest.mark.parametrize("far", [0, 1e4], ids=["near 0", "far from 0"])
+@pytest.mark.parametrize("correction", [0, 1, 1 << 20])
+def test_variances(shape, dtype, far, correction):
+    """Against the reference in float64; the last correction leaves no degree of freedom."""
+    x = (normal(*shape, dtype="float64") + far).astype(dtype)
+    eps, wide = np.finfo(dtype).eps, x.astype("float64")
+    for dim in some_axes(shape):
+        for name, keepdim in ("var", False), ("std", True):
+            with kernels.quiet():
+                y, mean = getattr(cpu, name + "_forward")(x, dim, correction, keepdim)
+                exact, there = getattr(reference, name + "_forward")(wide, dim, correction, keepdim)
+                assert (y.shape, mean.shape, y.dtype, mean.dtype) == (exact.shape, there.shape, dtype, dtype)
+                np.testing.assert_allclose(y, exact, rtol=4 * eps + 1e-12 * far)
+                np.testing.assert_allclose(mean, there, rtol=4 * eps, atol=1e-12)
+                dy = normal(*y.shape, seed=9, dtype=dtype)
+                if name == "var":
+                    dx, right = cpu.var_backward(dy, x, mean, dim, correction, keepdim), reference.var_backward(
+                        dy.astype("float64"), wide, there, dim, correction, keepdim)
+                else:
+                    dx, right = cpu.std_backward(dy, x, y, mean, dim, correction, keepdim), reference.std_backward(
+                        dy.astype("float64"), wide, exact, there, dim, correction, keepdim)
+            assert dx.shape == shape and dx.dtype == dtype
+            if correction < 2:
+                np.testing.assert_allclose(dx, right, rtol=8 * eps, atol=(eps + 1e-15 * far) * np.abs(right).max())
+            else:
+                np.testing.assert_array_equal(np.isnan(dx), np.isnan(right))
+
+
+def test_a_deviation_is_finite_where_the_variance_is_not():
+    for n in 9, 70001:
+        x = np.full(n, 3e30, np.float32)
+        x[0] = -3e30
+        y, _ = cpu.std_forward(x, (0,), 0, False)
+        np.testing.assert_allclose(y, x.astype("float64").std(), rtol=1e-6)
 
 
 def test_results_of_large_sums_are_rounded_once():
