@@ -82,7 +82,8 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
     input, target = _pair("smooth_l1_loss", input, target, reduction, size_average, reduce)
-    return _reduce(div(_square_then_straight(sub(input, target), beta), beta), reduction)
+    loss = _reduce(_square_then_straight(sub(input, target), beta), reduction)
+    return loss if beta == 1 else div(loss, beta)
 
 
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
