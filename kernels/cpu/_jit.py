@@ -2,6 +2,7 @@
 
 import math
 from functools import wraps
+from types import FunctionType
 
 import numpy as np
 from numba import config, njit, prange
@@ -14,7 +15,7 @@ from ._threads import allowed_threads, pool
 
 __all__ = [
     "CHUNKS", "THREADS", "away", "block", "chunk", "inline", "jit", "minus", "parallel", "prange", "ready", "rows_of",
-    "scalars",
+    "scalars", "with_formula",
 ]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.
@@ -67,6 +68,14 @@ def parallel(function):
             return result
 
     return launch
+
+
+def with_formula(loop, name, formula):
+    """A parallel loop that calls this formula where it says ``formula``; Numba keeps compiled loops by their names."""
+    compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(formula)
+    made = FunctionType(loop.__code__, {**loop.__globals__, "formula": compiled}, f"{loop.__name__}_of_{name}")
+    made.__qualname__ = made.__name__
+    return parallel(made)
 
 
 def any_large(args):

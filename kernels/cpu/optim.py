@@ -56,7 +56,7 @@ def power_sum(grad, p):
     if grad.size < LARGE:
         wide = grad.astype(np.float64)
         return np.multiply(wide, wide, out=wide).sum()      # a dot product's bits would depend on BLAS's threads
-    return compiled("_large").row_sums("square", _flat(grad).reshape(1, -1, 1), np.dtype(np.float64))[0, 0]
+    return compiled("_sums").row_sums("square", _flat(grad).reshape(1, -1, 1), np.dtype(np.float64))[0, 0]
 
 
 def scale_step(grad, factor):

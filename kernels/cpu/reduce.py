@@ -42,7 +42,7 @@ def _variance(x, dim, correction, keepdim):
     if rows is None:
         return None
     mean, n = _mean(rows), rows.shape[1]
-    squares = _shared.compiled("_large").row_sums("square_from_mean", rows, mean.dtype, mean)
+    squares = _shared.compiled("_sums").row_sums("square_from_mean", rows, mean.dtype, mean)
     kept = x.shape[:dim[0]] + (1,) * len(dim) + x.shape[dim[-1] + 1:]
     var = (squares / max(0, n - correction)).reshape(kept)
     return var if keepdim else var.squeeze(dim), mean.reshape(kept).astype(x.dtype, copy=False)
@@ -51,7 +51,7 @@ def _variance(x, dim, correction, keepdim):
 def _mean(rows):
     """rows (a, n, b) → (a, b), in float64."""
     wide = np.dtype(np.float64)
-    return _shared.compiled("_large").row_sums("copy", rows, wide) / rows.shape[1]
+    return _shared.compiled("_sums").row_sums("copy", rows, wide) / rows.shape[1]
 
 
 def var_backward(dy, x, mean, dim, correction, keepdim):
@@ -60,7 +60,7 @@ def var_backward(dy, x, mean, dim, correction, keepdim):
         return _reference.var_backward(dy, x, mean, dim, correction, keepdim)
     mean = _mean(rows)      # not the one that was rounded
     factor = 2 * dy.reshape(mean.shape).astype(mean.dtype) / max(0, rows.shape[1] - correction)
-    return _shared.compiled("_large").centred(rows, mean, factor).reshape(x.shape)
+    return _shared.compiled("_sums").centred(rows, mean, factor).reshape(x.shape)
 
 
 def std_backward(dy, x, y, mean, dim, correction, keepdim):
@@ -83,7 +83,7 @@ def _running_sums(x, dim, from_end):
         return None
     if x.ndim < 2 or dim % x.ndim != x.ndim - 1:
         return None
-    return _shared.compiled("_large").running_sums(x.reshape(-1, x.shape[-1]), from_end).reshape(x.shape)
+    return _shared.compiled("_sums").running_sums(x.reshape(-1, x.shape[-1]), from_end).reshape(x.shape)
 
 
 def norm_forward(x, p, dim, keepdim):
@@ -104,7 +104,7 @@ def logsumexp_forward(x, dim, keepdim):
     rows = _rows(x, dim)
     if rows is None:
         return _reference.logsumexp_forward(x, dim, keepdim)
-    y = _shared.compiled("_large").log_sums(rows)
+    y = _shared.compiled("_sums").log_sums(rows)
     return y.reshape(x.shape[:dim[0]] + (1,) * len(dim) * keepdim)
 
 
@@ -112,14 +112,14 @@ def logsumexp_backward(dy, x, y, dim, keepdim):
     rows = _rows(x, dim)
     if rows is None:
         return _reference.logsumexp_backward(dy, x, y, dim, keepdim)
-    return _shared.compiled("_large").log_sums_backward(dy, rows, y).reshape(x.shape)
+    return _shared.compiled("_sums").log_sums_backward(dy, rows, y).reshape(x.shape)
 
 
 def amax_backward(dy, x, y, dim, keepdim):
     rows = _rows(x, dim)
     if rows is None:
         return _reference.amax_backward(dy, x, y, dim, keepdim)
-    return _shared.compiled("_large").equal_shares(dy, rows, y).reshape(x.shape)
+    return _shared.compiled("_sums").equal_shares(dy, rows, y).reshape(x.shape)
 
 
 amin_backward = amax_backward
@@ -147,7 +147,7 @@ def _sum(x, dim, keepdim, name="copy", finish=None):
     rows = _groups(x, dim)
     if rows is None:
         return None
-    y = _shared.compiled("_large").row_sums(name, rows, x.dtype if finish is None else np.dtype(np.float64))
+    y = _shared.compiled("_sums").row_sums(name, rows, x.dtype if finish is None else np.dtype(np.float64))
     y = (y if finish is None else finish(y)).astype(x.dtype, copy=False)
     return y.reshape(x.shape[:dim[0]] + (1,) * len(dim) * keepdim + x.shape[dim[-1] + 1:])
 

@@ -8,7 +8,7 @@ import pytest
 
 from minitorch import kernels
 from minitorch.kernels import cpu, reference
-from minitorch.kernels.cpu import _large, _shared
+from minitorch.kernels.cpu import _large, _shared, _sums
 
 from kernel_checks import check_same, normal
 
@@ -250,12 +250,12 @@ def test_sums_are_exact_and_the_same_on_any_number_of_threads(name, shape):
     x, float64 = normal(*shape, dtype="float32"), np.dtype(np.float64)
     wide = x.astype(np.float64)
     mean = wide.mean(1) if name == "square_from_mean" else None
-    before, several = numba.get_num_threads(), _large.row_sums(name, x, float64, mean)
+    before, several = numba.get_num_threads(), _sums.row_sums(name, x, float64, mean)
     exact = {"copy": wide, "square": wide**2, "square_from_mean": (wide - wide.mean(1, keepdims=True))**2}[name].sum(1)
     np.testing.assert_allclose(several, exact, rtol=0, atol=1e-12 * x.shape[1])
     try:
         numba.set_num_threads(1)
-        np.testing.assert_array_equal(_large.row_sums(name, x, float64, mean), several)
+        np.testing.assert_array_equal(_sums.row_sums(name, x, float64, mean), several)
     finally:
         numba.set_num_threads(before)
 
