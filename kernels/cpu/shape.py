@@ -95,6 +95,28 @@ def repeat_backward(dy, shape, repeats):
     return sum_forward(dy.reshape(*sizes[:i], repeats[i], *sizes[i:]), (i,), False).reshape(shape)
 
 
+def repeat_interleave_forward(x, repeats, dim):
+    times = _as_often(repeats)
+    if times is None:
+        return _reference.repeat_interleave_forward(x, repeats, dim)
+    shape = (*x.shape[:dim + 1], times, *x.shape[dim + 1:])
+    y = empty(shape, x.dtype)
+    put(y, np.broadcast_to(np.expand_dims(x, dim + 1), shape))
+    return y.reshape(*x.shape[:dim], x.shape[dim] * times, *x.shape[dim + 1:])
+
+
+def repeat_interleave_backward(dy, shape, repeats, dim):
+    times = _as_often(repeats)
+    if times is None:
+        return _reference.repeat_interleave_backward(dy, shape, repeats, dim)
+    return sum_forward(dy.reshape(*shape[:dim + 1], times, *shape[dim + 1:]), (dim + 1,), False)
+
+
+def _as_often(repeats):
+    """How often every entry is repeated; None where some are more often than others."""
+    return int(repeats[0]) if repeats.size and (repeats == repeats[0]).all() else None
+
+
 # ---- triangles -------------------------------------------------------------------------------------------------------
 
 BAND = 64   # rows of which only the numbers near the diagonal are looked at one by one

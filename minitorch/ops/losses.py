@@ -1,4 +1,4 @@
-"""Losses for numbers and probabilities. The squared error is a node of its own; the others are made of smaller ops."""
+"""Losses for numbers and probabilities. Those that many programs use are nodes of their own, others made of smaller ops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minitorch.ops.arithmetic import add, div, mul, rsub, sub, where
 from minitorch.ops.cross_entropy import _check_loss
 from minitorch.ops.dtype import promote
 from minitorch.ops.elementwise import abs as abs_
-from minitorch.ops.elementwise import clamp, clamp_min, exp, log, neg, square
+from minitorch.ops.elementwise import clamp_min, exp, log, neg, square
 from minitorch.ops.reduce import mean, norm
 from minitorch.ops.reduce import sum as sum_
 from minitorch.ops.shape import broadcast_tensors
@@ -74,6 +74,27 @@ def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduc
     return _weighted("l1_loss", abs_(sub(input, target)), weight, reduction)
 
 
+class SquareThenStraight(Function):
+    """Square near 0, straight further out: what a number far off its target pulls with is bounded.
+
+    Forward    d = x − t, near = d, but from −edge to edge        y = near · (d − ½ near)
+    Backward   dx = dy · near                                     dt = −dx
+    Saved      near
+    Shapes     x, t, y (…)
+    Derived in docs/ops/reduce.md
+    """
+
+    def forward(self, x, target, *, edge):
+        k = self.k
+        d = k.sub_forward(x, target)
+        self.near = k.clamp_forward(d, -float(edge), float(edge))
+        return k.mul_forward(self.near, k.sub_forward(d, k.mul_forward(self.near, 0.5)))
+
+    def backward(self, dy):
+        dx = self.k.mul_forward(self.near, dy)
+        return dx, self.k.neg_forward(dx) if self.needs[1] else None
+
+
 def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
                    beta: float = 1.0) -> Tensor:
     """Square near 0, straight further out: ½ d²/β where |d| < β, else |d| − ½ β."""
@@ -82,7 +103,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
     input, target = _pair("smooth_l1_loss", input, target, reduction, size_average, reduce)
-    loss = _reduce(_square_then_straight(sub(input, target), beta), reduction)
+    loss = _reduce(_square_then_straight("smooth_l1_loss", input, target, beta), reduction)
     return loss if beta == 1 else div(loss, beta)
 
 
@@ -92,7 +113,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     if delta <= 0:
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
     input, target = _pair("huber_loss", input, target, reduction)
-    losses = _square_then_straight(sub(input, target), delta)
+    losses = _square_then_straight("huber_loss", input, target, delta)
     return _reduce(losses, reduction) if weight is None else _reduce(_times("huber_loss", losses, weight), reduction)
 
 
@@ -149,6 +170,27 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     return _reduce(losses if weight is None else mul(losses, weight), reduction)
 
 
+class BinaryCrossEntropyWithLogits(Function):
+    """How surprised a probability, given as its logit, was by a yes or no.
+
+    Forward    y = (1 − t) · x + ln(1 + e⁻ˣ)
+    Backward   dx = dy · (σ(x) − t)        dt = −dy · x
+    Saved      x, t
+    Shapes     x, t, y (…)
+    Derived in docs/layers/cross_entropy.md
+    """
+
+    def forward(self, x, t):
+        self.x, self.t, k = x, t, self.k
+        surprise = k.softplus_forward(k.neg_forward(x), 1.0, np.inf)
+        return k.add_forward(k.mul_forward(k.sub_forward(1.0, t), x), surprise)
+
+    def backward(self, dy):
+        k = self.k
+        dx = k.mul_forward(dy, k.sub_forward(k.sigmoid_forward(self.x), self.t))
+        return dx, k.mul_forward(k.neg_forward(dy), self.x) if self.needs[1] else None
+
+
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
                                      reduce=None, reduction: str = "mean", pos_weight: Tensor | None = None) -> Tensor:
     """binary_cross_entropy(sigmoid(input), target), computed so that large logits stay finite.
@@ -161,11 +203,11 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     input, target = _same_dtype(op, input, target)
     if input.shape != target.shape:
         raise ValueError(f"{op}: target has shape {target.shape}, input {input.shape}; they must be equal")
-    # (1 − t) x + w ln(1 + e⁻ˣ), where w is 1, or pos_weight for the positives
-    surprise = softplus(neg(input), threshold=np.inf)
-    if pos_weight is not None:
-        surprise = mul(surprise, add(mul(sub(pos_weight, 1), target), 1))
-    losses = add(mul(rsub(target, 1), input), surprise)
+    if pos_weight is None:
+        losses = BinaryCrossEntropyWithLogits.apply(input, target)
+    else:       # (1 − t) x + w ln(1 + e⁻ˣ), where w is pos_weight for the positives
+        surprise = mul(softplus(neg(input), threshold=np.inf), add(mul(sub(pos_weight, 1), target), 1))
+        losses = add(mul(rsub(target, 1), input), surprise)
     return _reduce(losses if weight is None else mul(losses, weight), reduction)
 
 
@@ -221,10 +263,10 @@ def _same_dtype(op, input, target):
     return promote(input, target, op=op)
 
 
-def _square_then_straight(d, edge):
+def _square_then_straight(op, input, target, edge):
     """½ d² up to the edge, edge · (|d| − ½ edge) beyond it."""
-    near = clamp(d, -edge, edge)
-    return mul(near, sub(d, mul(near, 0.5)))
+    input, target = _same_dtype(op, input, target)
+    return SquareThenStraight.apply(input, target, edge=edge)
 
 
 def _times(op, losses, weight):
