@@ -131,6 +131,30 @@ def test_getitem_gradient_is_exact(name):
     np.testing.assert_array_equal(x.grad.data.ravel(), expected)
 
 
+PARTS = [(COLON, 3), 2, (..., slice(1, None, 3)), (None, slice(4, 30), 0), slice(5, 5), (1, 2), (COLON, slice(0, 20)),
+         (COLON, 3)]
+
+
+@pytest.mark.parametrize("shape", [(32, 40), (5, 6)], ids=["large", "small"])     # of large x they add up in place
+@pytest.mark.parametrize("first", range(len(PARTS)))
+def test_gradients_of_parts_add_up(first, shape):
+    rng = np.random.default_rng(first)
+    x = mt.tensor(rng.normal(size=shape), requires_grad=True)
+    parts = PARTS[first:] + PARTS[:first]
+    weights = [rng.normal(size=x.detach()[index].shape) for index in parts]
+    expected = np.full(shape, 2.0)
+    for index, weight in zip(parts, weights):
+        expected[index] += weight
+    held = []
+    y = x * 1                                   # not a leaf, and one of its gradients is somebody's
+    y.register_hook(held.append)
+    loss = sum((y[index] * mt.tensor(weight)).sum() for index, weight in zip(parts, weights)) + (y * 2).sum()
+    for times in 1, 2:
+        loss.backward(retain_graph=times == 1)
+        np.testing.assert_allclose(x.grad.data, times * expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(held[0].data, expected, rtol=0, atol=1e-12)      # the second walk did not write into it
+
+
 @pytest.mark.parametrize("index", [(0, COLON, [1, 2]), ([0, 1], COLON, [2, 3]), (COLON, 1), ([True, False, True],)])
 def test_setitem_writes_where_getitem_reads(index):
     x = mt.zeros(3, 2, 4)
