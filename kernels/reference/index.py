@@ -64,7 +64,9 @@ def index_add_backward(dy, dim, index, needs=(True, True)):
 
 def gather_forward(x, dim, index):
     """x, index of x's rank → y of index's shape: y[i, j] = x[index[i, j], j] for dim 0."""
-    return x[_places(index, dim)]
+    if not x.flags.c_contiguous:
+        return np.asarray(x[_places(index, dim)])
+    return np.asarray(x.reshape(-1).take(_flat(index, dim, x.shape)))
 
 
 def gather_backward(dy, shape, dim, index):
@@ -215,14 +217,21 @@ def _places(index, dim):
     """The NumPy index that gather and scatter mean: every axis counts up, dim follows the index."""
     if not index.ndim:
         return ()
-    places = list(np.ogrid[tuple(slice(n) for n in index.shape)])
+    places = [np.arange(n).reshape(n, *(1,) * (index.ndim - axis - 1)) for axis, n in enumerate(index.shape)]
     places[dim] = index
     return tuple(places)
 
 
 def _flat(index, dim, shape):
     """The same places, counted in reading order."""
-    return np.ravel_multi_index(_places(index, dim), shape) if index.size and shape else np.zeros(index.shape, np.int64)
+    step, after = 1, []     # from one entry of an axis to the next; and the axes after it, of size 1
+    places = np.zeros((), np.int64)
+    for axis in reversed(range(index.ndim)):
+        entries = index if axis == dim else np.arange(index.shape[axis]).reshape(-1, *after)
+        places = places + entries * np.int64(step)
+        step *= shape[axis]
+        after.append(1)
+    return places
 
 
 def _corner(shape):
