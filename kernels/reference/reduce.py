@@ -71,17 +71,18 @@ def std_backward(dy, x, y, mean, dim, correction, keepdim):
 
 def prod_forward(x, dim, keepdim):
     """x (…) → y, x without the axes dim. Integers multiply in int64."""
-    return x.prod(dim, np.int64 if x.dtype.kind in "bui" else None, keepdims=keepdim)
+    y = np.asarray(x.prod(dim, _wide(x), keepdims=keepdim))
+    return y if x.dtype.kind in "bui" else y.astype(x.dtype, copy=False)
 
 
 def prod_backward(dy, x, dim, keepdim):
     """dy → dx: each element's factor is the product of the others, taken without division, so zeros are no matter."""
     rows = _last(x, dim)
-    others = np.ones_like(rows)
+    others = np.ones(rows.shape, _wide(x))
     np.cumprod(rows[..., :-1], -1, out=others[..., 1:])
     if rows.shape[-1]:
-        others[..., :-1] *= np.cumprod(rows[..., :0:-1], -1)[..., ::-1]
-    return _keep(dy, dim, keepdim) * _back(others, x.shape, dim)
+        others[..., :-1] *= np.cumprod(rows[..., :0:-1], -1, others.dtype)[..., ::-1]
+    return (_keep(dy, dim, keepdim) * _back(others, x.shape, dim)).astype(x.dtype, copy=False)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -202,7 +203,8 @@ def cumprod_forward(x, dim):
     """x (…), one axis → y (…): every element times all before it. Integers multiply in int64."""
     if not x.ndim:
         return x.astype(np.int64) if x.dtype.kind in "bui" else x.copy()
-    return x.cumprod(dim, np.int64 if x.dtype.kind in "bui" else None)
+    y = x.cumprod(dim, _wide(x))
+    return y if x.dtype.kind in "bui" else y.astype(x.dtype, copy=False)
 
 
 def cumprod_backward(dy, x, y, dim):
@@ -214,7 +216,7 @@ def cumprod_backward(dy, x, y, dim):
     # before the first zero: Σ dy · y over the rest, with x divided out; y is 0 from the zero on
     dx = np.divide(cumsum_backward(dy * y, dim), x, out=np.zeros_like(x), where=zeros_before == 0)
     if first.any():  # at the zero: the products as if it were 1. After it nothing moves.
-        without = np.where(zeros_before > 0, np.where(first, 1, x).cumprod(dim), 0)
+        without = np.where(zeros_before > 0, cumprod_forward(np.where(first, x.dtype.type(1), x), dim), 0)
         dx[first] = cumsum_backward(dy * without, dim)[first]
     return dx
 
@@ -287,6 +289,11 @@ def _sum(x, dim, keepdim):
     if char == "e" or char == "f" and not (x.flags.c_contiguous and dim == tuple(range(x.ndim - len(dim), x.ndim))):
         return np.asarray(np.add.reduce(x, dim, np.float64, None, keepdim)).astype(x.dtype)
     return np.add.reduce(x, dim, None, None, keepdim)
+
+
+def _wide(x):
+    """What products of these numbers are taken in: float32's in float64, so that a long one is rounded once."""
+    return np.int64 if x.dtype.kind in "bui" else np.float64 if x.dtype.char in "ef" else x.dtype
 
 
 def _centre(x, dim):

@@ -152,6 +152,16 @@ def test_float32_sums_are_accurate(layout):
         np.testing.assert_allclose(got, truth, rtol=1e-7)
 
 
+def test_float32_products_are_accurate():
+    a = (1 + 0.01 * np.random.default_rng(0).standard_normal((2, 50000))).astype(np.float32)
+    wide = a.astype(np.float64)
+    x = mt.tensor(a, requires_grad=True)
+    np.testing.assert_allclose(x.cumprod(1).data, wide.cumprod(1), rtol=1e-7)
+    np.testing.assert_allclose(x.prod(1).data, wide.prod(1), rtol=1e-7)
+    x.prod(1).sum().backward()
+    np.testing.assert_allclose(x.grad.data, wide.prod(1, keepdims=True) / wide, rtol=1e-6)
+
+
 def test_numpy_functions_work_on_tensors():
     x = mt.tensor([[1.0, 2.0], [3.0, 5.0]])
     assert np.sum(x).item() == 11 and np.mean(x, axis=0).tolist() == [2, 3.5] and np.max(x).item() == 5
