@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from inspect import getattr_static
 from typing import Any
 
 import numpy as np
@@ -612,7 +611,7 @@ class Tensor(Variable):
                                "Write into t.clone().")
 
     def __dir__(self):
-        return [name for name in super().__dir__() if not isinstance(getattr_static(self, name, None), _InPlace)]
+        return [name for name in super().__dir__() if not isinstance(vars(Tensor).get(name), _InPlace)]
 
     # -----------------------------------------------------------------------------------------------------------------
     # operators. `x += y` makes a new tensor, except for a parameter inside no_grad(), which is updated where it stands.

@@ -1,7 +1,7 @@
 """The one place where Numba is configured: options, threads, and what launchers need. ``_compiler`` keeps what it makes."""
 
 import math
-from functools import wraps
+from functools import cache, wraps
 from types import FunctionType
 
 import numpy as np
@@ -14,8 +14,8 @@ from ._shared import put
 from ._threads import allowed_threads, pool
 
 __all__ = [
-    "CHUNKS", "THREADS", "away", "block", "chunk", "inline", "jit", "minus", "parallel", "prange", "ready", "rows_of",
-    "scalars", "with_formula",
+    "CHUNKS", "THREADS", "away", "block", "chunk", "formula", "inline", "jit", "minus", "parallel", "prange", "ready",
+    "rows_of", "scalars", "with_formulas",
 ]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.
@@ -70,12 +70,28 @@ def parallel(function):
     return launch
 
 
-def with_formula(loop, name, formula):
-    """A parallel loop that calls this formula where it says ``formula``; Numba keeps compiled loops by their names."""
-    compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(formula)
-    made = FunctionType(loop.__code__, {**loop.__globals__, "formula": compiled}, f"{loop.__name__}_of_{name}")
-    made.__qualname__ = made.__name__
-    return parallel(made)
+def formula(*numbers):
+    """What loops say where each formula of their file gets a loop of its own; see ``with_formulas``."""
+    raise NotImplementedError("each loop gets its own")
+
+
+def with_formulas(file, formulas):
+    """For a file, its globals, of loops that call ``formula``: ``named``, a loop with the formula of this name, and
+    ``__getattr__``, by which processes that compile such a loop find it."""
+    @cache
+    def named(loop, name):
+        compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(formulas[name])
+        made = FunctionType(loop.__code__, {**file, "formula": compiled}, f"{loop.__name__}_of_{name}")
+        made.__qualname__ = made.__name__   # of its own, because Numba keeps compiled loops by their names
+        return parallel(made)
+
+    def __getattr__(name):
+        loop, _, chosen = name.rpartition("_of_")
+        if chosen not in formulas:
+            raise AttributeError(f"no loop is named {name!r}")
+        return named(file[loop], chosen)
+
+    return named, __getattr__
 
 
 def any_large(args):

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from ._exp import log
-from ._jit import CHUNKS, prange, with_formula
+from ._jit import CHUNKS, formula, prange, with_formulas
 from ._memory import empty
 
 __all__ = ["add", "copy", "each"]
@@ -125,25 +125,8 @@ def _loop(name, equal):
     return _named(loops[FORMULAS[name].__code__.co_argcount - 1], name)
 
 
-def __getattr__(name):
-    """A loop with a formula, by its name: for processes that compile it."""
-    loop, _, formula = name.rpartition("_of_")
-    if formula not in FORMULAS:
-        raise AttributeError(f"no loop is named {name!r}")
-    return _named(globals()[loop], formula)
-
-
-@cache
-def _named(loop, name):
-    return with_formula(loop, name, FORMULAS[name])
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # the loops. Pieces are groups of rows; of few rows, parts of them
-
-def formula(*numbers):
-    raise NotImplementedError("each loop gets its own")
-
 
 def _flat1(x, z):
     size = _wide(x.size)
@@ -314,3 +297,5 @@ FORMULAS = {
     "sigmoid_slope": lambda dy, y: dy * y * (1 - y),
     "tanh_slope": lambda dy, y: dy * (1 - y * y),
 }
+
+_named, __getattr__ = with_formulas(globals(), FORMULAS)

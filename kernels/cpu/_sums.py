@@ -3,12 +3,10 @@
 A file of its own, imported when the first large sum comes, as ``_large`` is.
 """
 
-from functools import cache
-
 import numpy as np
 
 from ._exp import exp_below, largest
-from ._jit import CHUNKS, block, minus, parallel, prange, ready, with_formula
+from ._jit import CHUNKS, block, formula, minus, parallel, prange, ready, with_formulas
 from ._large import _piece, _wide
 from ._memory import empty
 
@@ -79,25 +77,8 @@ def equal_shares(dy, x, y):
     return dx
 
 
-def __getattr__(name):
-    """A loop with a formula, by its name: for processes that compile it."""
-    loop, _, formula = name.rpartition("_of_")
-    if formula not in FORMULAS:
-        raise AttributeError(f"no loop is named {name!r}")
-    return _named(globals()[loop], formula)
-
-
-@cache
-def _named(loop, name):
-    return with_formula(loop, name, FORMULAS[name])
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # the loops
-
-def formula(number, mean):
-    raise NotImplementedError("each loop gets its own")
-
 
 def _sums_along(x, mean, y):
     n = len(y)
@@ -248,3 +229,5 @@ FORMULAS = {
     "square": lambda x, mean: x * x,
     "square_from_mean": lambda x, mean: minus(x, mean) * minus(x, mean),
 }
+
+_named, __getattr__ = with_formulas(globals(), FORMULAS)

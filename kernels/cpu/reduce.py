@@ -43,9 +43,8 @@ def _variance(x, dim, correction, keepdim):
         return None
     mean, n = _mean(rows), rows.shape[1]
     squares = _shared.compiled("_sums").row_sums("square_from_mean", rows, mean.dtype, mean)
-    kept = x.shape[:dim[0]] + (1,) * len(dim) + x.shape[dim[-1] + 1:]
-    var = (squares / max(0, n - correction)).reshape(kept)
-    return var if keepdim else var.squeeze(dim), mean.reshape(kept).astype(x.dtype, copy=False)
+    var = (squares / max(0, n - correction)).reshape(_without(x.shape, dim, keepdim))
+    return var, mean.reshape(_without(x.shape, dim, True)).astype(x.dtype, copy=False)
 
 
 def _mean(rows):
@@ -105,7 +104,7 @@ def logsumexp_forward(x, dim, keepdim):
     if rows is None:
         return _reference.logsumexp_forward(x, dim, keepdim)
     y = _shared.compiled("_sums").log_sums(rows)
-    return y.reshape(x.shape[:dim[0]] + (1,) * len(dim) * keepdim)
+    return y.reshape(_without(x.shape, dim, keepdim))
 
 
 def logsumexp_backward(dy, x, y, dim, keepdim):
@@ -149,7 +148,12 @@ def _sum(x, dim, keepdim, name="copy", finish=None):
         return None
     y = _shared.compiled("_sums").row_sums(name, rows, x.dtype if finish is None else np.dtype(np.float64))
     y = (y if finish is None else finish(y)).astype(x.dtype, copy=False)
-    return y.reshape(x.shape[:dim[0]] + (1,) * len(dim) * keepdim + x.shape[dim[-1] + 1:])
+    return y.reshape(_without(x.shape, dim, keepdim))
+
+
+def _without(shape, dim, keepdim):
+    """The shape without these neighbouring axes, or with size 1 there."""
+    return shape[:dim[0]] + (1,) * len(dim) * keepdim + shape[dim[-1] + 1:]
 
 
 def _groups(x, dim):

@@ -265,8 +265,7 @@ def _same_dtype(op, input, target):
 
 def _square_then_straight(op, input, target, edge):
     """½ d² up to the edge, edge · (|d| − ½ edge) beyond it."""
-    input, target = _same_dtype(op, input, target)
-    return SquareThenStraight.apply(input, target, edge=edge)
+    return SquareThenStraight.apply(*promote(input, target, op=op), edge=edge)
 
 
 def _times(op, losses, weight):
