@@ -17,6 +17,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial, wraps
 from importlib import import_module
 from inspect import isgeneratorfunction
@@ -31,13 +32,14 @@ from minitorch.errors import got
 from minitorch.kernels import backend, restore, silence
 
 __all__ = [
-    "Function", "Gradients", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck",  # noqa: F822
-    "inference_mode", "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward", "set_detect_anomaly",  # noqa: F822
-    "set_grad_enabled",
+    "Function", "Gradients", "Outline", "Variable", "backward", "detect_anomaly", "enable_grad", "grad",  # noqa: F822
+    "gradcheck", "inference_mode", "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward",  # noqa: F822
+    "set_detect_anomaly", "set_grad_enabled", "whole_inputs",  # noqa: F822
 ]
 
 observers: list[Any] = []  # objects with .forward(fn, inputs, settings, outputs) and .backward(fn, dys, gradients)
 SMALL = 4096               # bytes: a gradient below is never added to in place
+LARGE = 1 << 20            # bytes: of an input from here on, a node keeps no more than it needs
 LINE = 64                  # bytes of a cache line
 _orders = count()          # nodes are numbered as they are made: an input's node always has the smaller number
 
@@ -66,6 +68,34 @@ class Variable:
     def place(self):
         """Where gradients for this tensor are collected: an op's output, or the leaf itself."""
         return self if self.fn is None else (self.fn, self.slot)
+
+
+class Outline(Variable):
+    """A large input, as a node remembers it: where its gradient goes, its shape and its dtype.
+
+    Its values are free as soon as neither an op nor the user holds them, in the middle of the forward pass. Of leaves, of
+    small inputs, and of all while a tool looks on (``observers``) or in ``whole_inputs()``, a node keeps the tensor itself.
+    """
+
+    def __init__(self, x: Variable):
+        self.fn, self.slot, self._requires_grad, self.like = x.fn, x.slot, True, x.like  # type: ignore[method-assign]
+        self.shape, self.dtype = x._data.shape, x._data.dtype
+        self.held = weakref.ref(x._data)    # called: the values, or None once they are gone
+
+    @property
+    def _data(self):
+        return self     # of which the walk asks for shape and dtype
+
+    @property
+    def data(self):
+        array = self.held()
+        if array is None:
+            raise RuntimeError(f"{self!r}: its values are gone: they are large, and no op needs them for backward. Hold the "
+                               "tensor in a variable of your own.")
+        return array
+
+    def __repr__(self):
+        return f"Outline(shape={tuple(self.shape)}, dtype={self.dtype}, fn={type(self.fn).__name__})"
 
 
 class Function:
@@ -145,6 +175,8 @@ class Function:
         several = isinstance(result, (tuple, list))
         outputs = [first.like(array) for array in result] if several else [first.like(result)]
         if True in needs:
+            if first._data.nbytes >= LARGE and not (observers or _mode.whole):
+                parents = [x if x is None or x.fn is None or x._data.nbytes < LARGE else Outline(x) for x in parents]
             fn.parents, fn.outputs, fn.order, fn.writes = tuple(parents), len(outputs), next(_orders), _writes
             for slot, y in enumerate(outputs):
                 if y._data.dtype.kind == "f":
@@ -462,7 +494,8 @@ def _refuse_overwritten(fn) -> None:
 # remembering on and off
 
 class _Mode(threading.local):
-    enabled = True
+    enabled = True      # are ops remembered?
+    whole = False       # with all their inputs, however large?
 
 
 _mode = _Mode()
@@ -508,6 +541,16 @@ class _GradMode:
                 sent = yield value
 
         return in_mode_between_yields if isgeneratorfunction(function) else in_mode
+
+
+@contextmanager
+def whole_inputs():
+    """Let nodes made in this block keep the tensors themselves, never an outline of them."""
+    before, _mode.whole = _mode.whole, True
+    try:
+        yield
+    finally:
+        _mode.whole = before
 
 
 def no_grad(func=None):

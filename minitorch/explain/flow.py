@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from importlib import import_module
 from os import PathLike
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minitorch import autograd
-from minitorch.autograd import Function
+from minitorch.autograd import Function, Outline, Variable
 from minitorch.errors import got
 from minitorch.nn import Dropout, Identity, Module, Parameter
 from minitorch.ops.device import on_host
@@ -153,7 +153,7 @@ def gradient_flow(model: Module, loss: Tensor | Callable[[], Tensor], *, layers:
     model : the model whose layers are wanted.
     loss : a function that computes the loss with the model, or the loss itself, before its ``backward()``. A function is
         run once, and each layer's output is seen. From a loss alone the outputs of minitorch's own simple layers (linear,
-        norm, embedding) can be found again in its graph; others show as –.
+        norm, embedding) can be found again in its graph; others show as –, and so do values of over 1 MB that no op keeps.
     layers : modules of the model, or their names; each parameter counts to the innermost of them around it. Default:
         every module that has parameters of its own or no parts, but for dropout and identity.
     lr, optimizer : give one of them to know the update-to-weight ratio: lr · |g| / |w|, or that of the update which
@@ -182,7 +182,7 @@ def gradient_flow(model: Module, loss: Tensor | Callable[[], Tensor], *, layers:
     chosen = _chosen(model, layers)
     owned = _owned(model, chosen)
     is_function = callable(loss) and not isinstance(loss, Tensor)
-    outputs: dict[str, list[Tensor]] = {}
+    outputs: Mapping[str, Sequence[Variable]] = {}
     returned = loss
     if is_function:
         returned, outputs = _watched(loss, chosen)
@@ -209,7 +209,7 @@ def gradient_flow(model: Module, loss: Tensor | Callable[[], Tensor], *, layers:
     for name in names:
         ys = outputs.get(name, ())
         dys = [on_host(arrived[y.place]) for y in ys if y.place in arrived]
-        rows.append(Layer(name or "(model)", type(chosen[name]).__name__, **_of_outputs([on_host(y.data) for y in ys], dys),
+        rows.append(Layer(name or "(model)", type(chosen[name]).__name__, **_of_outputs(_kept(ys), dys),
                           **_together([each[n] for n in owned[name]], [updates[n] for n in owned[name]])))
     dtypes = ", ".join(sorted({str(p.dtype) for p in params.values()}))
     return Flow(rows, each.values(), float(at.data.reshape(())), dtypes, _problems(at, params, gradients, outputs))
@@ -280,23 +280,29 @@ def _checked(loss) -> Tensor:
     return loss
 
 
-def _users(loss, owner) -> dict[str, list[tuple[Function, Tensor | None]]]:
+def _users(loss, owner) -> dict[str, list[tuple[Function, Variable | None]]]:
     """Layer → the ops that its parameters went into, oldest first, each with its output."""
     nodes = autograd._newest_first([loss.fn])
     tensors: dict[Any, Any] = {loss.place: loss}
     for fn in nodes:
         tensors.update((parent.place, parent) for parent in fn.parents if parent is not None)
-    users: dict[str, list[tuple[Function, Tensor | None]]] = {}
+    users: dict[str, list[tuple[Function, Variable | None]]] = {}
     for fn in reversed(nodes):
         for layer in dict.fromkeys(owner[p] for p in fn.parents if p in owner):
             users.setdefault(layer, []).append((fn, tensors.get((fn, 0))))
     return users
 
 
-def _found_again(module, users) -> list[Tensor]:
+def _found_again(module, users) -> list[Variable]:
     """The outputs of a simple layer of ours, in the graph: its op bears its name, and does all that it does."""
     ours = type(module).__module__.startswith("minitorch.nn.")
     return [y for fn, y in users if ours and y is not None and type(fn).__name__ == type(module).__name__]
+
+
+def _kept(outputs) -> list[np.ndarray]:
+    """The values of a layer's outputs; none if even one of them, large and needed by no op, is gone."""
+    arrays = [y.held() if isinstance(y, Outline) else y.data for y in outputs]
+    return [] if any(y is None for y in arrays) else [on_host(y) for y in arrays]
 
 
 def _update_norm(p, gradient, lr, optimizer) -> float | None:
@@ -317,13 +323,13 @@ def _update_norm(p, gradient, lr, optimizer) -> float | None:
 
 
 def _of_outputs(ys, dys) -> dict[str, Any]:
-    if not ys:
-        return {}
-    y = np.concatenate([y.ravel() for y in ys])
-    with np.errstate(all="ignore"):
-        mean, std = (float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64))) if y.size else (None, None)
-    return {"out_norm": norm_of(y), "out_mean": mean, "out_std": std, "out_zeros": _zeros(y),
-            "out_grad_norm": math.hypot(*[norm_of(dy) for dy in dys]) if dys else None}
+    found: dict[str, Any] = {"out_grad_norm": math.hypot(*[norm_of(dy) for dy in dys])} if dys else {}
+    if ys:
+        y = np.concatenate([y.ravel() for y in ys])
+        with np.errstate(all="ignore"):
+            mean, std = (float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64))) if y.size else (None, None)
+        found |= {"out_norm": norm_of(y), "out_mean": mean, "out_std": std, "out_zeros": _zeros(y)}
+    return found
 
 
 def _of_parameter(name, w, g, moved) -> Layer:
@@ -379,7 +385,7 @@ def _problems(loss, params, gradients, outputs) -> list[str]:
     if not np.isfinite(loss.data).all():
         found.append(f"the loss is {float(loss.data.reshape(()))}")
     for name, ys in outputs.items():
-        if any(not np.isfinite(y.data).all() for y in ys):
+        if any(not np.isfinite(y).all() for y in _kept(ys)):
             found.append(f"the output of {name or 'the model'} has NaN or infinite values; it is the first that has")
             break
     for name, g in gradients.items():

@@ -89,10 +89,11 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | N
             if preserve_rng_state:
                 default_generator.set_state(now)
 
-    result, inside, start = run()
-    if not inside:
-        return result
-    outputs = Checkpoint.apply(*_entering(inside, start), outputs=[y.data for y in inside], again=again)
+    with autograd.whole_inputs():   # what enters is a tensor that the part will see again
+        result, inside, start = run()
+        if not inside:
+            return result
+        outputs = Checkpoint.apply(*_entering(inside, start), outputs=[y.data for y in inside], again=again)
     return _with_tensors(result, dict(zip(map(id, inside), outputs)))
 
 

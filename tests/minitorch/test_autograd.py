@@ -1,5 +1,6 @@
 """The tape: order, accumulation, freeing, refusing."""
 
+import contextlib
 import gc
 import os
 import subprocess
@@ -306,6 +307,61 @@ def test_an_intermediate_is_freed_before_the_next_op_backwards():
     del y
     z.backward()
     assert seen == [None] and x.grad.tolist() == [8.0, 16.0]
+
+
+def test_large_values_that_no_op_needs_are_freed_in_the_forward_pass():
+    x = mt.zeros(512, 512, requires_grad=True)
+    h = x + 1
+    y = (h + 2) * 3
+    lost, leaf_of_h = y.fn.parents[0], h.fn.parents[0]
+    of_h = lost.fn.parents[0]
+    assert leaf_of_h is x and of_h.data is h.data and of_h.place == h.place
+    array = weakref.ref(h.data)
+    del h
+    assert array() is None and of_h.held() is None
+    with pytest.raises(RuntimeError, match=r"Outline\(shape=\(512, 512\), dtype=float32, fn=Add\): its values are gone"):
+        _ = of_h.data
+    assert (of_h.shape, of_h.dtype) == ((512, 512), np.float32)
+    seen = []
+    y.register_hook(seen.append)
+    (y * y).sum().backward()        # Mul kept its inputs
+    assert (x.grad.data == 2 * 9 * 3).all() and seen[0].shape == (512, 512)
+
+
+@pytest.mark.parametrize("keep", ["observer", "whole_inputs", "small"])
+def test_a_node_keeps_the_tensors_themselves(keep):
+    class Looker:
+        def forward(self, *_):
+            pass
+
+        backward = forward
+
+    looker = [Looker()] if keep == "observer" else []
+    x = mt.zeros(2 if keep == "small" else 512, 512, requires_grad=True)
+    mt.autograd.observers.extend(looker)
+    try:
+        with mt.autograd.whole_inputs() if keep == "whole_inputs" else contextlib.nullcontext():
+            h = x + 1
+            y = h + 2
+            assert y.fn.parents[0] is h
+    finally:
+        for one in looker:
+            mt.autograd.observers.remove(one)
+    assert not mt.autograd._mode.whole
+
+
+def test_a_gradient_of_the_wrong_shape_is_refused_where_the_input_was_let_go():
+    class Wrong(Function):
+        def forward(self, x):
+            return x[0] * 1
+
+        def backward(self, dy):
+            return dy
+
+    y = Wrong.apply(mt.zeros(512, 512, requires_grad=True) + 1)
+    with pytest.raises(RuntimeError, match=r"Wrong.backward: the gradient of input 0 has shape \(512,\), the input has "
+                                           r"\(512, 512\)"):
+        y.sum().backward()
 
 
 def test_a_chain_of_100_000_ops():

@@ -11,7 +11,7 @@ import minitorch as torch
 import minitorch.nn as nn
 import minitorch.nn.functional as F
 from minitorch import autograd
-from minitorch.autograd import detect_anomaly, set_detect_anomaly
+from minitorch.autograd import Function, detect_anomaly, set_detect_anomaly
 from minitorch.explain import NotFiniteError, nan_watch
 
 INF = float("inf")
@@ -356,6 +356,23 @@ def test_detect_anomaly_allows_a_nan_that_was_thrown_away_and_is_not_used():
     with detect_anomaly():
         (x - x.detach())[1:].sum().backward()
     assert x.grad.tolist() == [0, 1]
+
+
+def test_detect_anomaly_after_the_forward_pass_knows_large_inputs_only_while_they_are_held():
+    x = torch.zeros(512, 512, requires_grad=True)
+    kept, gone = (x * 1.0).log().exp().sum(), Planted.apply(x * 1.0).sum()
+    for loss, known in ((kept, True), (gone, False)):
+        with pytest.raises(RuntimeError, match="backward made nan") as caught, detect_anomaly():
+            loss.backward()
+        assert ("x         (512, 512) float32, all 0" in str(caught.value)) == known
+
+
+class Planted(Function):
+    def forward(self, x):
+        return x + 1
+
+    def backward(self, dy):
+        return dy * np.nan
 
 
 def test_check_nan_off_checks_nothing():

@@ -92,6 +92,18 @@ def test_equals_grad_and_leaves_everything_as_it_was(as_function):
         math.hypot(*[np.linalg.norm(p.grad.numpy()) for p in net.parameters()]), rel=1e-12)
 
 
+def test_large_outputs_from_a_loss_alone():
+    """Those that an op keeps are there; of others the gradient is."""
+    net = nn.Sequential(nn.Linear(256, 256), nn.Linear(256, 256))
+    x = mt.randn(1024, 256)
+    whole = gradient_flow(net, lambda: (net(x) + x).square().sum())
+    for loss, known in (((net(x) + x).square().sum(), False), (net(x).square().sum(), True)):
+        flow = gradient_flow(net, loss)
+        kept, last = flow
+        assert kept.out_norm == whole[0].out_norm and (last.out_norm is not None) == known == ("–" not in str(flow))
+        assert last.out_grad_norm > 0 and last.grad_norm > 0
+
+
 def test_layers_stand_in_the_order_of_forward():
     class Backwards(nn.Module):
         def __init__(self):
