@@ -31,9 +31,13 @@ import numpy as np
 from numpy._core import umath
 
 from . import cpu, cuda, reference
+from .cpu import _shared
 from .cpu._memory import aligned, staying
 
-__all__ = ["aligned", "backend", "cpu", "cuda", "quiet", "reference", "restore", "silence", "staying", "use"]
+__all__ = [
+    "aligned", "backend", "cpu", "cuda", "get_num_threads", "quiet", "reference", "restore", "set_num_threads", "silence",
+    "staying", "use",
+]
 
 # Hugging Face publishes a package named `kernels`; code that probes for it must see a version too old to use.
 __version__ = "0.0.0"
@@ -52,6 +56,26 @@ def backend(array):
     if hasattr(array, "kernels"):
         return array.kernels
     raise TypeError(f"no backend computes on {type(array).__name__}; a numpy.ndarray was expected")
+
+
+def get_num_threads() -> int:
+    """How many threads compute.
+
+    >>> minitorch.get_num_threads() >= 1
+    True
+    """
+    return _shared.compiled("_threads").now()
+
+
+def set_num_threads(threads: int) -> None:
+    """Compute with so many threads, or with as many as the process was started with, if those are fewer.
+
+    It holds for the Python thread that calls it. More than there are cores: NUMBA_NUM_THREADS in the environment.
+    """
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise RuntimeError(f"set_num_threads: a positive whole number is needed, got {threads!r}")
+    _threads = _shared.compiled("_threads")
+    _threads.pool.use(min(int(threads), _threads.allowed_threads()))
 
 
 _settings = getattr(umath, "_extobj_contextvar", None)  # where NumPy, since 2.0, keeps what errstate sets

@@ -18,6 +18,7 @@ from ._printing import set_printoptions
 from .autograd import Function, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *
 from .errors import CheckpointError, DTypeError, RangeError, ShapeError
+from .kernels import get_num_threads, set_num_threads
 from .ops import *
 from .random import Generator, default_generator, initial_seed, manual_seed, seed
 from .tensor import Size, Tensor, device, get_default_device, is_tensor, numel, set_default_device

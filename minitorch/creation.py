@@ -7,7 +7,7 @@ import operator
 
 import numpy as np
 
-from minitorch import kernels
+from minitorch import kernels, random
 from minitorch.errors import DTypeError, ShapeError
 from minitorch.ops import as_dtype, get_default_dtype
 from minitorch.ops.device import on_host
@@ -217,15 +217,15 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype=None, device=None
 @also_by_name("size")
 def rand(*size, generator: Generator | None = None, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Uniform random numbers from 0 up to 1."""
-    array = numpy_generator(generator).random(_shape("rand", size)).astype(_float_or(dtype))
-    return _leaf(np.minimum(array, np.nextafter(array.dtype.type(1), array.dtype.type(0))), device, requires_grad)
+    array = random.uniform(0, 1, _shape("rand", size), _float_or(dtype), generator)
+    np.minimum(array, np.nextafter(array.dtype.type(1), array.dtype.type(0)), out=array)     # 1 − 1e-9 was rounded to 1
+    return _leaf(array, device, requires_grad)
 
 
 @also_by_name("size")
 def randn(*size, generator: Generator | None = None, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """Normal random numbers: mean 0, variance 1."""
-    array = numpy_generator(generator).standard_normal(_shape("randn", size)).astype(_float_or(dtype))
-    return _leaf(array, device, requires_grad)
+    return _leaf(random.normal(0, 1, _shape("randn", size), _float_or(dtype), generator), device, requires_grad)
 
 
 def randint(low=0, high=None, size=None, *, generator: Generator | None = None, dtype=None, device=None,
@@ -250,18 +250,15 @@ def randperm(n: int, *, generator: Generator | None = None, dtype=None, device=N
 def normal(mean=0.0, std=1.0, size=None, *, generator: Generator | None = None, dtype=None, device=None) -> Tensor:
     """Normal random numbers of a given mean and standard deviation, numbers or tensors."""
     mean, std = (v.cpu().data if isinstance(v, Tensor) else v for v in (mean, std))
-    if np.any(np.less(std, 0)):
-        raise RuntimeError("normal: std must not be negative")
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std)) if size is None else _shape("normal", (size,))
-    array = mean + std * numpy_generator(generator).standard_normal(shape)
-    return _leaf(np.asarray(array).astype(_float_or(dtype)), device, False)
+    return _leaf(random.normal(mean, std, shape, _float_or(dtype), generator), device, False)
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that stands there, else 0, element by element."""
     if input.data.size and not ((input.data >= 0) & (input.data <= 1)).all():
         raise RuntimeError("bernoulli: every probability must be in [0, 1]")
-    drawn = numpy_generator(generator).random(input.shape) < input.cpu().data
+    drawn = random.uniform(0, 1, input.shape, np.float64, generator) < input.cpu().data
     return _wrap(placed(drawn.astype(input.dtype), input.device))
 
 

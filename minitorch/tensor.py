@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from minitorch import _html, _printing, autograd, kernels, ops
+from minitorch import _html, _printing, autograd, kernels, ops, random
 from minitorch.autograd import Variable, is_grad_enabled
 from minitorch.errors import ShapeError
-from minitorch.random import numpy_generator
 
 __all__ = [
     "RemovableHandle", "Size", "Tensor", "device", "get_default_device", "is_tensor", "numel", "set_default_device",
@@ -586,11 +585,11 @@ class Tensor(Variable):
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator=None) -> Tensor:
         """Write normal random numbers everywhere."""
-        return self.copy_(numpy_generator(generator).normal(mean, std, self.shape))
+        return self.copy_(random.normal(mean, std, self.shape, self.dtype, generator))
 
     def uniform_(self, low: float = 0.0, high: float = 1.0, *, generator=None) -> Tensor:
         """Write uniform random numbers everywhere, from low up to high."""
-        return self.copy_(numpy_generator(generator).uniform(low, high, self.shape))
+        return self.copy_(random.uniform(low, high, self.shape, self.dtype, generator))
 
     def copy_(self, source) -> Tensor:
         """Write another tensor's values into this one."""

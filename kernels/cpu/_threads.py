@@ -7,7 +7,7 @@ import numba
 from numba import config
 from numba.np.ufunc import parallel as numba_pool
 
-__all__ = ["allowed_threads", "pool"]
+__all__ = ["allowed_threads", "now", "pool"]
 
 
 def allowed_threads():
@@ -16,6 +16,11 @@ def allowed_threads():
     if "NUMBA_NUM_THREADS" in os.environ:
         return config.NUMBA_NUM_THREADS
     return min([int(n) for n in asked if n.isdigit() and int(n) > 0], default=config.NUMBA_NUM_THREADS)
+
+
+def now():
+    """How many threads a loop is spread over."""
+    return 1 if pool.alone else min(pool.threads(), allowed_threads())
 
 
 class _Pool:

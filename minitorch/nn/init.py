@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from minitorch import autograd
+from minitorch import autograd, random
 from minitorch.random import Generator, numpy_generator
 from minitorch.tensor import Tensor
 
@@ -50,12 +50,12 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     >>> bool(w.abs().max() <= 0.5)
     True
     """
-    return _write(tensor, numpy_generator(generator).uniform(a, b, tensor.shape)) if _drawing else tensor
+    return _write(tensor, random.uniform(a, b, tensor.shape, tensor.dtype, generator)) if _drawing else tensor
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal random numbers."""
-    return _write(tensor, mean + std * numpy_generator(generator).standard_normal(tensor.shape)) if _drawing else tensor
+    return _write(tensor, random.normal(mean, std, tensor.shape, tensor.dtype, generator)) if _drawing else tensor
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
