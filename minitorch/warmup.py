@@ -124,6 +124,8 @@ _OTHERS = [
     ("large running sums", _of(lambda x: x.cumsum(1), 512, 512)),
     ("large norm, rows", _of(lambda x: x.norm(dim=1), 512, 512)),
     ("large norm, columns", _of(lambda x: x.norm(dim=0), 512, 512)),
+    ("large gather, along rows", _of(lambda x: x.gather(1, x.new_zeros(512, 512, dtype=np.int64)), 512, 512)),
+    ("large gather, across rows", _of(lambda x: x.gather(0, x.new_zeros(512, 512, dtype=np.int64)), 512, 512)),
     ("large copy, rows", _of(lambda x: x[:, 1:].contiguous(), 512, 512)),
     ("large copy, turned", _of(lambda x: x.T.contiguous(), 512, 512)),
     ("linear, many rows", _of(lambda x: F.linear(x, x[:16], x[:16, 0]), 4096, 16)),

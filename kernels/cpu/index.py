@@ -58,6 +58,43 @@ def _rows(index, shape):
     return rows if type(rows) is np.ndarray else None
 
 
+def gather_forward(x, dim, index):
+    shape = _as_three(x.shape, dim, index, x.dtype)
+    if shape is None:
+        return _reference.gather_forward(x, dim, index)
+    return _shared.compiled("_gather").pick(x, index, shape).reshape(index.shape)
+
+
+def gather_backward(dy, shape, dim, index):
+    three = _as_three(shape, dim, index, dy.dtype)
+    if three is None:
+        return _reference.gather_backward(dy, shape, dim, index)
+    return _shared.compiled("_gather").add(None, index, dy, three).reshape(shape)
+
+
+def scatter_add_forward(x, dim, index, src):
+    shape = _as_three(x.shape, dim, index, x.dtype)
+    if shape is None or src.shape != index.shape:
+        return _reference.scatter_add_forward(x, dim, index, src)
+    return _shared.compiled("_gather").add(x, index, src, shape).reshape(x.shape)
+
+
+def scatter_add_backward(dy, shape, dim, index, needs=(True, True)):
+    if shape != index.shape or not needs[1]:
+        return _reference.scatter_add_backward(dy, shape, dim, index, needs)
+    return dy if needs[0] else None, gather_forward(dy, dim, index)
+
+
+def _as_three(shape, dim, index, dtype):
+    """(a, n, b), n the entries along dim, where a large index covers all other axes; None for anything else."""
+    if index.size < _shared.LARGE or dtype.char not in "fd":
+        return None
+    before, after = shape[:dim], shape[dim + 1:]
+    if index.shape[:dim] != before or index.shape[dim + 1:] != after:
+        return None
+    return math.prod(before), shape[dim], math.prod(after)
+
+
 def topk_forward(x, k, dim, largest):
     """Found without sorting all, where k is small; unless equals stand on both sides of the edge: the first ones count."""
     if x.size < _shared.MIDDLE or not 0 < 4 * k <= x.shape[dim]:

@@ -188,6 +188,38 @@ def test_running_sums(shape, dtype):
                 np.testing.assert_array_equal(got, want, name)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_an_index_picks_along_an_axis(shape, dtype, threads):
+    """Longer or shorter than the axis, cut, turned and repeated; where it covers not all, the reference does it."""
+    rng, before = np.random.default_rng(0), numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        for dim, n in enumerate(shape):
+            for m in {n, 2 * n + 1, max(1, n // 3), 0}:
+                sizes = (*shape[:dim], m, *shape[dim + 1:])
+                ids = rng.integers(0, n, sizes)
+                for index in ids, ids.astype(np.int32), np.asfortranarray(ids), ids[..., ::-1], ids[:1], np.broadcast_to(
+                        ids[..., :1], sizes):
+                    x, dy = normal(*shape, dtype=dtype), normal(*index.shape, seed=2, dtype=dtype)
+                    same("gather_forward", x[::-1], dim, index)
+                    same("gather_backward", dy, shape, dim, index)
+                    same("scatter_add_forward", x.T.copy().T, dim, index, dy)
+                    wider = normal(*[size + 1 for size in index.shape], seed=2, dtype=dtype)
+                    same("scatter_add_forward", x, dim, index, wider)
+                    for needs in (True, True), (False, True), (True, False):
+                        same("scatter_add_backward", x, index.shape, dim, index, needs)
+                        same("scatter_add_backward", x, wider.shape, dim, index, needs)
+    finally:
+        numba.set_num_threads(before)
+
+
+def test_what_is_added_at_one_place_is_rounded_once():
+    ids, values = np.zeros((3, 100_000), np.int64), np.full((3, 100_000), 0.1, np.float32)
+    for dim, index, dy in (1, ids, values), (0, ids.T, values.T):
+        got = cpu.gather_backward(dy, (3, 2) if dim else (2, 3), dim, index)
+        assert (got.max(dim) == np.float32(100_000 * np.float64(np.float32(0.1)))).all() and (got.min(dim) == 0).all()
+
+
 def test_norms(shape, dtype):
     """With rows of zeros, of infinities and of numbers whose squares are out of float32's range."""
     x = normal(*shape, dtype=dtype)
