@@ -88,6 +88,18 @@ def test_a_training_goes_the_same_way(name):
         np.testing.assert_allclose(there, here, rtol=rtol)
 
 
+@pytest.mark.gpu
+def test_large_inputs_that_no_op_needs_are_let_go(monkeypatch):
+    """All of them, here: the training goes on without, and their memory is free in the forward pass."""
+    monkeypatch.setattr(mt.autograd, "LARGE", 1)
+    there, here = [losses(device, *TRAININGS["encoder"], dtype=mt.float64) for device in ("cuda", "cpu")]
+    np.testing.assert_allclose(there, here, rtol=1e-11)
+    h = mt.ones(40, requires_grad=True).cuda() + 1
+    y, before = h + 1, mt.cuda.memory_allocated()
+    del h
+    assert y.fn.parents[0].held() is None and mt.cuda.memory_allocated() < before
+
+
 @pytest.mark.gpu(real=True)
 @pytest.mark.parametrize("name", TRAININGS)
 def test_fifty_steps_go_the_same_way(name):
