@@ -127,6 +127,8 @@ _OTHERS = [
     ("large gather, along rows", _of(lambda x: x.gather(1, x.new_zeros(512, 512, dtype=np.int64)), 512, 512)),
     ("large gather, across rows", _of(lambda x: x.gather(0, x.new_zeros(512, 512, dtype=np.int64)), 512, 512)),
     ("large copy, rows", _of(lambda x: x[:, 1:].contiguous(), 512, 512)),
+    ("large gradients of parts, rows", _of(lambda x: x[:, 1:] + x[:, :-1], 512, 512)),
+    ("large gradients of parts, turned", _of(lambda x: x[1:].T.contiguous() + x[:-1].T.contiguous(), 512, 512)),
     ("large copy, turned", _of(lambda x: x.T.contiguous(), 512, 512)),
     ("linear, many rows", _of(lambda x: F.linear(x, x[:16], x[:16, 0]), 4096, 16)),
     ("SGD", _with_gradients(lambda p: optim.SGD(p, lr=0.1, momentum=0.9).step())),

@@ -1,5 +1,7 @@
 """Large copies from any layout to any other, shared by all threads: rows of numbers, or a matrix that is turned, by tiles.
 
+What is copied may also be added to what is there.
+
 A file of its own, imported when the first large copy comes, as ``_large`` is.
 """
 
@@ -8,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ._jit import parallel, prange
+from ._jit import formula, prange, with_formulas
 from ._large import _piece
 
 __all__ = ["write"]
@@ -18,16 +20,18 @@ FEW = 4         # numbers that a tile has at least, each way: of fewer, steps ar
 AXES = 4        # as many are left, at most, once those are one that follow each other in both arrays
 
 
-def write(y, x):
-    """y[...] = x, of one shape; False, and nothing done, where that is NumPy's."""
+def write(y, x, name="copy"):
+    """y[...] = x, or "add": y += x, of one shape; False, and nothing done, where that is NumPy's."""
     if x.dtype != y.dtype or x.itemsize not in (4, 8) or not (x.flags.aligned and y.flags.aligned):
+        return False
+    if name == "add" and x.dtype.kind != "f":
         return False
     plan = _plan(x.shape, x.strides, y.strides, x.itemsize)
     if plan is None:
         return False
     loop, start, first, span, *settings = plan
     real = np.float32 if x.itemsize == 4 else np.float64       # only moved, whole numbers may pass for floats
-    loop(_memory(x, first, span[0], real), start, *settings, _memory(y, 0, span[1], real))
+    _named(loop, name)(_memory(x, first, span[0], real), start, *settings, _memory(y, 0, span[1], real))
     return True
 
 
@@ -66,7 +70,6 @@ def _memory(x, first, span, real):
         "data": (address, False), "shape": (span,), "typestr": np.dtype(real).str, "version": 3}))
 
 
-@parallel
 def _rows(x, start, sizes, dx, dy, y):
     # unsigned places, not slices: where rows are short and far apart, those would wait for each other's memory
     n, columns = sizes[0] * sizes[1] * sizes[2], sizes[3]
@@ -82,18 +85,18 @@ def _rows(x, start, sizes, dx, dy, y):
                 target = np.uintp(a * dy[0] + b * dy[1] + c * dy[2] + left * dy[3])
             if dx[3] == 1 and dy[3] == 1:
                 for j in range(count):
-                    y[target + j] = x[source + j]
+                    y[target + j] = formula(y[target + j], x[source + j])
             elif dx[3] == 0 and dy[3] == 1:
                 same = x[source]
                 for j in range(count):
-                    y[target + j] = same
+                    y[target + j] = formula(y[target + j], same)
             else:
                 for j in range(count):
-                    y[target + j * np.uintp(dy[3])] = x[source + j * np.uintp(dx[3])]
+                    place = target + j * np.uintp(dy[3])
+                    y[place] = formula(y[place], x[source + j * np.uintp(dx[3])])
             source, target, c = source + np.uintp(dx[2]), target + np.uintp(dy[2]), c + 1
 
 
-@parallel
 def _turned(x, start, sizes, dx, dy, y):
     tiles = (sizes[2] + TILE - 1) // TILE
     for task in prange(sizes[0] * sizes[1] * tiles):
@@ -106,4 +109,9 @@ def _turned(x, start, sizes, dx, dy, y):
             for k in range(k0, k1):
                 out = y[target + k * dy[2] + j0:target + k * dy[2] + j0 + count]
                 for j in range(len(out)):
-                    out[j] = x[np.uintp(source + k + (j0 + j) * dx[3])]
+                    out[j] = formula(out[j], x[np.uintp(source + k + (j0 + j) * dx[3])])
+
+
+FORMULAS = {"copy": lambda old, new: new, "add": lambda old, new: old + new}
+
+_named, __getattr__ = with_formulas(globals(), FORMULAS)

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import numpy as np
 
-__all__ = ["LARGE", "compiled", "loading", "put", "shared"]
+__all__ = ["LARGE", "add_to", "compiled", "loading", "put", "shared"]
 
 LARGE = 1 << 16     # elements: fewer are done by NumPy before a second thread has woken
 MIDDLE = 1 << 14    # elements: where NumPy needs long for each
@@ -33,6 +33,12 @@ def put(y, x):
     """y[...] = x, of one shape; what is large, on all threads."""
     if x.size < LARGE or not compiled("_copy").write(y, x):
         y[...] = x
+
+
+def add_to(y, x):
+    """y += x, of one shape; what is large, on all threads."""
+    if x.size < LARGE or not compiled("_copy").write(y, x, "add"):
+        np.add(y, x, out=y)
 
 
 @cache

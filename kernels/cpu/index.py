@@ -8,7 +8,7 @@ from ..reference import index as _reference
 from ..reference.index import *
 from ..reference.index import _add_at
 from . import _shared
-from ._shared import put
+from ._shared import add_to, put
 from .arithmetic import sum_to, where_forward
 
 __all__ = _reference.__all__
@@ -21,20 +21,21 @@ def getitem_forward(x, index):
     return _reference.getitem_forward(x, index)
 
 
-def getitem_backward(dy, shape, index):
+def getitem_backward(dy, shape, index, out=None):
     if dy.size >= _shared.LARGE and _is_view(index):
-        dx = np.zeros(shape, dy.dtype)
-        put(dx[index], dy)
+        dx = np.zeros(shape, dy.dtype) if out is None else out
+        (put if out is None else add_to)(dx[index], dy)
         return dx
     rows = _rows(index, shape)
     if rows is None or not dy.size:
-        return _reference.getitem_backward(dy, shape, index)
+        return _reference.getitem_backward(dy, shape, index, out)
     count, width = rows.size, dy.size // rows.size
     if width > 1 and dy.size >= _shared.MIDDLE:
+        table = out if out is None else out.reshape(-1, width)
         return _shared.compiled("embedding").embedding_backward(
-            dy.reshape(count, width), rows, math.prod(shape) // width, None).reshape(shape)
+            dy.reshape(count, width), rows, math.prod(shape) // width, None, table).reshape(shape)
     places = rows.reshape(-1, 1) * width + np.arange(width) if width > 1 else rows
-    return _add_at(np.zeros(shape, dy.dtype), places, dy)
+    return _add_at(np.zeros(shape, dy.dtype) if out is None else out, places, dy)
 
 
 def _is_view(index):

@@ -28,7 +28,7 @@ from ._array import (
 from ._four import load_one
 from ._launch import blocks_for, cuda, device, kernel, number
 from ._map import each, formula
-from .arithmetic import _where, sum_to
+from .arithmetic import _where, add_forward, sum_to
 from .reduce import cumsum_forward, sum_forward
 
 __all__ = _reference.__all__
@@ -89,17 +89,19 @@ def getitem_forward(x, index):
     return _taken(*_found(x, index))
 
 
-def getitem_backward(dy, shape, index):
-    dx = zeros(shape, dy.dtype)
+def getitem_backward(dy, shape, index, out=None):
+    dx = zeros(shape, dy.dtype) if out is None else packed(out)
     if _is_plain(index):
-        copy_into(getitem_forward(dx, index), dy)
-        return dx
+        part = getitem_forward(dx, index)
+        copy_into(part, dy if out is None else add_forward(part, dy))
+        return dx if out is None or dx is out else copy_into(out, dx)
     x, places, place_steps, rest_steps, shape = _found(dx, index)
     if not any(_is_mask(item) for item in _items(index)) or sum(_is_array(item) for item in _items(index)) > 1:
         add_rows(dx.reshape(-1, 1), _all_places(x, places, place_steps, rest_steps, shape), dy.reshape(-1, 1))
     else:       # a mask picks nothing twice
-        _write(dy, x, places, place_steps, rest_steps, shape)
-    return dx
+        picked = dy if out is None else add_forward(getitem_forward(dx, index), dy)
+        _write(picked, x, places, place_steps, rest_steps, shape)
+    return dx if out is None or dx is out else copy_into(out, dx)
 
 
 def put(x, index, value):

@@ -22,11 +22,11 @@ def getitem_forward(x, index):
     return x[index]
 
 
-def getitem_backward(dy, shape, index):
-    """dy → dx of this shape."""
-    dx = np.zeros(shape, dy.dtype)
+def getitem_backward(dy, shape, index, out=None):
+    """dy → dx of this shape. out: an array to add to; of a part's gradient, all the rest is 0."""
+    dx = np.zeros(shape, dy.dtype) if out is None else out
     if not _has_integer_arrays(index):  # nothing is picked twice
-        dx[index] = dy
+        dx[index] = dy if out is None else dx[index] + dy
         return dx
     return _add_at(dx, np.arange(dx.size).reshape(shape)[index], dy)
 

@@ -52,24 +52,9 @@ class GetItem(Function):
         return self.k.getitem_forward(x, index)
 
     def backward(self, dy):
-        if type(dy) is np.ndarray and math.prod(self.shape) >= LARGE and _names_once(self.index):
-            return Scattered(partial(_add_to_part, self.k, dy, self.shape, self.index), self.shape, dy.dtype)
-        return self.k.getitem_backward(dy, self.shape, self.index)
-
-
-def _names_once(index):
-    """Nothing but whole numbers, slices, None and ...: a part of x, each element once."""
-    for item in index if type(index) is tuple else (index,):
-        if not (item is None or type(item) in (int, slice, type(...))):
-            return False
-    return True
-
-
-def _add_to_part(k, dy, shape, index, out=None):
-    if out is None:
-        return k.getitem_backward(dy, shape, index)
-    out[index] += dy
-    return out
+        if math.prod(self.shape) < LARGE:
+            return self.k.getitem_backward(dy, self.shape, self.index)
+        return Scattered(partial(self.k.getitem_backward, dy, self.shape, self.index), self.shape, dy.dtype)
 
 
 def getitem(x: Tensor, index) -> Tensor:

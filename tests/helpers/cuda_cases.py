@@ -286,6 +286,7 @@ def _index(n):
         y = reference.getitem_forward(x, index)
         yield "getitem_forward", x, index
         yield "getitem_backward", n(*np.shape(y), seed=1), x.shape, index
+        yield "getitem_backward", n(*np.shape(y), seed=1), x.shape, index, n(*x.shape, seed=2)
     ids = np.array([3, 0, 0, 2, 3])
     for dim in 0, 1:
         size = (*x.shape[:dim], 5, *x.shape[dim + 1:])

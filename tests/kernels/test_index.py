@@ -45,6 +45,11 @@ def test_picked_twice_is_added_twice(name, dtype):
     got, want = cpu.getitem_backward(dy, shape, index), reference.getitem_backward(dy, shape, index)
     assert got.shape == shape and got.dtype == dtype
     np.testing.assert_array_equal(got, want)
+    before = RNG.integers(-9, 10, shape).astype(dtype)
+    for backend in cpu, reference:      # added to what is there
+        out = before.copy()
+        assert np.shares_memory(backend.getitem_backward(dy, shape, index, out), out) or not out.size
+        np.testing.assert_array_equal(out, before + want)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])

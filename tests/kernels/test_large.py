@@ -145,6 +145,18 @@ def test_copies_of_any_layout(kind):
             check_same(cpu.copy(view).view(np.uint8), view.copy().view(np.uint8))
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64"])
+def test_what_is_added_may_lie_as_it_likes(kind):
+    x = np.random.default_rng(0).integers(-9, 9, (5, 20, 18, 4)).astype(kind)
+    for order in permutations(range(x.ndim)):
+        for cut in np.s_[:], np.s_[::2], np.s_[..., ::-1], np.s_[:, 1:, ::-3], np.s_[:, None, :, :1]:
+            view = x.transpose(order)[cut]
+            every_other = np.ones((*view.shape, 2), kind)[..., 1]
+            for held in np.ones(view.shape, kind), np.ones(view.shape[::-1], kind).T, every_other:
+                _shared.add_to(held, view)
+                np.testing.assert_array_equal(held, view + 1)
+
+
 def test_pieces(shape, dtype):
     x, y = hard(shape, dtype), normal(*shape, seed=4, dtype=dtype)
     for dim in range(len(shape)):
@@ -163,6 +175,15 @@ def test_pieces(shape, dtype):
         index = (slice(None),) * dim + (slice(1, None),)
         same("getitem_backward", y[index], shape, index)
     same("getitem_backward", y[None, ..., 1:], shape, (None, ..., slice(1, None)))
+    indices = [np.s_[:], np.s_[..., 1:], np.s_[None, ..., ::2], np.s_[1::2], np.s_[::-1]]
+    for index in indices + [0, np.s_[..., -1]] * (len(shape) > 1):
+        part = y[index]
+        for dy in part, np.broadcast_to(part[..., :1], part.shape), part.T.copy().T:
+            out = x.copy()
+            with kernels.quiet():
+                assert cpu.getitem_backward(dy, shape, index, out) is out
+                want = reference.getitem_backward(dy, shape, index, x.copy())
+            np.testing.assert_array_equal(out, want)
     for dim in range(len(shape) + 1):
         for xs in (x, y), (x, y[::-1], x), (y,):
             same("stack_forward", xs, dim)
