@@ -13,7 +13,6 @@ from minitorch.errors import DTypeError, RangeError, ShapeError, got
 from minitorch.ops.arithmetic import div, mul
 from minitorch.ops.device import known, within
 from minitorch.ops.elementwise import neg
-from minitorch.ops.index import gather
 from minitorch.ops.reduce import sum as sum_
 from minitorch.ops.shape import movedim, reshape
 from minitorch.ops.softmax import log_softmax
@@ -50,6 +49,31 @@ class CrossEntropy(Function):
         dlogits = self.k.cross_entropy_backward(dlosses, self.logits, self.labels, self.weight, self.top, self.others,
                                                 self.ignore_index, self.smoothing)
         return dlogits, None, None
+
+
+class NegativeLogLikelihood(Function):
+    """The label's log-probability, negative: what is left of cross-entropy where the logarithms are already there.
+
+    Forward    lossᵢ = −w[labelᵢ] · logp[i, labelᵢ]          0 where the label is ignored
+               loss = Σ lossᵢ / Σ w[labelᵢ] (mean), Σ lossᵢ (sum), or lossᵢ (none)
+    Backward   dlogp[i, labelᵢ] = −dlossᵢ · w[labelᵢ], all else 0
+    Saved      labels, w[labelᵢ]
+    Shapes     logp (N, V)    labels (N,)    w (V,)
+    Derived in docs/layers/cross_entropy.md
+    """
+
+    def forward(self, logp, labels, weight, *, ignore_index, reduction):
+        self.shape, self.counted = logp.shape, labels != ignore_index
+        self.labels = np.where(self.counted, labels, 0)[:, None]
+        self.w = 1 if weight is None else weight[self.labels[:, 0]]
+        self.share = share_of_each(reduction, labels, weight, ignore_index, logp.dtype)
+        # 0 · ∞ is NaN, so a row that does not count is left out rather than weighed with 0
+        losses = np.where(self.counted, -self.w * self.k.gather_forward(logp, 1, self.labels)[:, 0], 0)
+        return losses if reduction == "none" else losses.sum() * self.share
+
+    def backward(self, dy):
+        dlosses = np.where(self.counted, -self.w * (dy * self.share), 0)
+        return self.k.gather_backward(dlosses[:, None], self.shape, 1, self.labels), None, None
 
 
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
@@ -89,17 +113,9 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     _check_loss(op, input, reduction, size_average, reduce)
     labels, classes = check_labels(op, input, target, ignore_index)
     _check_weight(op, weight, classes, input)
-    flat = labels.reshape(-1)
-    counted = flat != ignore_index
-    share = share_of_each(reduction, flat, None if weight is None else weight.data, ignore_index, input.dtype)
-    w = counted.astype(input.dtype)
-    if weight is not None:
-        w *= weight.data[np.where(counted, flat, 0)]
-    safe = input.like(np.where(counted, flat, 0)[:, None])
-    # 0 · inf is NaN, so a row that does not count is left out rather than weighed with 0
-    picked = reshape(gather(_rows(input), 1, safe), flat.shape).masked_fill(input.like(~counted), 0.0)
-    losses = neg(mul(picked, input.like(w)))
-    return reshape(losses, labels.shape) if reduction == "none" else mul(sum_(losses), float(share))
+    loss = NegativeLogLikelihood.apply(_rows(input), labels.reshape(-1), None if weight is None else weight.data,
+                                       ignore_index=ignore_index, reduction=reduction)
+    return reshape(loss, labels.shape) if reduction == "none" else loss
 
 
 def check_labels(op: str, input, target, ignore_index: int):
