@@ -427,6 +427,9 @@ def _first_gradients(op, tensors, gradients):
             array.fill(1)
         else:
             array = g._data if isinstance(g, Variable) else t.like(g)._data
+        if type(array) is not type(y):
+            here, there = (getattr(x, "device", "cpu") for x in (t, t.like(array)))
+            raise RuntimeError(f"{op}: the gradient is on {there}, the tensor on {here}. Write gradient.to({str(here)!r}).")
         if array.shape != y.shape:
             raise RuntimeError(f"{op}: gradient has shape {array.shape}, the tensor has {y.shape}. "
                                "They must be equal; nothing is broadcast here.")

@@ -89,6 +89,44 @@ def test_a_training_goes_the_same_way(name):
 
 
 @pytest.mark.gpu
+def test_what_is_made_like_a_tensor_is_where_it_is():
+    for device in "cuda", "cpu":
+        x = mt.ones(2, 3, device=device)
+        made = [mt.zeros_like(x), mt.ones_like(x), mt.empty_like(x), mt.full_like(x, 2), mt.rand_like(x), mt.randn_like(x),
+                mt.randint_like(x, 5)]
+        assert all(y.device == device and y.shape == x.shape and y.dtype == x.dtype for y in made)
+        other = {"cuda": "cpu", "cpu": "cuda"}[device]
+        assert mt.ones_like(x, device=other).device == other
+        with mt.device(other):
+            assert mt.ones_like(x).device == device
+
+
+@pytest.mark.gpu
+def test_a_gradient_from_elsewhere_is_refused():
+    x = mt.ones(2, requires_grad=True)
+    for y, there, here in ((x.cuda() * 2, "cpu", "cuda"), (x * 2, "cuda", "cpu")):
+        with pytest.raises(RuntimeError, match=rf"the gradient is on {there}.*, the tensor on {here}.* gradient.to"):
+            y.backward(mt.ones(2, device=there))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("settings", [{}, {"ignore_index": 2}, {"weighted": True, "ignore_index": 2}, {"reduction": "sum"},
+                                      {"reduction": "none", "ignore_index": 2}], ids=str)
+def test_negative_log_likelihood(settings):
+    found = []
+    for device in "cuda", "cpu":
+        x = mt.tensor(np.random.default_rng(1).normal(size=(5, 4)), requires_grad=True)
+        kept = {key: value for key, value in settings.items() if key != "weighted"}
+        weight = mt.tensor([1.0, 2, 3, 4], dtype=mt.float64, device=device) if "weighted" in settings else None
+        labels = mt.tensor([0, 2, 1, 3, 2], device=device)
+        y = F.nll_loss(F.log_softmax(x.to(device), 1), labels, weight=weight, **kept)
+        y.backward(mt.ones_like(y))
+        found.append((y.detach().cpu().numpy(), x.grad.numpy()))
+    for there, here in zip(*found):
+        np.testing.assert_allclose(there, here, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.gpu
 def test_large_inputs_that_no_op_needs_are_let_go(monkeypatch):
     """All of them, here: the training goes on without, and their memory is free in the forward pass."""
     monkeypatch.setattr(mt.autograd, "LARGE", 1)
