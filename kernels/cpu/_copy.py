@@ -53,7 +53,7 @@ def _plan(shape, x_strides, y_strides, itemsize):
             merged.append((dy, dx, n))
     along = [i for i, (_, dx, n) in enumerate(merged[:-1]) if dx == 1 and n >= FEW]
     last, loop = merged[-1], _rows
-    if last[0] == 1 != last[1] and last[2] >= FEW and along:
+    if last[0] == 1 and last[1] not in (0, 1) and last[2] >= FEW and along:     # a number that is repeated is a row, too
         loop = _turned
         merged = [axis for i, axis in enumerate(merged[:-1]) if i != along[0]] + [merged[along[0]], last]
     if len(merged) > AXES:

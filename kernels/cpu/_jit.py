@@ -23,7 +23,7 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 CHUNKS = 32  # parallel work is cut by shape into at most this many pieces, never by thread count: same bits everywhere
 BLOCK = 4096  # numbers: so many of two arrays stay in the cache next to the processor
-SHARED = 1 << 17  # elements: copies of so many are shared by all threads
+SHARED = 1 << 15  # elements: of a copy that is more than NumPy's, see ``put``
 SMALL = 8192  # elements: fewer are done by one thread, which is done before a second has woken
 THREADS = allowed_threads()
 _memory.keep()

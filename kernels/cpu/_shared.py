@@ -30,8 +30,9 @@ def shared(name, kernel, slow=False):
 
 
 def put(y, x):
-    """y[...] = x, of one shape; what is large, on all threads."""
-    if x.size < LARGE or not compiled("_copy").write(y, x):
+    """y[...] = x, of one shape; what is large, on all threads. Where a matrix is turned, NumPy's steps are long."""
+    turned = x.size >= 2 * MIDDLE and x.strides[-1] and (x.strides[-1] == x.itemsize) != (y.strides[-1] == y.itemsize)
+    if x.size < (2 * MIDDLE if turned else 2 * LARGE) or not compiled("_copy").write(y, x):
         y[...] = x
 
 

@@ -60,9 +60,10 @@ def _filled(y, pieces, xs):
 # ---- copies ----------------------------------------------------------------------------------------------------------
 
 def copy(x):
-    if x.size < _shared.LARGE:
+    row = x.flags.carray and x.dtype.char in "fd"
+    if x.size < (_shared.LARGE if row else 2 * _shared.MIDDLE):
         return x.copy()
-    if x.flags.carray and x.dtype.char in "fd":
+    if row:
         return _shared.compiled("_large").copy(x)
     y = empty(x.shape, x.dtype)
     put(y, x)

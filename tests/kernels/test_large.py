@@ -157,6 +157,16 @@ def test_what_is_added_may_lie_as_it_likes(kind):
                 np.testing.assert_array_equal(held, view + 1)
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_a_number_that_is_repeated_is_no_turned_matrix(axis):
+    x = np.broadcast_to(np.arange(6 * 7 * 8 // (6, 7, 8)[axis], dtype="f").reshape(
+        [1 if i == axis else n for i, n in enumerate((6, 7, 8))]), (6, 7, 8))
+    y = np.zeros(x.shape, "f")
+    plan = _shared.compiled("_copy")._plan(x.shape, x.strides, y.strides, 4)
+    assert plan[0].__name__ == "_rows" and _shared.compiled("_copy").write(y, x)
+    np.testing.assert_array_equal(y, x)
+
+
 def test_pieces(shape, dtype):
     x, y = hard(shape, dtype), normal(*shape, seed=4, dtype=dtype)
     for dim in range(len(shape)):
