@@ -23,7 +23,7 @@ def getitem_forward(x, index):
 
 
 def getitem_backward(dy, shape, index, out=None):
-    """dy → dx of this shape. out: an array to add to; of a part's gradient, all the rest is 0."""
+    """dy → dx of this shape. out: an array, in C order, to add to; of a part's gradient, all the rest is 0."""
     dx = np.zeros(shape, dy.dtype) if out is None else out
     if not _has_integer_arrays(index):  # nothing is picked twice
         dx[index] = dy if out is None else dx[index] + dy

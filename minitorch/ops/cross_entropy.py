@@ -57,7 +57,7 @@ class NegativeLogLikelihood(Function):
     Forward    lossᵢ = −w[labelᵢ] · logp[i, labelᵢ]          0 where the label is ignored
                loss = Σ lossᵢ / Σ w[labelᵢ] (mean), Σ lossᵢ (sum), or lossᵢ (none)
     Backward   dlogp[i, labelᵢ] = −dlossᵢ · w[labelᵢ], all else 0
-    Saved      labels, w[labelᵢ]
+    Saved      labels, which of them count, w[labelᵢ]
     Shapes     logp (N, V)    labels (N,)    w (V,)
     Derived in docs/layers/cross_entropy.md
     """
