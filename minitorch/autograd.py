@@ -33,7 +33,7 @@ from minitorch.kernels import backend, restore, silence
 
 __all__ = [
     "Function", "Gradients", "Outline", "Variable", "backward", "detect_anomaly", "enable_grad", "grad",  # noqa: F822
-    "gradcheck", "inference_mode", "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward",  # noqa: F822
+    "gradcheck", "held", "inference_mode", "is_grad_enabled", "no_grad", "note_write", "observers", "run_backward",  # noqa: F822
     "set_detect_anomaly", "set_grad_enabled", "whole_inputs",  # noqa: F822
 ]
 
@@ -96,6 +96,11 @@ class Outline(Variable):
 
     def __repr__(self):
         return f"Outline(shape={tuple(self.shape)}, dtype={self.dtype}, fn={type(self.fn).__name__})"
+
+
+def held(x: Variable):
+    """The values of a node's input; None once those of an outline are gone."""
+    return x.held() if isinstance(x, Outline) else x._data
 
 
 class Function:

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import numpy as np
 
 from minitorch import autograd
-from minitorch.autograd import Function, Outline, Variable
+from minitorch.autograd import Function, Variable, held
 from minitorch.explain.places import Place, here, page
 from minitorch.explain.reasons import why_backward, why_forward
 from minitorch.explain.trace import formulas
@@ -252,7 +252,7 @@ def _backward_report(tool, fn, dys, dx, i, place, inf) -> str:
     else:
         head = f"{name}.backward made {dx[index]}{_at(index)} of its input {i}."
     formal, saved = _parameters(fn), vars(fn)  # an input that wants no gradient may still be among what was saved
-    arrays = [all_on_host(saved.get(formal[j] if j < len(formal) else None) if parent is None else _held(parent))
+    arrays = [all_on_host(saved.get(formal[j] if j < len(formal) else None) if parent is None else held(parent))
               for j, parent in enumerate(fn.parents)]
     names = _names(fn, fn.parents, place)
     rows = [*_where(place), ("backward", f"was called at {here().line}"), ("formula", formulas(type(fn))["Backward"]),
@@ -263,10 +263,6 @@ def _backward_report(tool, fn, dys, dx, i, place, inf) -> str:
     if not came:
         rows += zip(("why", "fix"), why_backward(fn, arrays, dys, dx, index))
     return page(f"{tool}: {head}", rows)
-
-
-def _held(parent):
-    return parent.held() if isinstance(parent, Outline) else parent.data
 
 
 def _arrays(inputs) -> list[Any]:
