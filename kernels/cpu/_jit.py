@@ -10,7 +10,7 @@ from numba import config, njit, prange
 from .. import scalar
 from . import _memory
 from ._compiler import kept
-from ._shared import put
+from ._shared import TURNED, put
 from ._threads import allowed_threads, pool
 
 __all__ = [
@@ -23,7 +23,6 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 CHUNKS = 32  # parallel work is cut by shape into at most this many pieces, never by thread count: same bits everywhere
 BLOCK = 4096  # numbers: so many of two arrays stay in the cache next to the processor
-SHARED = 1 << 15  # elements: of a copy that is more than NumPy's, see ``put``
 SMALL = 8192  # elements: fewer are done by one thread, which is done before a second has woken
 THREADS = allowed_threads()
 _memory.keep()
@@ -126,7 +125,7 @@ def ready(x, dtype=None):
     """The array as kernels take it: C-contiguous, aligned, writeable (so one compiled version serves all)."""
     if x is None or x.flags.carray and (dtype is None or x.dtype == dtype):
         return x
-    if x.size < SHARED or dtype is not None and x.dtype != dtype:
+    if x.size < TURNED or dtype is not None and x.dtype != dtype:
         return np.require(x, dtype, ["C", "A", "W"])
     y = _memory.empty(x.shape, x.dtype)
     put(y, x)

@@ -7,10 +7,11 @@ from importlib import import_module
 
 import numpy as np
 
-__all__ = ["LARGE", "add_to", "compiled", "loading", "put", "shared"]
+__all__ = ["LARGE", "TURNED", "add_to", "compiled", "loading", "put", "shared"]
 
 LARGE = 1 << 16     # elements: fewer are done by NumPy before a second thread has woken
 MIDDLE = 1 << 14    # elements: where NumPy needs long for each
+TURNED, ROWS = 1 << 15, 1 << 17     # elements: of a copy that turns a matrix, where NumPy's steps are long; of any other
 
 
 def shared(name, kernel, slow=False):
@@ -30,9 +31,9 @@ def shared(name, kernel, slow=False):
 
 
 def put(y, x):
-    """y[...] = x, of one shape; what is large, on all threads. Where a matrix is turned, NumPy's steps are long."""
-    turned = x.size >= 2 * MIDDLE and x.strides[-1] and (x.strides[-1] == x.itemsize) != (y.strides[-1] == y.itemsize)
-    if x.size < (2 * MIDDLE if turned else 2 * LARGE) or not compiled("_copy").write(y, x):
+    """y[...] = x, of one shape; what is large, on all threads."""
+    turned = x.size >= TURNED and x.strides[-1] and (x.strides[-1] == x.itemsize) != (y.strides[-1] == y.itemsize)
+    if x.size < (TURNED if turned else ROWS) or not compiled("_copy").write(y, x):
         y[...] = x
 
 

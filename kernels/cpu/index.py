@@ -29,13 +29,14 @@ def getitem_backward(dy, shape, index, out=None):
     rows = _rows(index, shape)
     if rows is None or not dy.size:
         return _reference.getitem_backward(dy, shape, index, out)
+    dx = np.zeros(shape, dy.dtype) if out is None else out
     count, width = rows.size, dy.size // rows.size
     if width > 1 and dy.size >= _shared.MIDDLE:
-        table = out if out is None else out.reshape(-1, width)
-        return _shared.compiled("embedding").embedding_backward(
-            dy.reshape(count, width), rows, math.prod(shape) // width, None, table).reshape(shape)
+        _shared.compiled("embedding").embedding_backward(
+            dy.reshape(count, width), rows, math.prod(shape) // width, None, dx.reshape(-1, width))
+        return dx
     places = rows.reshape(-1, 1) * width + np.arange(width) if width > 1 else rows
-    return _add_at(np.zeros(shape, dy.dtype) if out is None else out, places, dy)
+    return _add_at(dx, places, dy)
 
 
 def _is_view(index):

@@ -61,7 +61,7 @@ def _filled(y, pieces, xs):
 
 def copy(x):
     row = x.flags.carray and x.dtype.char in "fd"
-    if x.size < (_shared.LARGE if row else 2 * _shared.MIDDLE):
+    if x.size < (_shared.LARGE if row else _shared.TURNED):
         return x.copy()
     if row:
         return _shared.compiled("_large").copy(x)

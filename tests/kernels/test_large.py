@@ -21,8 +21,8 @@ SHAPES = [(1000,), (3, 400), (70, 33), (7, 1, 111), (4, 5, 6, 7)]
 
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch):
-    monkeypatch.setattr(_shared, "LARGE", 1)
-    monkeypatch.setattr(_shared, "MIDDLE", 1)
+    for name, size in {"LARGE": 1, "MIDDLE": 1, "TURNED": 2, "ROWS": 2}.items():
+        monkeypatch.setattr(_shared, name, size)
 
 
 def same(name, *operands, tolerance=None):
