@@ -10,8 +10,8 @@ import numpy as np
 from minitorch import kernels, random
 from minitorch.errors import DTypeError, ShapeError
 from minitorch.ops import as_dtype, get_default_dtype
+from minitorch.ops.arguments import also_by_name
 from minitorch.ops.device import on_host
-from minitorch.ops.shape import also_by_name
 from minitorch.random import Generator, numpy_generator
 from minitorch.tensor import Tensor, _sizes, _wrap, placed
 

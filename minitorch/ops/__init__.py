@@ -6,6 +6,7 @@ from .attention import *
 from .batchnorm import *
 from .compare import *
 from .conv import *
+from .copying import *
 from .cross_entropy import *
 from .device import *
 from .dropout import *
@@ -15,6 +16,7 @@ from .embedding import *
 from .ffn import *
 from .glu import *
 from .index import *
+from .joining import *
 from .layernorm import *
 from .losses import *
 from .matmul import *

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from minitorch.errors import ShapeError
 from minitorch.ops.activation import sigmoid
 from minitorch.ops.arithmetic import mul
-from minitorch.ops.shape import chunk
+from minitorch.ops.joining import chunk
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor

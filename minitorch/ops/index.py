@@ -15,10 +15,11 @@ import numpy as np
 
 from minitorch.autograd import Function, Scattered, Variable
 from minitorch.errors import DTypeError, RangeError, ShapeError, got
+from minitorch.ops.arguments import as_dim, numpy_names
 from minitorch.ops.device import is_array, on_device_of, on_host, within
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.reduce import Selected
-from minitorch.ops.shape import as_dim, broadcast_to, flatten, numpy_names
+from minitorch.ops.shape import broadcast_to, flatten
 from minitorch.random import numpy_generator
 
 if TYPE_CHECKING:

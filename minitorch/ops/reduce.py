@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minitorch.autograd import Function, Variable
 from minitorch.errors import DTypeError, RangeError
+from minitorch.ops.arguments import as_dim, as_dims, numpy_names
 from minitorch.ops.arithmetic import maximum, minimum, sub
 from minitorch.ops.compare import logical_xor
 from minitorch.ops.dtype import to_dtype, to_floating
-from minitorch.ops.shape import as_dim, as_dims, narrow, numpy_names
+from minitorch.ops.shape import narrow
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor

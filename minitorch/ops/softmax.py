@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from minitorch.autograd import Function
 from minitorch.errors import DTypeError
+from minitorch.ops.arguments import numpy_names
 from minitorch.ops.dtype import to_dtype
 from minitorch.ops.elementwise import neg
-from minitorch.ops.shape import numpy_names
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
