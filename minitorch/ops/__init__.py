@@ -13,6 +13,7 @@ from .dropout import *
 from .dtype import *
 from .elementwise import *
 from .embedding import *
+from .extremes import *
 from .ffn import *
 from .glu import *
 from .index import *
@@ -20,6 +21,7 @@ from .joining import *
 from .layernorm import *
 from .losses import *
 from .matmul import *
+from .order import *
 from .pad import *
 from .pool import *
 from .projection import *

@@ -9,7 +9,10 @@ import operator
 from minitorch.autograd import Variable
 from minitorch.errors import RangeError, ShapeError, got
 
-__all__ = ["also_by_name", "as_dim", "as_dims", "as_sizes", "as_tensors", "given_tensors", "numpy_names", "refuse_scalar"]
+__all__ = [
+    "also_by_name", "as_dim", "as_dims", "as_sizes", "as_tensors", "given_tensors", "numpy_names", "reduced_dims",
+    "refuse_empty", "refuse_scalar",
+]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -78,6 +81,19 @@ def as_dims(op: str, dim, ndim: int) -> tuple[int, ...]:
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"{op}: dim names an axis twice: {dim}")
     return tuple(sorted(dims)) if ndim else ()
+
+
+def reduced_dims(op: str, dim, x) -> tuple[int, ...]:
+    """The axes of a sum, as a tuple; None and () mean all."""
+    return as_dims(op, None if isinstance(dim, (tuple, list)) and not dim else dim, x.data.ndim)
+
+
+def refuse_empty(op: str, dims, x) -> tuple[int, ...]:
+    """The axes, unless one of them is empty: then there is no element to choose."""
+    for axis in dims:
+        if not x.data.shape[axis]:
+            raise RangeError(f"{op}: axis {axis} of shape {x.data.shape} is empty, so there is no element to choose")
+    return dims
 
 
 def as_sizes(op: str, sizes) -> tuple[int, ...]:

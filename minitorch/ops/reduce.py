@@ -1,4 +1,4 @@
-"""Many numbers in, fewer out: sums, means, products, extremes, norms; and running sums, which keep them all.
+"""Many numbers in, fewer out: sums, means, products, norms, counts; and running sums, which keep them all.
 
 Each class is a node of the tape; the function under it is what people call. ``dim`` names the axes that go: one, some,
 or None for all. NumPy's names ``axis`` and ``keepdims`` are understood too, so that ``np.mean(tensor)`` works.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import builtins
 import numbers
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from minitorch.autograd import Function, Variable
+from minitorch.autograd import Function
 from minitorch.errors import DTypeError, RangeError
-from minitorch.ops.arguments import as_dim, as_dims, numpy_names
-from minitorch.ops.arithmetic import maximum, minimum, sub
+from minitorch.ops.arguments import as_dim, as_dims, numpy_names, reduced_dims, refuse_empty
+from minitorch.ops.arithmetic import sub
 from minitorch.ops.compare import logical_xor
 from minitorch.ops.dtype import to_dtype, to_floating
 from minitorch.ops.shape import narrow
@@ -23,17 +23,9 @@ if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "Selected", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum",
-    "diff", "logsumexp", "max", "mean", "median", "min", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
-    "vector_norm",
+    "all", "any", "count_nonzero", "cumprod", "cumsum", "diff", "logsumexp", "mean", "norm", "prod", "std",
+    "std_mean", "sum", "var", "var_mean", "vector_norm",
 ]
-
-
-class Selected(NamedTuple):
-    """Elements that were picked along an axis, and where they were."""
-
-    values: Tensor
-    indices: Tensor
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -64,7 +56,7 @@ def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor
     >>> minitorch.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=1)
     tensor([3., 7.])
     """
-    return Sum.apply(_cast(input, dtype), dim=_dims("sum", dim, input), keepdim=keepdim)
+    return Sum.apply(_cast(input, dtype), dim=reduced_dims("sum", dim, input), keepdim=keepdim)
 
 
 class Mean(Function):
@@ -94,7 +86,7 @@ def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tenso
     """
     input = _cast(input, dtype)
     _refuse_integers("mean", input)
-    return Mean.apply(input, dim=_dims("mean", dim, input), keepdim=keepdim)
+    return Mean.apply(input, dim=reduced_dims("mean", dim, input), keepdim=keepdim)
 
 
 class Var(Function):
@@ -199,7 +191,7 @@ def prod(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tenso
     >>> minitorch.tensor([2.0, 3.0, 4.0]).prod()
     tensor(24.)
     """
-    return Prod.apply(_cast(input, dtype), dim=_dims("prod", dim, input), keepdim=keepdim)
+    return Prod.apply(_cast(input, dtype), dim=reduced_dims("prod", dim, input), keepdim=keepdim)
 
 
 class LogSumExp(Function):
@@ -228,155 +220,11 @@ def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
     >>> minitorch.tensor([1000.0, 1000.0]).logsumexp(0)
     tensor(1000.6932)
     """
-    return LogSumExp.apply(to_floating(input), dim=_dims("logsumexp", dim, input), keepdim=keepdim)
+    return LogSumExp.apply(to_floating(input), dim=reduced_dims("logsumexp", dim, input), keepdim=keepdim)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# the largest and the smallest
-
-class AMax(Function):
-    """The largest along some axes.
-
-    Forward    y = max x over the axes dim
-    Backward   dx = dy at the largest, 0 elsewhere; elements that tie share evenly
-    Saved      x, y
-    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
-    Derived in docs/ops/reduce.md
-    """
-
-    def forward(self, x, *, dim, keepdim):
-        self.x, self.dim, self.keepdim = x, dim, keepdim
-        self.y = self.k.amax_forward(x, dim, keepdim)
-        return self.y
-
-    def backward(self, dy):
-        return self.k.amax_backward(dy, self.x, self.y, self.dim, self.keepdim)
-
-
-@numpy_names
-def amax(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
-    """The largest along the axes dim; elements that tie share the gradient evenly.
-
-    >>> minitorch.tensor([[1.0, 5.0], [3.0, 2.0]]).amax(1)
-    tensor([5., 3.])
-    """
-    return AMax.apply(input, dim=_some("amax", _dims("amax", dim, input), input), keepdim=keepdim)
-
-
-class AMin(Function):
-    """The smallest along some axes.
-
-    Forward    y = min x over the axes dim
-    Backward   dx = dy at the smallest, 0 elsewhere; elements that tie share evenly
-    Saved      x, y
-    Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
-    Derived in docs/ops/reduce.md
-    """
-
-    def forward(self, x, *, dim, keepdim):
-        self.x, self.dim, self.keepdim = x, dim, keepdim
-        self.y = self.k.amin_forward(x, dim, keepdim)
-        return self.y
-
-    def backward(self, dy):
-        return self.k.amin_backward(dy, self.x, self.y, self.dim, self.keepdim)
-
-
-@numpy_names
-def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
-    """The smallest along the axes dim; elements that tie share the gradient evenly.
-
-    >>> minitorch.tensor([[1.0, 5.0], [3.0, 2.0]]).amin(1)
-    tensor([1., 2.])
-    """
-    return AMin.apply(input, dim=_some("amin", _dims("amin", dim, input), input), keepdim=keepdim)
-
-
-@numpy_names
-def aminmax(input: Tensor, *, dim=None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest."""
-    return amin(input, () if dim is None else dim, keepdim), amax(input, () if dim is None else dim, keepdim)
-
-
-class Max(Function):
-    """The largest along one axis, and where it is.
-
-    Forward    y, i = largest of x, its index; the first, if several are
-    Backward   dx[i] = dy, 0 elsewhere
-    Saved      i, x's shape
-    Shapes     x (…)    y, i: x without dim, or with size 1 there if keepdim
-    Derived in docs/ops/reduce.md
-    """
-
-    def forward(self, x, *, dim, keepdim):
-        self.shape, self.dim, self.keepdim = x.shape, dim, keepdim
-        y, self.indices = self.k.max_forward(x, dim, keepdim)
-        return y, self.indices
-
-    def backward(self, dy, _):
-        return self.k.max_backward(dy, self.indices, self.shape, self.dim, self.keepdim)
-
-
-@numpy_names
-def max(input: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
-    """The largest of all; along one axis, values and indices; of two tensors, element by element.
-
-    >>> x = minitorch.tensor([[1.0, 5.0], [3.0, 2.0]])
-    >>> x.max()
-    tensor(5.)
-    >>> x.max(dim=1).indices
-    tensor([1, 0])
-    """
-    other = dim if isinstance(dim, Variable) else other
-    if other is not None:
-        return maximum(input, other)
-    if dim is None:
-        if not input.data.size:
-            raise RuntimeError(f"max: shape {input.data.shape} has no elements, so none is the largest. Name a "
-                               "dim that is not empty.")
-        return AMax.apply(input, dim=tuple(range(input.data.ndim)), keepdim=keepdim)
-    return Selected(*Max.apply(input, dim=_one("max", dim, input), keepdim=keepdim))
-
-
-class Min(Function):
-    """The smallest along one axis, and where it is.
-
-    Forward    y, i = smallest of x, its index; the first, if several are
-    Backward   dx[i] = dy, 0 elsewhere
-    Saved      i, x's shape
-    Shapes     x (…)    y, i: x without dim, or with size 1 there if keepdim
-    Derived in docs/ops/reduce.md
-    """
-
-    def forward(self, x, *, dim, keepdim):
-        self.shape, self.dim, self.keepdim = x.shape, dim, keepdim
-        y, self.indices = self.k.min_forward(x, dim, keepdim)
-        return y, self.indices
-
-    def backward(self, dy, _):
-        return self.k.min_backward(dy, self.indices, self.shape, self.dim, self.keepdim)
-
-
-@numpy_names
-def min(input: Tensor, dim=None, keepdim: bool = False, *, other=None) -> Any:
-    """The smallest of all; along one axis, values and indices; of two tensors, element by element.
-
-    >>> x = minitorch.tensor([[1.0, 5.0], [3.0, 2.0]])
-    >>> x.min()
-    tensor(1.)
-    >>> x.min(dim=1).indices
-    tensor([0, 1])
-    """
-    other = dim if isinstance(dim, Variable) else other
-    if other is not None:
-        return minimum(input, other)
-    if dim is None:
-        if not input.data.size:
-            raise RuntimeError(f"min: shape {input.data.shape} has no elements, so none is the smallest. Name a "
-                               "dim that is not empty.")
-        return AMin.apply(input, dim=tuple(range(input.data.ndim)), keepdim=keepdim)
-    return Selected(*Min.apply(input, dim=_one("min", dim, input), keepdim=keepdim))
-
+# yes or no, and how many
 
 class Count(Function):
     """A question whose answer is a place, a number of elements, or yes or no: no gradient passes.
@@ -393,86 +241,6 @@ class Count(Function):
 
     def backward(self, dy):
         return None
-
-
-@numpy_names
-def argmax(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
-    """Where the largest is along one axis, or in reading order of all; the first one, if several are.
-
-    >>> minitorch.tensor([1.0, 5.0, 2.0]).argmax()
-    tensor(1)
-    """
-    if dim is None and not input.data.size:
-        raise RangeError(f"argmax: shape {input.data.shape} has no elements, so none is the largest")
-    dim = None if dim is None or not input.data.ndim else _one("argmax", dim, input)
-    return Count.apply(input, op="argmax", dim=dim, keepdim=keepdim)
-
-
-@numpy_names
-def argmin(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
-    """Where the smallest is along one axis, or in reading order of all; the first one, if several are.
-
-    >>> minitorch.tensor([1.0, 5.0, 2.0]).argmin()
-    tensor(0)
-    """
-    if dim is None and not input.data.size:
-        raise RangeError(f"argmin: shape {input.data.shape} has no elements, so none is the smallest")
-    dim = None if dim is None or not input.data.ndim else _one("argmin", dim, input)
-    return Count.apply(input, op="argmin", dim=dim, keepdim=keepdim)
-
-
-class Median(Function):
-    """The one in the middle along one axis, and where it is.
-
-    Forward    y, i = one in the middle of x, its index; of two in the middle the smaller
-    Backward   dx[i] = dy, 0 elsewhere
-    Saved      i, x's shape
-    Shapes     x (…)    y, i: x without dim, or with size 1 there if keepdim
-    Derived in docs/ops/reduce.md
-    """
-
-    def forward(self, x, *, dim, keepdim):
-        self.shape, self.dim, self.keepdim = x.shape, dim, keepdim
-        y, self.indices = self.k.median_forward(x, dim, keepdim)
-        return y, self.indices
-
-    def backward(self, dy, _):
-        return self.k.median_backward(dy, self.indices, self.shape, self.dim, self.keepdim)
-
-
-@numpy_names
-def median(input: Tensor, dim=None, keepdim: bool = False) -> Any:
-    """The one in the middle (of two, the smaller); along one axis, values and indices.
-
-    >>> minitorch.tensor([4.0, 1.0, 3.0, 2.0]).median()
-    tensor(2.)
-    """
-    if dim is not None:
-        return Selected(*Median.apply(input, dim=_one("median", dim, input), keepdim=keepdim))
-    if not input.data.size and input.data.dtype.kind == "f":
-        return mean(input)
-    if not input.data.size:
-        raise RuntimeError(f"median: shape {input.data.shape} has no elements, so none is in the middle")
-    return MedianOfAll.apply(input)
-
-
-class MedianOfAll(Function):
-    """The one in the middle of all; of two, the smaller.
-
-    Forward    y = the element that as many are below as above
-    Backward   dx = dy where x = y, 0 elsewhere; elements that tie share evenly
-    Saved      x, y
-    Shapes     x (…)    y ()
-    Derived in docs/ops/reduce.md
-    """
-
-    def forward(self, x):
-        self.x = x
-        self.y, _ = self.k.median_forward(x.reshape(-1), 0, False)
-        return self.y
-
-    def backward(self, dy):
-        return self.k.amax_backward(dy, self.x, self.y, tuple(range(self.x.ndim)), False)
 
 
 @numpy_names
@@ -502,7 +270,7 @@ def count_nonzero(input: Tensor, dim=None) -> Tensor:
     >>> minitorch.tensor([1.0, 0.0, 2.0]).count_nonzero()
     tensor(2)
     """
-    return Count.apply(input, op="count_nonzero", dim=_dims("count_nonzero", dim, input))
+    return Count.apply(input, op="count_nonzero", dim=reduced_dims("count_nonzero", dim, input))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -629,26 +397,6 @@ def vector_norm(x: Tensor, ord=2, dim=None, keepdim: bool = False, *, dtype=None
 # ---------------------------------------------------------------------------------------------------------------------
 # helpers
 
-def _dims(op, dim, x):
-    """The axes as a tuple; None and () mean all."""
-    return as_dims(op, None if isinstance(dim, (tuple, list)) and not dim else dim, x.data.ndim)
-
-
-def _one(op, dim, x):
-    """One axis that has elements."""
-    axis = as_dim(op, dim, x.data.ndim)
-    _some(op, (axis,) if x.data.ndim else (), x)
-    return axis
-
-
-def _some(op, dims, x):
-    """The axes, unless one of them is empty: then there is no element to choose."""
-    for axis in dims:
-        if not x.data.shape[axis]:
-            raise RangeError(f"{op}: axis {axis} of shape {x.data.shape} is empty, so there is no element to choose")
-    return dims
-
-
 def _cast(x, dtype):
     return x if dtype is None else to_dtype(x, dtype)
 
@@ -666,7 +414,7 @@ def _spread(op, x, dim, unbiased, keepdim, correction):
     if unbiased is not None and correction is not None:
         raise TypeError(f"{op}: give unbiased or correction, not both")
     correction = (1 if unbiased is not False else 0) if correction is None else correction
-    dims = _dims(op, dim, x)
+    dims = reduced_dims(op, dim, x)
     count = 1
     for axis in dims:
         count *= x.data.shape[axis]
@@ -679,7 +427,7 @@ def _spread(op, x, dim, unbiased, keepdim, correction):
 def _norm(op, x, p, dim, keepdim, dtype):
     x = _cast(x, dtype)
     _refuse_integers(op, x)
-    dims = _dims(op, dim, x)
+    dims = reduced_dims(op, dim, x)
     if builtins.abs(p) == builtins.float("inf") and not x.data.size:
-        _some(op, dims, x)
+        refuse_empty(op, dims, x)
     return Norm.apply(x, p=builtins.float(p), dim=dims, keepdim=keepdim)
