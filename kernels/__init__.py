@@ -33,10 +33,11 @@ from numpy._core import umath
 from . import cpu, cuda, reference
 from .cpu import _shared
 from .cpu._memory import aligned, staying
+from .cpu._shared import on_threads
 
 __all__ = [
-    "aligned", "backend", "cpu", "cuda", "get_num_threads", "quiet", "reference", "restore", "set_num_threads", "silence",
-    "staying", "use",
+    "aligned", "backend", "cpu", "cuda", "get_num_threads", "on_threads", "quiet", "reference", "restore",
+    "set_num_threads", "silence", "staying", "use",
 ]
 
 # Hugging Face publishes a package named `kernels`; code that probes for it must see a version too old to use.

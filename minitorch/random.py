@@ -94,16 +94,13 @@ def _draw(kind, first, second, shape, dtype, generator):
     size = math.prod(shape)
     if size < LARGE or np.ndim(first) or np.ndim(second):
         return np.asarray(getattr(numpy_generator(generator), kind)(first, second, shape)).astype(dtype, copy=False)
-    import concurrent.futures  # takes a fortieth of minitorch's own import
-
     numbers, start = np.empty(size, dtype), draw_seed(generator)
 
     def fill(place):
         part, stream = numbers[place:place + PIECE], np.random.Generator(np.random.SFC64([start, place]))
         part[:] = getattr(stream, kind)(first, second, part.size)
 
-    with concurrent.futures.ThreadPoolExecutor(kernels.get_num_threads()) as pool:
-        list(pool.map(fill, range(0, size, PIECE)))     # a list, so that an error is heard of
+    kernels.on_threads(fill, range(0, size, PIECE))
     return numbers.reshape(shape)
 
 

@@ -125,6 +125,7 @@ _OTHERS = [
     ("large norm, rows", _of(lambda x: x.norm(dim=1), 512, 512)),
     ("large norm, columns", _of(lambda x: x.norm(dim=0), 512, 512)),
     ("large gather, along rows", _of(lambda x: x.gather(1, x.new_zeros(512, 512, dtype=np.int64)), 512, 512)),
+    ("large topk", _of(lambda x: x.topk(4).values, 64, 512)),
     ("large gather, across rows", _of(lambda x: x.gather(0, x.new_zeros(512, 512, dtype=np.int64)), 512, 512)),
     ("large copy, rows", _of(lambda x: x[:, 1:].contiguous(), 512, 512)),
     ("large gradients of parts, rows", _of(lambda x: x[:, 1:] + x[:, :-1], 512, 512)),

@@ -8,6 +8,7 @@ from ..reference import index as _reference
 from ..reference.index import *
 from ..reference.index import _add_at
 from . import _shared
+from ._order import places_in_order
 from ._shared import add_to, put
 from .arithmetic import sum_to, where_forward
 
@@ -97,19 +98,27 @@ def _as_three(shape, dim, index, dtype):
     return math.prod(before), shape[dim], math.prod(after)
 
 
+def sort_forward(x, dim, descending):
+    indices = argsort(x, dim, descending)
+    return (np.take_along_axis(x, indices, dim) if x.ndim else x.copy()), indices
+
+
+def argsort(x, dim, descending):
+    places = places_in_order(x, dim, descending)
+    return _reference.argsort(x, dim, descending) if places is None else places
+
+
 def topk_forward(x, k, dim, largest):
-    """Found without sorting all, where k is small; unless equals stand on both sides of the edge: the first ones count."""
-    if x.size < _shared.MIDDLE or not 0 < 4 * k <= x.shape[dim]:
+    if x.size < _shared.MIDDLE or x.dtype.char not in "fd" or k < 1:
         return _reference.topk_forward(x, k, dim, largest)
-    n = x.shape[dim]
-    chosen = np.argpartition(x, n - k if largest else k - 1, dim).take(np.arange(n - k, n) if largest else np.arange(k), dim)
-    chosen.sort(dim)
-    y = np.take_along_axis(x, chosen, dim)
-    beyond = x >= y.min(dim, keepdims=True) if largest else x <= y.max(dim, keepdims=True)
-    if (np.count_nonzero(beyond, dim) != k).any():      # equals, or NaN
-        return _reference.topk_forward(x, k, dim, largest)
-    order = argsort(y, dim, largest)
-    return np.take_along_axis(y, order, dim), np.take_along_axis(chosen, order, dim)
+    compiled = _shared.compiled("_top")
+    if k > compiled.MOST:
+        indices = argsort(x, dim, largest).take(np.arange(k), dim)
+    else:
+        rows = np.moveaxis(x, dim, -1)
+        indices = compiled.top(rows.reshape(-1, rows.shape[-1]), k, largest).reshape(*rows.shape[:-1], k)
+        indices = np.moveaxis(indices, -1, dim)
+    return np.take_along_axis(x, indices, dim), indices
 
 
 def masked_fill_forward(x, mask, value):

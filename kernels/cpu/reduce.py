@@ -6,8 +6,9 @@ import numpy as np
 
 from ..reference import reduce as _reference
 from ..reference.reduce import *
-from ..reference.reduce import _half_over, _keep
+from ..reference.reduce import _half_over, _keep, _median
 from . import _shared
+from ._order import places_in_order
 
 __all__ = _reference.__all__
 
@@ -122,6 +123,13 @@ def amax_backward(dy, x, y, dim, keepdim):
 
 
 amin_backward = amax_backward
+
+
+def median_forward(x, dim, keepdim):
+    place = places_in_order(x, dim, False, (x.shape[dim] - 1) // 2) if x.ndim else None
+    if place is None:
+        return _reference.median_forward(x, dim, keepdim)
+    return _median(x, place.squeeze(dim), dim, keepdim)
 
 
 def _rows(x, dim):

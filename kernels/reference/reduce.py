@@ -152,7 +152,10 @@ def median_forward(x, dim, keepdim):
     """x (…), one axis → y, indices of the median: of two in the middle the smaller; the first NaN if there is one."""
     if not x.ndim:
         return _pick(x, np.zeros((), np.int64), dim, keepdim)
-    indices = x.argsort(dim, kind="stable").take((x.shape[dim] - 1) // 2, dim)
+    return _median(x, x.argsort(dim, kind="stable").take((x.shape[dim] - 1) // 2, dim), dim, keepdim)
+
+
+def _median(x, indices, dim, keepdim):
     nan = x != x
     return _pick(x, np.where(nan.any(dim), nan.argmax(dim), indices), dim, keepdim)
 
