@@ -9,6 +9,7 @@ Kernels without barriers need no threads at all: they are called once for each.
 Arrays are plain NumPy arrays in a kernel, and functions that it calls plain functions; the simulator wraps both.
 """
 
+import math
 import sys
 import threading
 from functools import cache
@@ -52,26 +53,46 @@ class Here:
 class Block:
     """One block of threads; numba makes one for every block of the grid."""
 
+    idle: list = []     # threads that have no block: to make one takes longer than to wake it
+
     def __init__(self, function, grid, block, debug):
         self.function, self.grid, self.block = function, grid, block
         self._grid_dim, self._block_dim = grid, block
+        self.over, self.error = threading.Lock(), None      # held while the threads run
 
     def run(self, place, *args):
         if not _waits(self.function.function):
             return self.without_threads(place, args)
-        threads = self.threads = [Thread(self, place, at, args) for at in np.ndindex(*self.block)]
+        self.threads = [self.idle.pop() if self.idle else Thread() for _ in range(math.prod(self.block))]
+        for thread, at in zip(self.threads, np.ndindex(*self.block)):
+            thread.join_block(self, place, at, args)
+        self.round, self.turns = list(self.threads), iter(self.threads)
+        self.over.acquire()
         try:
-            while threads:
-                for thread in threads:
-                    thread.run_to_barrier()
-                waiting = [thread for thread in reversed(threads) if not thread.done]
-                if waiting and len(waiting) < len(threads):
-                    raise RuntimeError(f"block {place}: {len(threads) - len(waiting)} threads ended while {len(waiting)} "
-                                       "wait at syncthreads; all of a block must reach it")
-                threads = waiting
+            next(self.turns).go.release()
+            self.over.acquire()
+            for thread in self.threads:
+                if not thread.done:         # because another one failed
+                    thread.stopped = True
+                    thread.go.release()
+                    self.over.acquire()
         finally:
-            for thread in threads:
-                thread.stop()
+            self.idle += self.threads
+        if self.error is not None:
+            raise self.error
+
+    def next(self):
+        """Whose turn it is now; None if all have ended, or one has failed."""
+        thread = next(self.turns, None)
+        if thread is None and self.error is None:       # all were at the barrier, or are done
+            waiting = [thread for thread in reversed(self.round) if not thread.done]
+            ended = len(self.round) - len(waiting)
+            if waiting and ended:
+                self.error = RuntimeError(f"block {tuple(waiting[0].blockIdx)}: {ended} threads ended while {len(waiting)} "
+                                          "wait at syncthreads; all of a block must reach it")
+            self.round, self.turns = waiting, iter(waiting)
+            thread = next(self.turns, None)
+        return thread if self.error is None else None
 
     def without_threads(self, place, args):
         me, dim3 = threading.current_thread(), import_module("numba.cuda.simulator.kernelapi").Dim3
@@ -90,43 +111,41 @@ def _waits(function):
 
 
 class Thread(threading.Thread):
-    """One thread of a block, with the places that kernels ask for."""
+    """One thread of a block, with the places that kernels ask for. Whoever comes to a barrier wakes the next one."""
 
-    def __init__(self, block, place, at, args):
+    def __init__(self):
         super().__init__(daemon=True)
+        self.go = threading.Lock()      # held until it is this thread's turn
+        self.go.acquire()
+        self.start()
+
+    def join_block(self, block, place, at, args):
         dim3 = import_module("numba.cuda.simulator.kernelapi").Dim3
         self.blockIdx, self.threadIdx = dim3(*place), dim3(*at)
-        self._manager, self.call = block, (block.function, args)
-        self.go, self.back = threading.Lock(), threading.Lock()     # held until somebody may go on
-        self.go.acquire(), self.back.acquire()
+        self._manager, self.args = block, args
         self.done = self.stopped = False
-        self.error = None
-
-    def run_to_barrier(self):
-        self.go.release() if self.is_alive() else self.start()
-        self.back.acquire()
-        if self.error is not None:
-            raise self.error
-
-    def stop(self):
-        if self.is_alive():
-            self.stopped = True
-            self.go.release()
+        self.passed, self.stretch = -1, 0       # barriers, as watch_cuda.py counts them
 
     def run(self):
-        function, args = self.call
-        try:
-            function(*args)
-        except Exception as error:
-            self.error = error
-        except SystemExit:
-            pass
-        self.done = True
-        self.back.release()
+        while True:
+            self.go.acquire()
+            block = self._manager
+            try:
+                if not self.stopped:
+                    block.function(*self.args)
+            except Exception as error:
+                block.error = block.error or error
+            except SystemExit:
+                pass
+            self.done = True
+            following = block.next()
+            (block.over if following is None else following.go).release()
 
     def syncthreads(self):
-        self.back.release()
-        self.go.acquire()
+        following = self._manager.next()
+        if following is not self:
+            (self._manager.over if following is None else following.go).release()
+            self.go.acquire()
         if self.stopped:
             raise SystemExit
 

@@ -19,6 +19,7 @@ simulator do not count.
 
 import sys
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from threading import current_thread
@@ -64,6 +65,7 @@ def watched(without=None):
         if where != without:
             wait(self)
             self.stretch += function != "exchanged"
+            log.at = None
 
     simulator.FakeWithinKernelCUDAArray, shared.array, quick_simulator.Thread.syncthreads = (
         array_in_kernel, array_of_block, syncthreads)
@@ -76,7 +78,7 @@ def watched(without=None):
 class Watched(np.ndarray):
     """An array that tells a log who reads and who writes its numbers."""
 
-    log, shared, start = None, False, None
+    log, shared, start, axes = None, False, None, []
 
     def __array_finalize__(self, other):
         self.log, self.shared = getattr(other, "log", None), getattr(other, "shared", False)
@@ -94,10 +96,13 @@ class Watched(np.ndarray):
     def place(self, index):
         """The address of one number."""
         if self.start is None:
-            self.start = self.ctypes.data
+            self.start, self.axes = self.ctypes.data, list(zip(self.shape, self.strides))
         if type(index) is not tuple:
-            return self.start + int(index) % self.size * self.strides[0]
-        return self.start + sum([int(i) % n * s for i, n, s in zip(index, self.shape, self.strides, strict=True)])
+            return self.start + int(index) % self.size * self.axes[0][1]
+        return self.start + sum([int(i) % n * step for i, (n, step) in zip(index, self.axes, strict=True)])
+
+
+SEVERAL = object()
 
 
 class Log:
@@ -105,59 +110,67 @@ class Log:
 
     def __init__(self, simulator, faults):
         self.simulator, self.faults = simulator, faults
-        self.launch = self.block = None
-        self.numbers: dict = {}         # address -> who has read it and who has written it: {(block, stretch): threads}
+        self.launch = self.block = self.at = self.thread = None
+        self.stretch = 0                # how many barriers the thread has passed
+        self.numbers: dict = {}         # address -> who has read it and who has written it: {block: {stretch: thread}}
         self.barriers: dict = {}        # how many a thread has passed -> where the first one waits that has passed so many
 
     def access(self, array, address, writes):
-        thread = self.enter()
-        mine, me = (self.block, getattr(thread, "stretch", 0)), tuple(thread.threadIdx)
-        read, written = self.numbers.setdefault(address, ({}, {}))
-        for others, did in [(written, "wrote"), (read, "read")] if writes else [(written, "wrote")]:
-            for (block, stretch), threads in others.items():
-                if array.shared and block != self.block:
-                    continue            # it was another block's shared memory then
-                if block != self.block or stretch == mine[1] and threads - {me}:
-                    who = "block" if block != self.block else "thread"
-                    self.fault(f"{'writes' if writes else 'reads'} what another {who} {did}", array.shared,
-                               f"thread {me} of block {self.block}; {sorted(threads - {me})} of {block}")
-        if array.shared and not writes and not any([block == self.block for block, _ in written]):
-            self.fault("reads what nobody wrote", True, f"thread {me} of block {self.block}")
-        (written if writes else read).setdefault(mine, set()).add(me)
+        running = current_thread()
+        if running.threadIdx is not self.at:
+            self.enter(running)
+        block, stretch, me = self.block, self.stretch, self.thread
+        number = self.numbers.get(address)
+        if number is None:
+            number = self.numbers[address] = {}, {}
+        read, written = number
+        for others, did in ((written, "wrote"), (read, "read")) if writes else ((written, "wrote"),):
+            if not others:
+                continue
+            mine = others.get(block)
+            if not array.shared and (mine is None or len(others) > 1):  # else it was another block's shared memory then
+                self.fault(f"{'writes' if writes else 'reads'} what another block {did}", array.shared, others)
+            if mine is not None and mine.get(stretch, me) != me:
+                self.fault(f"{'writes' if writes else 'reads'} what another thread {did}", array.shared, mine[stretch])
+        if array.shared and not writes and block not in written:
+            self.fault("reads what nobody wrote", True, "")
+        threads = (written if writes else read).setdefault(block, {})
+        threads[stretch] = me if threads.get(stretch, me) == me else SEVERAL
 
     def barrier(self, thread):
         """A thread waits: where? "file:line" and the function's name."""
-        self.enter()
+        self.enter(thread)
         frame, lines = sys._getframe(2), []
         while frame is not None:
             if not frame.f_globals["__name__"].startswith(SIMULATOR):
-                lines.append(_line(frame))
+                lines.append((frame.f_code, frame.f_lineno))
             frame = frame.f_back
-        thread.passed = getattr(thread, "passed", -1) + 1
-        thread.stretch = getattr(thread, "stretch", 0)
+        thread.passed += 1
         first = self.barriers.setdefault(thread.passed, lines)
         if lines != first:
-            self.faults.setdefault(f"{lines[0]}: waits while another thread waits in {first[0]}", f"{lines}, {first}")
-        return lines[0].split()
+            here, there = ([_line(*line) for line in some] for some in (lines, first))
+            self.faults.setdefault(f"{here[0]}: waits while another thread waits in {there[0]}", f"{here}, {there}")
+        return _line(*lines[0]).split()
 
-    def enter(self):
-        """The thread that runs. A launch or a block that is new has nothing in common with those before."""
-        thread = current_thread()
+    def enter(self, running):
+        """Whose turn it is. A launch or a block that is new has nothing in common with those before."""
         if self.launch is not self.simulator._kernel_context:
             self.launch, self.block = self.simulator._kernel_context, None
             self.numbers.clear()
-        block = tuple(thread.blockIdx)
+        block = tuple(running.blockIdx)
         if block != self.block:
             self.block = block
             self.barriers.clear()
-        return thread
+        self.at, self.thread, self.stretch = running.threadIdx, tuple(running.threadIdx), getattr(running, "stretch", 0)
 
-    def fault(self, what, shared, example):
+    def fault(self, what, shared, others):
         frame = sys._getframe(3)
-        while Path(frame.f_code.co_filename).name in IN_FOR_OTHERS:
+        while frame.f_code.co_filename.endswith(IN_FOR_OTHERS):
             frame = frame.f_back
-        self.faults.setdefault(f"{_line(frame)}: {what}, in {'shared' if shared else 'global'} memory", example)
+        where = f"{_line(frame.f_code, frame.f_lineno)}: {what}, in {'shared' if shared else 'global'} memory"
+        self.faults.setdefault(where, f"thread {self.thread} of block {self.block}; {others}")
 
 
-def _line(frame):
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
+@cache
+def _line(code, number):
+    return f"{Path(code.co_filename).name}:{number} {code.co_name}"
