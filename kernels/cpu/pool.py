@@ -3,6 +3,8 @@
 import numpy as np
 
 from ._jit import CHUNKS, parallel, prange, ready
+from ._memory import empty
+from .reduce import mean_backward, mean_forward
 
 __all__ = ["avg_pool2d_backward", "avg_pool2d_forward", "max_pool2d_backward", "max_pool2d_forward"]
 
@@ -21,15 +23,24 @@ def max_pool2d_backward(dy, at, shape):
 
 
 def avg_pool2d_forward(x, rows, columns):
+    if _is_whole(rows, columns, x.shape):
+        return mean_forward(x, (2, 3), True)
     y = np.empty((*x.shape[:2], rows.shape[1], columns.shape[1]), x.dtype)
     _avg_forward(_planes(x), ready(rows, np.int64), ready(columns, np.int64), _planes(y))
     return y
 
 
 def avg_pool2d_backward(dy, rows, columns, shape):
-    dx = np.zeros(shape, dy.dtype)
+    if _is_whole(rows, columns, shape):
+        return mean_backward(dy, shape, (2, 3), True)
+    dx = empty(shape, dy.dtype)
     _avg_backward(_planes(dy), ready(rows, np.int64), ready(columns, np.int64), _planes(dx))
     return dx
+
+
+def _is_whole(rows, columns, shape):
+    """Is the one window the whole plane?"""
+    return rows.T.tolist() == [[0, shape[2], shape[2]]] and columns.T.tolist() == [[0, shape[3], shape[3]]]
 
 
 def _planes(x):
@@ -78,30 +89,41 @@ def _max_backward(dy, at, dx):
 
 @parallel
 def _avg_forward(x, rows, columns, y):
-    planes = len(x)
+    planes, _, w = x.shape
     pieces = min(planes, CHUNKS)
     for piece in prange(pieces):
+        line = np.empty(w)
         for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
             for r in range(y.shape[1]):
+                # pass 1: the rows of the windows, added up
+                line[:] = 0
+                for i in range(np.uintp(rows[0, r]), np.uintp(rows[1, r])):
+                    for j in range(w):
+                        line[j] += np.float64(x[plane, i, j])
+                # pass 2: of these, each window's columns
                 for s in range(y.shape[2]):
                     total = 0.0
-                    for i in range(rows[0, r], rows[1, r]):
-                        line = x[plane, i, columns[0, s]:columns[1, s]]
-                        for j in range(len(line)):
-                            total += np.float64(line[j])
+                    for j in range(np.uintp(columns[0, s]), np.uintp(columns[1, s])):
+                        total += line[j]
                     y[plane, r, s] = total / (rows[2, r] * columns[2, s])
 
 
 @parallel
 def _avg_backward(dy, rows, columns, dx):
-    planes = len(dx)
+    planes, _, w = dx.shape
     pieces = min(planes, CHUNKS)
     for piece in prange(pieces):
+        line = np.empty(w, dx.dtype)
         for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
+            dx[plane] = 0
             for r in range(dy.shape[1]):
+                # pass 2 backward: a share for every column of a window
+                line[:] = 0
                 for s in range(dy.shape[2]):
                     share = dx.dtype.type(dy[plane, r, s] / (rows[2, r] * columns[2, s]))
-                    for i in range(rows[0, r], rows[1, r]):
-                        line = dx[plane, i, columns[0, s]:columns[1, s]]
-                        for j in range(len(line)):
-                            line[j] += share
+                    for j in range(np.uintp(columns[0, s]), np.uintp(columns[1, s])):
+                        line[j] += share
+                # pass 1 backward: every row of the windows got it
+                for i in range(np.uintp(rows[0, r]), np.uintp(rows[1, r])):
+                    for j in range(w):
+                        dx[plane, i, j] += line[j]
