@@ -1,11 +1,15 @@
 """The option ``--device``, the mark ``parity`` on tests that compare with PyTorch, and the count of planted mistakes."""
 
 import inspect
+import os
 
 import pytest
 
 import on_cuda
 import quick_simulator
+
+# Tests run side by side: a thread that waits for work must not keep a core busy, as OpenMP's do. Read when Numba loads it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Files that take a minute or more begin first, so that at the end no process is left alone with one of them.
 LONG = ("test_ptx.py", "test_examples.py", "test_real_sizes.py", "test_large.py", "test_warmup.py", "test_docs.py",

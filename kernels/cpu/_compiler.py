@@ -40,7 +40,7 @@ from numba.core import event
 from numba.core.caching import FunctionCache
 
 from ._shared import loading
-from ._threads import allowed_threads
+from ._threads import allowed_threads, pool
 
 __all__ = ["ahead", "cache_folder", "kept", "serve", "take_turns"]
 
@@ -141,6 +141,8 @@ class _Helpers:
             dtype = "float64" if any(word.startswith("float64[") for word in words) else "float32"
             others = min(allowed_threads(), MOST) - 1
             self.ahead = [_process(f"ahead({i}, {others}, {dtype!r})", stderr=subprocess.DEVNULL) for i in range(others)]
+            for process in self.ahead:
+                Thread(target=pool.lend_until, args=[process.wait], daemon=True).start()
         return self.possible
 
     def dismiss(self):

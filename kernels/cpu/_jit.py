@@ -11,10 +11,10 @@ from .. import scalar
 from . import _memory
 from ._compiler import kept
 from ._shared import TURNED, put
-from ._threads import allowed_threads, pool
+from ._threads import pool
 
 __all__ = [
-    "CHUNKS", "THREADS", "away", "block", "chunk", "formula", "inline", "jit", "minus", "parallel", "prange", "ready",
+    "CHUNKS", "away", "block", "chunk", "formula", "inline", "jit", "minus", "parallel", "prange", "ready",
     "rows_of", "scalars", "with_formulas",
 ]
 
@@ -24,7 +24,6 @@ OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 CHUNKS = 32  # parallel work is cut by shape into at most this many pieces, never by thread count: same bits everywhere
 BLOCK = 4096  # numbers: so many of two arrays stay in the cache next to the processor
 SMALL = 8192  # elements: fewer are done by one thread, which is done before a second has woken
-THREADS = allowed_threads()
 _memory.keep()
 
 
@@ -47,7 +46,7 @@ def parallel(function):
         if not pool.several:
             return at_first(*args)
         threads, large = pool.threads(), any_large(args)
-        return loop(*args) if large and threads <= THREADS else on(THREADS if large else 1, threads, args)
+        return loop(*args) if large and threads <= pool.most else on(pool.most if large else 1, threads, args)
 
     def on(fewer, threads, args):
         pool.use(fewer)
@@ -62,7 +61,7 @@ def parallel(function):
             return serial(*args)
         with pool.turn:
             threads = pool.threads()
-            result = on(min(threads, THREADS) if any_large(args) else 1, threads, args)
+            result = on(min(threads, pool.most) if any_large(args) else 1, threads, args)
             pool.started()
             return result
 

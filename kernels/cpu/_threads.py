@@ -31,6 +31,7 @@ class _Pool:
     threads take turns. Which library it is, Numba says after the first launch.
     """
 
+    most = allowed_threads()    # threads that a loop may have
     alone = False       # this process is a fork, and has no other threads
     several = False     # may several Python threads launch at once?
 
@@ -45,9 +46,17 @@ class _Pool:
         self.threads = getattr(numba_pool, "_get_num_threads", self.threads)
         self.use = getattr(numba_pool, "_set_num_threads", self.use)
 
+    def lend_until(self, over):
+        """Leave a core to another process of ours until it is over: a loop waits for the last of its threads."""
+        with self.turn:
+            self.most -= 1
+        over()
+        with self.turn:
+            self.most += 1
+
     def after_fork(self):
-        """In the child: locks that another thread held would stay closed for ever."""
-        self.turn = threading.RLock()
+        """In the child: locks that another thread held would stay closed for ever, and what was lent would not come back."""
+        self.turn, self.most = threading.RLock(), allowed_threads()
         self.alone = self.alone or self.several and numba.threading_layer() == "omp"
         self.several = self.several and not self.alone
 

@@ -19,6 +19,7 @@ import numpy as np
 
 import minitorch
 from minitorch.kernels.cpu import _blas, _compiler, _jit
+from minitorch.kernels.cpu._threads import allowed_threads
 
 __all__ = ["arguments", "examine", "run"]
 
@@ -84,7 +85,7 @@ def _threads() -> Iterator[Row]:
             "unset it: OpenBLAS finds the best instructions itself, which may be twice as fast"
     asked = {n: os.environ[n] for n in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if n in os.environ}
     because = f", as {', '.join(f'{k}={v}' for k, v in asked.items())} asks" if asked else ""
-    yield "threads", f"{_jit.THREADS} of {os.cpu_count()}{because}", "ok", ""
+    yield "threads", f"{allowed_threads()} of {os.cpu_count()}{because}", "ok", ""
     minitorch.zeros(256, 256).softmax(-1)       # the threading layer is chosen when the first parallel kernel runs
     try:
         layer = str(numba.threading_layer())

@@ -1,5 +1,8 @@
 """How kernels run: on as many threads as the user asked for."""
 
+import threading
+import time
+
 import numba
 import numpy as np
 import pytest
@@ -29,9 +32,23 @@ def test_a_kernel_keeps_to_them_and_gives_the_setting_back(monkeypatch):
     before = numba.get_num_threads()
     seen = np.zeros(_jit.SMALL + 1)
     threads_seen(seen, seen)
-    assert set(seen) == {min(before, _jit.THREADS)}
-    monkeypatch.setattr(_jit, "THREADS", 1)
+    assert set(seen) == {min(before, _threads.allowed_threads())}
+    monkeypatch.setattr(_threads.pool, "most", 1)
     threads_seen(seen, seen)
     assert set(seen) == {1} and numba.get_num_threads() == before
     threads_seen(seen[:3], seen)
     assert numba.get_num_threads() == before
+
+    # a core is left to a process that compiles ahead, until that ends
+    monkeypatch.setattr(_threads.pool, "most", 2)
+    ends = threading.Event()
+    while_it_works = threading.Thread(target=_threads.pool.lend_until, args=[ends.wait])
+    while_it_works.start()
+    while _threads.pool.most == 2:
+        time.sleep(0.001)
+    threads_seen(seen, seen)
+    assert set(seen) == {1} and numba.get_num_threads() == before
+    ends.set()
+    while_it_works.join()
+    threads_seen(seen, seen)
+    assert set(seen) == {min(before, 2)} and numba.get_num_threads() == before
