@@ -11,10 +11,12 @@ import quick_simulator
 # Tests run side by side: a thread that waits for work must not keep a core busy, as OpenMP's do. Read when Numba loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# Files that take a minute or more begin first, so that at the end no process is left alone with one of them.
-LONG = ("test_ptx.py", "test_examples.py", "test_real_sizes.py", "test_large.py", "test_warmup.py", "test_docs.py",
-        "test_compiler.py", "test_hazards.py", "test_emulated.py", "test_cuda.py", "test_on_cuda.py", "test_bench.py",
-        "test_train.py", "test_attention.py", "test_matmul.py", "test_teaching_code.py", "test_watch.py")
+# Files that take long begin first, so that at the end no process is left alone with one of them. The very first compiles all
+# of the CPU's kernels, those after it, in another process, need none of these: neither waits for what the other compiles.
+LONG = ("test_warmup.py", "test_ptx.py", "test_real_sizes.py", "test_emulated.py", "test_cuda.py", "test_watch.py",
+        "test_device_option.py", "test_gpu.py", "test_on_cuda.py", "test_compiler.py", "test_hazards.py", "test_examples.py",
+        "test_docs.py", "test_large.py", "test_bench.py", "test_train.py", "test_attention.py", "test_matmul.py",
+        "test_teaching_code.py")
 
 
 def pytest_addoption(parser):
