@@ -42,7 +42,7 @@ from numba.core.caching import FunctionCache
 from ._shared import loading
 from ._threads import allowed_threads, pool
 
-__all__ = ["ahead", "cache_folder", "kept", "serve", "take_turns"]
+__all__ = ["ahead", "cache_folder", "kept", "serve", "settle", "take_turns"]
 
 PACKAGE = __name__.partition(".cpu.")[0]
 MOST = 4        # processes that compile at once
@@ -108,6 +108,7 @@ class _Helpers:
 
     def __init__(self):
         self.answering, self.ahead, self.possible = None, None, bool(sys.executable)
+        self.lending: list[Thread] = []     # for each that works ahead, one that waits for its end
 
     def make(self, name, sig):
         """Have a kernel of ours compiled for these types. False: nobody can, so this process has to."""
@@ -141,8 +142,9 @@ class _Helpers:
             dtype = "float64" if any(word.startswith("float64[") for word in words) else "float32"
             others = min(allowed_threads(), MOST) - 1
             self.ahead = [_process(f"ahead({i}, {others}, {dtype!r})", stderr=subprocess.DEVNULL) for i in range(others)]
-            for process in self.ahead:
-                Thread(target=pool.lend_until, args=[process.wait], daemon=True).start()
+            self.lending = [Thread(target=pool.lend_until, args=[process.wait], daemon=True) for process in self.ahead]
+            for thread in self.lending:
+                thread.start()
         return self.possible
 
     def dismiss(self):
@@ -161,6 +163,12 @@ _all: dict[int, _Helpers] = {}      # by process: a fork starts its own
 
 def _helpers():
     return _all.setdefault(os.getpid(), _Helpers())
+
+
+def settle():
+    """Wait until nothing is compiled ahead any more: whoever measures this machine wants it for himself."""
+    for thread in _helpers().lending:
+        thread.join()
 
 
 @atexit.register

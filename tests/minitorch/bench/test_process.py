@@ -1,13 +1,19 @@
 """Workers: they answer line by line, end when they should, and say what went wrong when they should not have."""
 
+import io
+import json
 import os
 import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from minitorch.bench import process
+from minitorch.bench import worker as bench_worker
 from minitorch.bench.process import Worker, WorkerDied, environment, left_out, whole_process
+from minitorch.kernels.cpu import _compiler
 
 COPY = {"do": "prepare", "module": "floor", "case": {"copy": 4096}}
 
@@ -82,3 +88,25 @@ def test_no_library_is_held_back(monkeypatch):
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "SSE41")
     assert not {"OPENBLAS_CORETYPE", "DNNL_MAX_CPU_ISA"} & set(environment(1))
     assert left_out() == ["OPENBLAS_CORETYPE=Haswell", "DNNL_MAX_CPU_ISA=SSE41"]
+
+
+def test_a_round_is_over_when_nothing_is_compiled_any_more(monkeypatch):
+    """What one side compiles ahead would be measured on all others."""
+    done = []
+    library = SimpleNamespace(name="minitorch", version="", about={}, finish=None, settle=lambda: done.append("settled"))
+    monkeypatch.setattr(bench_worker, "load", lambda *_: library)
+    file = SimpleNamespace(prepare=lambda *_: (lambda: done.append("run"), {}))
+    monkeypatch.setattr(bench_worker, "_file", lambda _: file)
+    asked = [{"library": "minitorch", "threads": 1}, {"do": "prepare", "module": "", "case": {}}, {"do": "round"}]
+    bench_worker.main(map(json.dumps, asked), io.StringIO())
+    assert done[0] == "run" and done.count("settled") == 1 and done[-1] == "settled"
+
+
+def test_to_settle_is_to_wait_for_who_compiles_ahead(monkeypatch):
+    ends, order = threading.Event(), []
+    thread = threading.Thread(target=lambda: (ends.wait(), order.append("ended")))
+    monkeypatch.setattr(_compiler._helpers(), "lending", [thread])
+    thread.start()
+    threading.Timer(0.1, ends.set).start()
+    _compiler.settle()
+    assert order == ["ended"]
