@@ -10,6 +10,7 @@ Arrays are plain NumPy arrays in a kernel, and functions that it calls plain fun
 """
 
 import math
+import os
 import sys
 import threading
 from functools import cache
@@ -165,3 +166,7 @@ def _shared_array(self, shape, dtype, frame=None):
         self._allocations[key] = np.empty(shape, dtype)
         self._allocations[key].view(np.uint8).fill(0xFF)
     return self._allocations[key]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Block.idle.clear)        # a fork has none of these threads
