@@ -257,7 +257,7 @@ def _tiles(a, ta, b, tb, bias, pieces, beta, c):
             y = y[j0:j1, :] if tb else y[:, j0:j1]
         z = z[i0:i1, j0:j1]
         gemm(one, x, ta, y, tb, beta, z)
-        if len(bias) > 0:
-            for row in range(i1 - i0):
-                for j in range(j1 - j0):
-                    z[row, j] += bias[j0 + j]
+        if len(bias) > 0:       # in c itself: the steps within a part of it are not known to be of one number
+            for row in range(np.uintp(i0), np.uintp(i1)):
+                for j in range(np.uintp(j0), np.uintp(j1)):
+                    c[i, row, j] += bias[j]
