@@ -26,8 +26,8 @@ class Plain(Function):
     Derived in docs/ops/elementwise.md
     """
 
-    def forward(self, *inputs, op):
-        return getattr(self.k, op)(*inputs)
+    def forward(self, *inputs, op, **settings):
+        return getattr(self.k, op)(*inputs, **settings)
 
     def backward(self, dy):
         return (None,) * len(self.needs)

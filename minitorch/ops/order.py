@@ -14,6 +14,7 @@ from minitorch.autograd import Function, Variable
 from minitorch.ops.arguments import as_dim, numpy_names
 from minitorch.ops.device import on_device_of, on_host
 from minitorch.ops.extremes import Selected
+from minitorch.ops.operands import Plain
 
 if TYPE_CHECKING:
     from minitorch.tensor import Tensor
@@ -95,7 +96,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return Selected(*TopK.apply(input, k=k, dim=dim, largest=largest))
 
 
-class Order(Function):
+class Order(Plain):
     """A question whose answer is whole numbers: no gradient passes.
 
     Forward    y = the kernel named ``op``
@@ -104,12 +105,6 @@ class Order(Function):
     Shapes     the kernel's
     Derived in docs/ops/index.md
     """
-
-    def forward(self, x, *, op, **settings):
-        return getattr(self.k, op)(x, **settings)
-
-    def backward(self, dy):
-        return None
 
 
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim=None):

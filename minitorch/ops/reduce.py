@@ -17,6 +17,7 @@ from minitorch.ops.arguments import as_dim, as_dims, numpy_names, reduced_dims, 
 from minitorch.ops.arithmetic import sub
 from minitorch.ops.compare import logical_xor
 from minitorch.ops.dtype import to_dtype, to_floating
+from minitorch.ops.operands import Plain
 from minitorch.ops.shape import narrow
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
 # ---------------------------------------------------------------------------------------------------------------------
 # yes or no, and how many
 
-class Count(Function):
+class Count(Plain):
     """A question whose answer is a place, a number of elements, or yes or no: no gradient passes.
 
     Forward    y = the kernel named ``op``, along the axes dim
@@ -235,12 +236,6 @@ class Count(Function):
     Shapes     x (…)    y: x without dim, or with size 1 there if keepdim
     Derived in docs/ops/reduce.md
     """
-
-    def forward(self, x, *, op, **settings):
-        return getattr(self.k, op)(x, **settings)
-
-    def backward(self, dy):
-        return None
 
 
 @numpy_names
