@@ -1,16 +1,13 @@
-"""Matrix products: NumPy's own OpenBLAS, one thread a call, called from our threads.
+"""NumPy's own OpenBLAS for compiled code: one thread a call, called from our threads (``_product``, attention, convolution).
 
-``np.matmul`` lets OpenBLAS cut a product by its number of threads, and the cut decides how sums are rounded: of 584
-products tried, 106 came out with other bits on two threads than on one. Here the cut is made by the shape, each piece
-is one single-threaded call, and the pieces run in a ``prange``: the same bits on any number of threads, and one pool of
-threads instead of two that fight for the same cores.
+Where the processor has AVX-512, OpenBLAS has loops of their own for products of up to a million multiplications: they copy
+nothing, and of what lies in the cache they make 98 % of what the processor can, while a large product comes to 86 %. (Two
+cores of an EPYC, Zen 4.) So a large product is made of small ones, ``in_tiles``.
 
-Where NumPy brings no OpenBLAS with 64-bit integers (``AVAILABLE`` is False), ``product`` is ``np.matmul`` and ``gemm``
-a plain loop.
+Where NumPy brings no OpenBLAS with 64-bit integers (``AVAILABLE`` is False), ``gemm`` is a plain loop.
 """
 
 import ctypes
-import math
 import os
 import threading
 from contextlib import nullcontext
@@ -21,14 +18,13 @@ from numba import types
 from numba.extending import overload
 from numpy._core import _multiarray_umath as _numpy
 
-from ._jit import CHUNKS, inline, parallel, prange, ready
-from ._memory import empty
+from ._jit import inline, jit
 
-__all__ = ["AVAILABLE", "gemm", "one_thread", "product"]
+__all__ = ["AVAILABLE", "TILE", "WHOLE", "gemm", "in_tiles", "one_thread"]
 
 
 def _find():
-    """OpenBLAS's products, matrix · matrix and matrix · vector, and how its number of threads is read and set."""
+    """OpenBLAS's products, matrix · matrix and matrix · vector; its number of threads, read and set; its processor."""
     try:
         library = ctypes.CDLL(_numpy.__file__)
     except OSError:
@@ -37,13 +33,13 @@ def _find():
         try:
             return [getattr(library, prefix + name + "64_") for name in (
                 "cblas_sgemm", "cblas_dgemm", "cblas_sgemv", "cblas_dgemv",
-                "openblas_get_num_threads", "openblas_set_num_threads")]
+                "openblas_get_num_threads", "openblas_set_num_threads", "openblas_get_corename")]
         except AttributeError:
             pass
     return None
 
 
-*_products, _get_threads, _set_threads = _find() or [None] * 6
+*_products, _get_threads, _set_threads, _core = _find() or [None] * 7
 AVAILABLE = _get_threads is not None
 
 
@@ -124,6 +120,39 @@ def _ld(x):
     return max(1, x.shape[1]) if x.shape[0] <= 1 else max(1, x.shape[1], x.strides[0] // x.itemsize)
 
 
+def _processor():
+    """What OpenBLAS takes the processor for."""
+    if not AVAILABLE:
+        return ""
+    _core.restype = ctypes.c_char_p
+    return _core().decode()
+
+
+# rows, columns and depth of a product that OpenBLAS takes for a small one; its loops take 64 columns and 6 rows at a time
+WHOLE = 1 << 40, 1 << 40, 1 << 40
+TILE = (64, 64, 240) if _processor() in ("SkylakeX", "Cooperlake", "SapphireRapids") else WHOLE
+
+
+@jit
+def in_tiles(alpha, a, ta, b, tb, beta, c, tile):
+    """``gemm`` of parts no larger than a tile: TILE, or WHOLE where OpenBLAS has no loops for small products.
+
+    In tiles b should not be transposed: for that it has none.
+    """
+    tall, wide, deep = tile
+    (m, n), k = c.shape, a.shape[0] if ta else a.shape[1]
+    for k0 in range(0, max(1, k), deep):    # a sum of nothing is 0
+        k1 = min(k, k0 + deep)
+        for i0 in range(0, m, tall):
+            i1 = min(m, i0 + tall)
+            x = a[k0:k1, i0:i1] if ta else a[i0:i1, k0:k1]
+            for j0 in range(0, n, wide):
+                j1 = min(n, j0 + wide)
+                y = b[j0:j1, k0:k1] if tb else b[k0:k1, j0:j1]
+                gemm(alpha, x, ta, y, tb, beta, c[i0:i1, j0:j1])
+        beta = c.dtype.type(1)
+
+
 class _OneThread:
     """OpenBLAS uses one thread a call inside the block, and as many as before after it."""
 
@@ -161,103 +190,3 @@ def one_thread():
 
 if AVAILABLE and hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_one_thread.after_fork)
-
-
-TINY = 1 << 18   # multiplications up to which OpenBLAS itself uses one thread: NumPy's own call is the quickest
-LINE = 1 << 13   # the same, where a factor is a vector, or may be the other one turned
-SMALL = 1 << 20  # products of fewer multiplications than this are not worth a parallel launch
-WIDE = 192       # rows of a piece, at least: OpenBLAS copies all of the other factor for each piece, and that must pay
-NARROW = 32      # rows of each of two pieces, at least
-THIN = 8         # with fewer rows than this, the time goes into reading the matrix, not into multiplications
-
-
-def product(a, b, bias=None, out=None, add=False):
-    """a (…, m, k) · b (…, k, n) + bias (n,) → (…, m, n).
-
-    out: a C-contiguous array to write to; add: to what it holds.
-    """
-    if out is None and a.shape[:-2] == b.shape[:-2]:
-        (m, k), n = a.shape[-2:], b.shape[-1]
-        tiny = m * k * n <= (TINY if m > 1 and n > 1 and m != n else LINE)
-        if tiny and a.ndim == 2 or _is_small(math.prod(a.shape[:-2]), m, n, k):
-            if tiny:
-                y = np.matmul(a, b)
-            else:
-                with one_thread():
-                    y = np.matmul(a, b)
-            if bias is not None:
-                y += bias
-            return y
-    if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
-        y = None if out is None else out.reshape(-1, out.shape[-1])
-        a2 = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
-        return product(a2, b, bias, y, add).reshape(*a.shape[:-1], b.shape[-1])
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
-    (m, k), n = a.shape[-2:], b.shape[-1]
-    pieces = _pieces(math.prod(batch), m, n, k)
-    if out is None:
-        out = empty((*batch, m, n), a.dtype)
-    if pieces == 0 or not AVAILABLE:
-        with one_thread():
-            if add:
-                out += np.matmul(a, b)
-            else:
-                np.matmul(a, b, out=out)
-        if bias is not None:
-            out += bias
-        return out
-    bias = np.empty(0, a.dtype) if bias is None else ready(bias, a.dtype)
-    (a, ta), (b, tb) = _factor(a, batch), _factor(b, batch)
-    with one_thread():
-        _tiles(a, ta, b, tb, bias, pieces, out.dtype.type(add), out.reshape(-1, m, n))
-    return out
-
-
-def _is_small(batch, m, n, k):
-    """Is it too little work for a parallel launch?"""
-    return batch * k * max(m, n) * max(min(m, n), THIN) < SMALL
-
-
-def _pieces(batch, m, n, k):
-    """Into how many pieces the longer side of each product is cut; 0: leave everything to one thread."""
-    if _is_small(batch, m, n, k):
-        return 0
-    pieces = 1
-    while batch * pieces < CHUNKS and max(m, n) >= 2 * WIDE * pieces:
-        pieces *= 2
-    if batch * pieces == 1:     # too narrow for two wide pieces; two narrow ones are better than one thread
-        return 2 if max(m, n) >= 2 * NARROW else 0
-    return pieces
-
-
-def _factor(x, batch):
-    """x (…, rows, columns) → (1 or all of the batch, …) in C order, and whether the two sides were swapped for that."""
-    if x.ndim > 2 and math.prod(x.shape[:-2]) != 1:
-        x = np.broadcast_to(x, batch + x.shape[-2:])
-    swapped = x.swapaxes(-1, -2)
-    transposed = swapped.flags.c_contiguous and not x.flags.c_contiguous
-    x = ready(swapped if transposed else x)
-    return x.reshape(-1, *x.shape[-2:]), transposed
-
-
-@parallel
-def _tiles(a, ta, b, tb, bias, pieces, beta, c):
-    batch, m, n = c.shape
-    one = c.dtype.type(1)
-    for piece in prange(batch * pieces):
-        i, part = piece // pieces, piece % pieces
-        x, y, z = a[i if len(a) > 1 else 0], b[i if len(b) > 1 else 0], c[i]
-        if m >= n:
-            i0, i1 = part * m // pieces, (part + 1) * m // pieces
-            j0, j1 = 0, n
-            x = x[:, i0:i1] if ta else x[i0:i1, :]
-        else:
-            i0, i1 = 0, m
-            j0, j1 = part * n // pieces, (part + 1) * n // pieces
-            y = y[j0:j1, :] if tb else y[:, j0:j1]
-        z = z[i0:i1, j0:j1]
-        gemm(one, x, ta, y, tb, beta, z)
-        if len(bias) > 0:       # in c itself: the steps within a part of it are not known to be of one number
-            for row in range(np.uintp(i0), np.uintp(i1)):
-                for j in range(np.uintp(j0), np.uintp(j1)):
-                    c[i, row, j] += bias[j]

@@ -105,11 +105,11 @@ def _turned(x, start, sizes, dx, dy, y):
         k1 = min(k0 + TILE, sizes[2])
         source, target = start + a * dx[0] + b * dx[1], a * dy[0] + b * dy[1]
         for j0 in range(0, sizes[3], TILE):
-            count = min(TILE, sizes[3] - j0)
+            count = np.uintp(min(TILE, sizes[3] - j0))
             for k in range(k0, k1):
-                out = y[target + k * dy[2] + j0:target + k * dy[2] + j0 + count]
-                for j in range(len(out)):
-                    out[j] = formula(out[j], x[np.uintp(source + k + (j0 + j) * dx[3])])
+                place, taken = np.uintp(target + k * dy[2] + j0), np.uintp(source + k + j0 * dx[3])
+                for j in range(count):
+                    y[place + j] = formula(y[place + j], x[taken + j * np.uintp(dx[3])])
 
 
 FORMULAS = {"copy": lambda old, new: new, "add": lambda old, new: old + new}

@@ -7,15 +7,19 @@ cache. Memory grows with T and with S, not with T · S. The formulas stand in th
 import numba
 import numpy as np
 
-from ._blas import gemm, one_thread
+from ._blas import TILE, WHOLE, gemm, in_tiles, one_thread
 from ._drop import drop, settings
 from ._exp import exp_below, largest
 from ._jit import jit, parallel, prange, ready
+from ._memory import empty
 from .arithmetic import sum_to
 
 __all__ = [
     "attention_backward", "attention_forward", "attention_weights_backward", "attention_weights_forward",
 ]
+
+
+FEW = 8     # queries
 
 
 def attention_forward(q, k, v, mask, causal, scale, p, seed):
@@ -24,32 +28,48 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
     mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t
     attends keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
     """
-    q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
-    y = np.zeros((len(q), q.shape[2], q.shape[1], v.shape[3]), q.dtype)  # (B, T, H, E): as the next layer reads it
+    tile = _tile(q)
+    q, k, v, bias = ready(q), _turned(k, q.dtype, tile), ready(v, q.dtype), _bias(mask, q, k)
     lse = np.full(q.shape[:3], -np.inf, q.dtype)
-    if lse.size and k.shape[2]:
+    some = lse.size > 0 and v.shape[2] > 0
+    # (B, T, H, E): as the next layer reads it
+    y = (empty if some else np.zeros)((len(q), q.shape[2], q.shape[1], v.shape[3]), q.dtype)
+    if some:
         with one_thread():
             _forward(q, k, v, bias, mask is not None, bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed),
-                     _scratch(q, k, 1), y, lse)
+                     tile, _scratch(q, v, 1), y, lse)
     return y.swapaxes(1, 2), lse
 
 
 def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
     """dy (B, H, T, E) → dq, dk, dv, dmask (of a float mask, in its shape)."""
-    q, k, v, bias = ready(q), ready(k, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
+    tile = _tile(q)
+    turned = _turned(k, q.dtype, tile), _turned(v, q.dtype, tile)
+    q, k, bias = ready(q), ready(k, q.dtype), _bias(mask, q, k)
     needs = (*map(bool, needs[:3]), bool(needs[3]) and mask is not None and mask.dtype != bool)
+    some = lse.size > 0 and k.shape[2] > 0
     # (B, T, H, D), as y: the layer before reads them so
-    dq, dk, dv = (np.zeros((len(x), x.shape[2], x.shape[1], x.shape[3]), x.dtype) for x in (q, k, v))
+    dq, dk, dv = ((empty if some else np.zeros)((len(x), x.shape[2], x.shape[1], x.shape[3]), q.dtype) for x in (q, k, v))
     dbias = np.zeros_like(bias)
     by_head = dy.flags.c_contiguous
     dy = ready(dy if by_head else dy.swapaxes(1, 2), q.dtype)
-    if lse.size and k.shape[2]:
+    if some:
         with one_thread():
-            _backward(dy, by_head, q, k, v, bias, mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal),
-                      q.dtype.type(scale), *settings(q.dtype, p, seed), needs, _scratch(q, k, 2), dq, dk, dv, dbias)
+            _backward(dy, by_head, q, k, *turned, bias, mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal),
+                      q.dtype.type(scale), *settings(q.dtype, p, seed), needs, tile, _scratch(q, k, 2), dq, dk, dv, dbias)
     dq, dk, dv = (g.swapaxes(1, 2) for g in (dq, dk, dv))
     dmask = _unbias(dbias, mask) if needs[3] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dv, dmask), needs, strict=True))
+
+
+def _tile(q):
+    """In what parts the products of a strip are made. To turn the keys for few queries would take longer than those."""
+    return TILE if q.shape[2] >= FEW else WHOLE
+
+
+def _turned(x, dtype, tile):
+    """Keys or values, (B, G, S, D), for products in tiles as (B, G, D, S)."""
+    return ready(x.swapaxes(2, 3) if tile != WHOLE else x, dtype)
 
 
 def _bias(mask, q, k):
@@ -79,9 +99,9 @@ def _scratch(q, k, arrays):
 
 
 @parallel
-def _forward(q, k, v, bias, masked, causal, scale, grow, limits, scratch, y, lse):
+def _forward(q, k, v, bias, masked, causal, scale, grow, limits, tile, scratch, y, lse):
     B, H, T, _ = q.shape
-    G = k.shape[1]
+    G = v.shape[1]
     strips = -(-T // scratch.shape[2])
     pairs = (strips + 1) // 2
     # A causal strip costs more the later it lies: an early and a late one go together, so that all pairs cost the same.
@@ -92,18 +112,18 @@ def _forward(q, k, v, bias, masked, causal, scale, grow, limits, scratch, y, lse
         place = (b * H + h) * T
         mask = bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1)]
         for strip in range(pair, strips - pair, max(1, strips - 1 - 2 * pair)):
-            _forward_strip(strip, q[b, h], k[b, g], v[b, g], mask, masked, causal, scale, grow, limits, place,
+            _forward_strip(strip, q[b, h], k[b, g], v[b, g], mask, masked, causal, scale, grow, limits, tile, place,
                            room, y[b], h, lse[b, h])
 
 
 @jit
-def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, place, room, y, h, lse):
+def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, tile, place, room, y, h, lse):
     S, E = v.shape
     one, zero = room.dtype.type(1), room.dtype.type(0)
     t0, t1 = strip * len(room), min(len(q), (strip + 1) * len(room))
     keys = min(S, t1) if causal else S
     # pass 1: scores
-    gemm(scale, q[t0:t1], False, k[:keys], True, zero, room[: t1 - t0, :keys])
+    in_tiles(scale, q[t0:t1], False, k, tile == WHOLE, zero, room[: t1 - t0, :keys], tile)
     # pass 2: exp(s − m); the division by their sum can wait
     factor = np.empty(t1 - t0, room.dtype)
     for t in range(t0, t1):
@@ -119,23 +139,24 @@ def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, pl
             drop(s, seen, (place + t) * S, limits)
     # pass 3: average the values, those with probability 0 left out even where they are NaN
     average = np.empty((t1 - t0, E), room.dtype)
-    gemm(one, room[: t1 - t0, :keys], False, v[:keys], False, zero, average)
+    in_tiles(one, room[: t1 - t0, :keys], False, v, False, zero, average, tile)
     if not _finite(average):
         average[:] = zero
         _skipping(room, t1 - t0, keys, one, v, average)
-    for t in range(t0, t1):
-        for e in range(E):
-            y[t, h, e] = average[t - t0, e] * factor[t - t0]
+    for t in range(np.uintp(len(average))):
+        for e in range(np.uintp(E)):
+            y[np.uintp(t0) + t, np.uintp(h), e] = average[t, e] * factor[t]
 
 
 # ---- backward --------------------------------------------------------------------------------------------------------
 
 
 @parallel
-def _backward(dy, by_head, q, k, v, bias, masked, y, lse, causal, scale, grow, limits, needs, scratch, dq, dk, dv,
-              dbias):
+def _backward(dy, by_head, q, k, turned_k, turned_v, bias, masked, y, lse, causal, scale, grow, limits, needs, tile,
+              scratch, dq, dk, dv, dbias):
     B, H, T, D = q.shape
-    _, G, S, E = v.shape
+    _, G, S, _ = k.shape
+    E = y.shape[3]
     strips = -(-T // scratch.shape[2])
     # One task owns a head of keys, with all queries that read it; heads that share a mask whose gradient is wanted
     # share the task. So every gradient has one writer and one order.
@@ -159,27 +180,47 @@ def _backward(dy, by_head, q, k, v, bias, masked, y, lse, causal, scale, grow, l
                     for strip in range(strips):
                         t0 = strip * len(one_dy)
                         rows = min(T - t0, len(one_dy))
-                        for t in range(rows):
-                            for e in range(E):
-                                one_dy[t, e] = dy[b, h, t0 + t, e] if by_head else dy[b, t0 + t, h, e]
-                        _backward_strip(t0, one_dy[:rows], q[b, h], k[b, g], v[b, g], finite, bias[at], masked, y[b], h,
-                                        lse[b, h], causal, scale, grow, limits, (b * H + h) * T, needs,
-                                        rooms[0], rooms[1], one_dq[:rows], one_dk, one_dv, dbias[at])
+                        if by_head:
+                            _take(dy[b, h], t0, one_dy[:rows])
+                        else:
+                            _take_apart(dy[b], t0, h, one_dy[:rows])
+                        _backward_strip(t0, one_dy[:rows], q[b, h], k[b, g], turned_k[b, g], turned_v[b, g], finite,
+                                        bias[at], masked, y[b], h, lse[b, h], causal, scale, grow, limits,
+                                        (b * H + h) * T, needs, tile, rooms[0], rooms[1], one_dq[:rows], one_dk, one_dv,
+                                        dbias[at])
                         if needs[0]:
-                            for t in range(rows):
-                                for d in range(D):
-                                    dq[b, t0 + t, h, d] = one_dq[t, d]
-                for s in range(S):
-                    for d in range(D):
-                        dk[b, s, g, d] = one_dk[s, d]
-                    for e in range(E):
-                        dv[b, s, g, e] = one_dv[s, e]
+                            _put(one_dq, rows, dq[b], t0, h)
+                _put(one_dk, S, dk[b], 0, g)
+                _put(one_dv, S, dv[b], 0, g)
 
 
 @jit
-def _backward_strip(t0, dy, q, k, v, finite, bias, masked, y, h, lse, causal, scale, grow, limits, place, needs,
-                    room, droom, dq, dk, dv, dbias):
-    S, E = v.shape
+def _take(x, first, out):
+    for t in range(np.uintp(len(out))):     # np.uintp: places that cannot be negative, so the loop is one of vectors
+        for e in range(np.uintp(out.shape[1])):
+            out[t, e] = x[np.uintp(first) + t, e]
+
+
+@jit
+def _take_apart(x, first, h, out):
+    """Rows of one head, which lie among those of all heads."""
+    for t in range(np.uintp(len(out))):
+        for e in range(np.uintp(out.shape[1])):
+            out[t, e] = x[np.uintp(first) + t, np.uintp(h), e]
+
+
+@jit
+def _put(x, rows, out, first, h):
+    """Some rows of a head to their places among those of all heads."""
+    for t in range(np.uintp(rows)):
+        for e in range(np.uintp(x.shape[1])):
+            out[np.uintp(first) + t, np.uintp(h), e] = x[t, e]
+
+
+@jit
+def _backward_strip(t0, dy, q, k, turned_k, turned_v, finite, bias, masked, y, h, lse, causal, scale, grow, limits, place,
+                    needs, tile, room, droom, dq, dk, dv, dbias):
+    S, E = len(k), dy.shape[1]
     one, zero = room.dtype.type(1), room.dtype.type(0)
     rows = len(dy)
     t1 = t0 + rows
@@ -187,48 +228,46 @@ def _backward_strip(t0, dy, q, k, v, finite, bias, masked, y, h, lse, causal, sc
     finite = finite and _finite(dy)
     probs, ds = room[:rows, :keys], droom[:rows, :keys]
     # pass 1 again: scores; and the gradient of the probabilities, from pass 3 backward
-    gemm(scale, q[t0:t1], False, k[:keys], True, zero, probs)
-    gemm(one, dy, False, v[:keys], True, zero, ds)
+    in_tiles(scale, q[t0:t1], False, turned_k, tile == WHOLE, zero, probs, tile)
+    in_tiles(one, dy, False, turned_v, tile == WHOLE, zero, ds, tile)
     for t in range(t0, t1):
-        P, d = room[t - t0], droom[t - t0]
-        seen = min(keys, t + 1) if causal else keys
+        i, own = np.uintp(t - t0), lse[t]
+        seen = np.uintp(0 if own == -np.inf else min(keys, t + 1) if causal else keys)
         # pass 2 again: probabilities, from lse
         if masked:
-            _add_bias(P, seen, bias[min(t, len(bias) - 1)])
-        if lse[t] == -np.inf:
-            seen = 0
+            _add_bias(room[i], seen, bias[min(t, len(bias) - 1)])
         total = zero
         for j in range(seen):
-            P[j] = exp_below(P[j] - lse[t])
-            total += P[j]
+            room[i, j] = exp_below(room[i, j] - own)
+            total += room[i, j]
         rest = one / total  # nearly 1: it takes out that lse was rounded
-        for j in range(seen, keys):
-            P[j] = zero
-            d[j] = zero
+        for j in range(seen, np.uintp(keys)):
+            room[i, j] = zero
+            droom[i, j] = zero
         # pass 2 backward: a probability that grows takes from the others of its row
         D = zero
-        for e in range(E):
-            D += dy[t - t0, e] * y[t, h, e]
+        for e in range(np.uintp(E)):
+            D += dy[i, e] * y[np.uintp(t), np.uintp(h), e]
         if limits[0] > 0:
-            drop(d, seen, (place + t) * S, limits)
+            drop(droom[i], seen, (place + t) * S, limits)
         for j in range(seen):
-            P[j] *= rest
-            d[j] = P[j] * (d[j] * grow - D) if P[j] != 0 else zero
+            room[i, j] *= rest
+            droom[i, j] = room[i, j] * (droom[i, j] * grow - D) if room[i, j] != 0 else zero
         if limits[0] > 0:
-            drop(P, seen, (place + t) * S, limits)
+            drop(room[i], seen, (place + t) * S, limits)
         if needs[3]:
-            dmask = dbias[min(t, len(dbias) - 1)]
+            at = np.uintp(min(t, len(dbias) - 1))
             for j in range(seen):
-                dmask[j] += d[j]
+                dbias[at, j] += droom[i, j]
     if finite:
         # pass 3 backward
         if needs[2]:
-            gemm(grow, probs, True, dy, False, one, dv[:keys])
+            in_tiles(grow, probs, True, dy, False, one, dv[:keys], tile)
         # pass 1 backward
         if needs[0]:
-            gemm(scale, ds, False, k[:keys], False, zero, dq)
+            in_tiles(scale, ds, False, k, False, zero, dq, tile)
         if needs[1]:
-            gemm(scale, ds, True, q[t0:t1], False, one, dk[:keys])
+            in_tiles(scale, ds, True, q[t0:t1], False, one, dk[:keys], tile)
     else:
         dq[:] = zero
         _skipping_transposed(room, rows, keys, grow, dy, dv)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ._blas import product
 from ._drop import drop, settings
 from ._exp import gelu, gelu_slope, sigma
 from ._jit import CHUNKS, jit, parallel, prange
 from ._memory import empty
+from ._product import product
 from .activation import C1, C3, END
 from .matmul import _rows, column_sums
 

@@ -1,11 +1,11 @@
-"""Matrix products, cut by shape and run in parallel (see ``_blas``)."""
+"""Matrix products, cut by shape and run in parallel (see ``_product``)."""
 
 import math
 
 import numpy as np
 
-from ._blas import product
 from ._jit import CHUNKS, chunk, parallel, prange, ready
+from ._product import product
 from .arithmetic import sum_to
 
 __all__ = ["linear_backward", "linear_forward", "matmul_backward", "matmul_forward"]

@@ -6,10 +6,10 @@ sum of a row grows from one few to the next, and is scaled down where a larger l
 
 import numpy as np
 
-from ._blas import product
 from ._exp import exp_below, largest
 from ._jit import jit, minus, parallel, prange, ready
 from ._memory import empty
+from ._product import product
 from .matmul import column_sums
 
 __all__ = ["projection_backward", "projection_forward"]

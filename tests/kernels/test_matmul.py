@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from minitorch.kernels import cpu, reference
+from minitorch.kernels.cpu import _blas, _product, attention
 
 from kernel_checks import CHECKS, check_same, layouts, normal
 
@@ -96,6 +98,78 @@ def test_column_sums_of_many_rows():
     assert (cpu.linear_backward(dy, x, np.ones((3, 2), "f"))[2] == dy.sum(0, dtype="d")).all()
 
 
+@pytest.fixture(params=["tiles", "wholes"])
+def tile(request, monkeypatch):
+    """Products made of tiles, and products of whole pieces, whatever this processor would have."""
+    tile = (64, 64, 240) if request.param == "tiles" else _blas.WHOLE
+    monkeypatch.setattr(_product, "TILE", tile)
+    monkeypatch.setattr(attention, "TILE", tile)
+    _product._plan.cache_clear()
+    yield tile
+    _product._plan.cache_clear()
+
+
+EDGES = [  # at, below and above what a tile, and what a part of the result, holds; m, k, n
+    (64, 240, 128), (65, 241, 129), (63, 481, 127), (32, 1025, 32), (33, 1025, 33), (31, 1200, 64), (200, 100, 1100),
+    (1100, 100, 200), (129, 30, 513), (513, 30, 129), (700, 700, 33), (90, 513, 90), (257, 16, 257), (130, 1000, 65),
+]
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("d", 1e-11), ("f", 5e-5)])
+@pytest.mark.parametrize("size", EDGES, ids=str)
+def test_tiles(tile, size, dtype, tolerance):
+    (m, k, n), r = size, rng(size)
+    a, b, bias = (r.standard_normal(s).astype(dtype) for s in ((m, k), (k, n), (n,)))
+    want = a.astype("d") @ b.astype("d")
+    for x in a, np.asfortranarray(a):
+        for y in b, np.asfortranarray(b):
+            check_same(_product.product(x, y), want.astype(dtype), tolerance)
+            check_same(_product.product(x, y, bias), (want + bias).astype(dtype), tolerance)
+            out = np.full((m, n), 3, dtype)
+            assert _product.product(x, y, out=out, add=True) is out
+            check_same(out, (want + 3).astype(dtype), tolerance)
+    out = np.full((m, n), np.nan, dtype)        # what was there is not read
+    check_same(_product.product(a, b, out=out), want.astype(dtype), tolerance)
+    both = np.stack([want, 2 * want]).astype(dtype)
+    for y in b, np.asfortranarray(b), np.stack([b, b]), np.stack([b.T, b.T]).swapaxes(1, 2):
+        check_same(_product.product(np.stack([a, 2 * a]), y), both, tolerance)
+
+
+@pytest.mark.parametrize("m, k, n", [(70, 1000, 70), (1100, 300, 90), (90, 300, 1100)])
+def test_a_number_that_is_not_finite_stays_in_its_row_and_column(tile, m, k, n):
+    a, b = np.ones((m, k), "f"), np.ones((k, n), "f")
+    a[5, 250 % k], b[7, 66 % n] = np.nan, np.inf
+    y = _product.product(a, b)
+    assert np.isnan(y[5]).all() and np.isinf(np.delete(y[:, 66 % n], 5)).all()
+    assert (np.delete(np.delete(y, 5, 0), 66 % n, 1) == k).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 70, 300, 66, 65), (2, 2, 2, 99, 99, 8, 8), (1, 1, 1, 8, 500, 250, 3)])
+@pytest.mark.parametrize("dtype, tolerance", [("d", 1e-11), ("f", 5e-5)])
+def test_attention_in_tiles(tile, shape, dtype, tolerance):
+    B, H, G, T, S, D, E = shape
+    q, k, v = normal(B, H, T, D, dtype=dtype), normal(B, G, S, D, dtype=dtype), normal(B, G, S, E, dtype=dtype)
+    for causal in (True, False):
+        args = None, causal, D ** -0.5, 0.1, 7
+        y, lse = reference.attention_forward(q, k, v, *args)
+        check_same(cpu.attention_forward(q, k, v, *args), (y, lse), tolerance)
+        dy = normal(*y.shape, seed=3, dtype=dtype)
+        want = reference.attention_backward(dy, q, k, v, None, y, lse, *args[1:])
+        check_same(cpu.attention_backward(dy, q, k, v, None, y, lse, *args[1:]), want, tolerance)
+
+
+@pytest.mark.parametrize("sizes", [(768, 128, 1), (768, 128, 2), (100, 5000, 7), (64, 64, 3), (5000, 65, 16)], ids=str)
+def test_pieces_have_nearly_the_same_size(tile, sizes):
+    m, n, threads = sizes
+    (tall, wide, _), rows, columns, _ = _product._plan(1, m, n, 512, False, True, threads)
+    if tile == _blas.WHOLE:
+        assert (rows, columns) == _product._plan(1, m, n, 512, False, True, 99)[1:3]     # the shape alone decides
+        return
+    assert rows * columns <= threads
+    largest = _product._longest(m, tall, rows) * _product._longest(n, wide, columns)
+    assert largest <= m * n / threads * 1.3 + tall * wide
+
+
 BITS = """
 import hashlib, json, numpy as np
 from minitorch.kernels import cpu
@@ -103,7 +177,7 @@ r, bits = np.random.default_rng(0), {}
 for dtype in "fd":
     for m, k, n in [(1, 768, 3072), (7, 13, 5), (64, 64, 64), (129, 257, 65), (3, 10000, 3), (1, 100000, 1),
                     (17, 50000, 1), (1, 50000, 17), (256, 384, 1536), (384, 2048, 65), (65, 2048, 384), (16, 8, 50304),
-                    (5000, 1, 500),
+                    (5000, 1, 500), (300, 500, 1100), (1100, 500, 300), (700, 33, 700), (64, 3000, 64),
                     (1, 1000, 5000), (5000, 1000, 1), (127, 128, 129), (33, 4097, 31), (1024, 384, 384)]:
         a, b = r.standard_normal((m, k)).astype(dtype), r.standard_normal((k, n)).astype(dtype)
         y = r.standard_normal((m, n)).astype(dtype)
@@ -119,18 +193,16 @@ print(json.dumps(bits))
 """
 
 
-def test_same_bits_on_one_and_two_threads():
+def test_same_bits_on_any_number_of_threads():
     def run(threads):
         env = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
         return json.loads(subprocess.run([sys.executable, "-c", BITS], env=env, check=True, capture_output=True).stdout)
 
-    one, two = run("1"), run("2")
-    assert one == two
+    one = run("1")
+    assert one == run("2") == run("3")
 
 
 def test_threads_of_openblas_are_given_back():
-    from minitorch.kernels.cpu import _blas
-
     if not _blas.AVAILABLE:
         pytest.skip("this NumPy brings no OpenBLAS")
     before = _blas._get_threads()
@@ -140,6 +212,20 @@ def test_threads_of_openblas_are_given_back():
     with pytest.raises(ZeroDivisionError), _blas.one_thread():
         raise ZeroDivisionError
     assert _blas._get_threads() == before
+
+
+def test_another_processor_has_no_tiles():
+    """Told of an older processor, OpenBLAS has no loops for small products, and no product is made of them."""
+    script = """
+import numpy as np
+from minitorch.kernels.cpu import _blas, _product
+assert _blas.TILE == _blas.WHOLE, _blas._processor()
+x, y = np.random.default_rng(0).normal(size=(2, 300, 300))
+np.testing.assert_allclose(_product.product(x, y.T), x @ y.T, rtol=1e-10, atol=1e-10)
+"""
+    if not _blas.AVAILABLE or platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("its processors have other names")
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "OPENBLAS_CORETYPE": "Haswell"})
 
 
 def test_without_numpys_openblas(tmp_path):
