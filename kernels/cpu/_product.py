@@ -29,6 +29,7 @@ WIDE = 192       # rows of a piece, at least: OpenBLAS copies all of the other f
 NARROW = 32      # rows of each of two pieces, at least; and of a product that is made of tiles
 THIN = 8         # with fewer rows than this, the time goes into reading the matrix, not into multiplications
 PART = 128, 512  # rows and columns of the result that are added to at a time; of fewer columns, more rows
+LONG = 4         # tiles deep is what is copied at a time
 GAP = 16         # numbers between the rows of the copy: rows a power of two apart thrash L1
 
 
@@ -69,7 +70,7 @@ def product(a, b, bias=None, out=None, add=False):
     bias = np.empty(0, a.dtype) if bias is None else ready(bias, a.dtype)
     (a, ta), (b, tb) = _factor(a, batch), _factor(b, batch)
     tile, rows, columns, copied = _plan(math.prod(batch), m, n, k, ta, tb, now())
-    room = np.empty((now(), min(k, tile[2]), min(n, PART[1]) + GAP) if copied else (0, 0, 0), a.dtype)
+    room = np.empty((now(), min(k, tile[2] * LONG), min(n, PART[1]) + GAP) if copied else (0, 0, 0), a.dtype)
     with one_thread():
         _pieces(a, ta, b, tb, bias, out.dtype.type(add), tile, rows, columns, room, out.reshape(-1, m, n))
     return out
@@ -103,7 +104,9 @@ def _plan(batch, m, n, k, ta, tb, threads):
 def _longest(side, step, pieces):
     """The most of a side, whose steps are not cut, that comes to one of so many pieces."""
     steps = -(-side // step)
-    return max(min(side, (i + 1) * steps // pieces * step) - i * steps // pieces * step for i in range(pieces))
+    last = side - (pieces - 1) * steps // pieces * step     # of the most steps, but one may not be whole
+    others = -(-steps // pieces) - (steps % pieces == 1) if pieces > 1 else 0
+    return max(last, others * step)
 
 
 def _factor(x, batch):
@@ -138,8 +141,8 @@ def _pieces(a, ta, b, tb, bias, beta, tile, rows, columns, room, c):
 
 @jit
 def _cut(side, step, pieces, piece):
-    """Where a piece begins and ends; steps are not cut, but where the whole is one."""
-    if step >= side:
+    """Where a piece begins and ends; steps are not cut, unless one would be the whole side."""
+    if step == WHOLE[0]:
         return piece * side // pieces, (piece + 1) * side // pieces
     steps = -(-side // step)
     return piece * steps // pieces * step, min(side, (piece + 1) * steps // pieces * step)
@@ -147,26 +150,25 @@ def _cut(side, step, pieces, piece):
 
 @jit
 def _by_copies(a, ta, b, tb, beta, tile, room, c):
-    """In tiles, with some columns and rows of b at a time copied to where they lie side by side."""
-    one, deep = c.dtype.type(1), tile[2]
+    """In tiles, with some rows and columns of b at a time copied to where they lie side by side."""
     n, k = c.shape[1], a.shape[0] if ta else a.shape[1]
     for j0 in range(0, n, PART[1]):
         j1 = min(n, j0 + PART[1])
-        for k0 in range(0, k, deep):
-            k1 = min(k, k0 + deep)
+        for k0 in range(0, k, len(room)):
+            k1 = min(k, k0 + len(room))
             if tb:
                 _copy_turned(b[j0:j1, k0:k1], room)
             else:
                 _copy(b[k0:k1, j0:j1], room)
             x = a[k0:k1, :] if ta else a[:, k0:k1]
-            in_tiles(one, x, ta, room[:k1 - k0, :j1 - j0], False, beta if k0 == 0 else one, c[:, j0:j1], tile)
+            _by_parts(x, ta, room[:k1 - k0, :j1 - j0], False, beta if k0 == 0 else c.dtype.type(1), tile, c[:, j0:j1])
 
 
 @jit
 def _by_parts(a, ta, b, tb, beta, tile, c):
     """In tiles, as large a part of c at a time as stays in the cache."""
     m, n = c.shape
-    wide = min(n, PART[1])
+    wide = n if n <= tile[1] else min(n, PART[1])
     tall = max(1, PART[0] * PART[1] // (tile[0] * wide)) * tile[0]
     for j0 in range(0, n, wide):
         j1 = min(n, j0 + wide)
