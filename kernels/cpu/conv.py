@@ -9,7 +9,7 @@ number of threads. Where each window has few products, none is gathered: see ``_
 import numpy as np
 
 from .. import reference
-from ._blas import gemm, one_thread
+from ._blas import TILE, WHOLE, in_tiles, one_thread
 from ._jit import CHUNKS, jit, parallel, prange, ready
 from ._slide import is_narrow, slide, slide_weights
 
@@ -34,7 +34,9 @@ def conv2d_forward(x, weight, bias, stride, padding, dilation, groups):
     windows = len(x) * y.shape[3]
     blocks = max(_blocks(windows, geometry), min(ENOUGH // groups, windows // 64))
     with one_thread():
-        _forward(_turned(x, groups, padding, geometry), _kernels(weight, groups), bias, geometry, blocks, y)
+        kernels = _kernels(weight, groups)      # in tiles the right factor should not be turned
+        _forward(_turned(x, groups, padding, geometry), ready(kernels.swapaxes(1, 2)) if TILE != WHOLE else kernels, bias,
+                 geometry, blocks, TILE, y)
     return y.reshape(len(x), len(weight), *geometry[-2:])
 
 
@@ -65,7 +67,7 @@ def _of_weights(dy, x, weight, padding, groups, geometry, wanted):
     bias_parts = np.zeros((chunks, o))
     pictures = _turned(x, groups, padding, geometry) if wanted else np.empty((groups, 0), x.dtype)
     with one_thread():
-        _weights(pictures, dy, geometry, blocks, slices, parts, bias_parts)
+        _weights(pictures, dy, geometry, blocks, slices, TILE, parts, bias_parts)
     dweight = None
     if wanted:
         dweight = parts.sum(0).reshape(o, *weight.shape[2:], weight.shape[1])
@@ -88,7 +90,7 @@ def _of_pictures(dy, x, weight, stride, padding, dilation, groups, geometry):
     turned = np.zeros((groups * cuts, n * geometry[0] * geometry[1] * geometry[2]), x.dtype)
     chunks = max(1, min(n, CHUNKS // (groups * cuts)))
     with one_thread():
-        _pictures(dy, _kernels(weight, groups, cuts), geometry, chunks, turned)
+        _pictures(dy, _kernels(weight, groups, cuts), geometry, chunks, TILE, turned)
     dx = np.empty(x.shape, x.dtype)
     (top, _), (left, _) = padding
     _turn(dx, turned, groups * cuts, geometry[0], geometry[1], top, left, True)
@@ -149,37 +151,39 @@ def _turn(x, turned, groups, height, width, top, left, back):
 
 
 @parallel
-def _forward(pictures, kernels, bias, geometry, blocks, y):
+def _forward(pictures, kernels, bias, geometry, blocks, tile, y):
     n, groups, o, positions = y.shape
+    numbers = geometry[2] * geometry[3] * geometry[4]
     tasks, one = groups * blocks, y.dtype.type(1)
     pieces = min(tasks, CHUNKS)
     for piece in prange(pieces):
         longest = n * positions // blocks + 1
-        windows, product = np.empty((longest, kernels.shape[2]), y.dtype), np.empty((longest, o), y.dtype)
+        windows, product = np.empty((longest, numbers), y.dtype), np.empty((longest, o), y.dtype)
         for task in range(piece * tasks // pieces, (piece + 1) * tasks // pieces):
             g, block = task // blocks, task % blocks
             q0, q1 = block * n * positions // blocks, (block + 1) * n * positions // blocks
             # passes 1 and 2: the windows; each times each kernel
             if _pixels(geometry):
                 pixels = pictures[g, q0 * geometry[2]:q1 * geometry[2]].reshape(q1 - q0, geometry[2])
-                gemm(one, pixels, False, kernels[g], True, one - one, product[:q1 - q0])
+                in_tiles(one, pixels, False, kernels[g], tile == WHOLE, one - one, product[:q1 - q0], tile)
             else:
                 _gather(pictures[g], q0, q1, geometry, windows)
-                gemm(one, windows[:q1 - q0], False, kernels[g], True, one - one, product[:q1 - q0])
+                in_tiles(one, windows[:q1 - q0], False, kernels[g], tile == WHOLE, one - one, product[:q1 - q0], tile)
             # pass 3: the bias
             q = q0
             while q < q1:
                 picture, p = q // positions, q % positions
                 count = min(positions - p, q1 - q)
-                for i in range(o):
-                    out, b = y[picture, g, i, p:p + count], bias[g * o + i]
-                    for j in range(len(out)):
-                        out[j] = product[q - q0 + j, i] + b
+                for j0 in range(0, count, 16):      # 16 of each kernel: float32's fill a cache line
+                    for i in range(o):
+                        b, first, place = bias[g * o + i], np.uintp(q - q0 + j0), np.uintp(p + j0)
+                        for j in range(np.uintp(min(16, count - j0))):
+                            y[picture, g, i, place + j] = product[first + j, i] + b
                 q += count
 
 
 @parallel
-def _weights(pictures, dy, geometry, blocks, slices, parts, bias_parts):
+def _weights(pictures, dy, geometry, blocks, slices, tile, parts, bias_parts):
     n, groups, o, positions = dy.shape
     chunks, one = len(parts), dy.dtype.type(1)
     for task in prange(chunks * groups * slices):
@@ -202,14 +206,14 @@ def _weights(pictures, dy, geometry, blocks, slices, parts, bias_parts):
                 beta = one - one if block == first else one
                 if _pixels(geometry):
                     pixels = pictures[g, q0 * geometry[2]:q1 * geometry[2]].reshape(q1 - q0, geometry[2])
-                    gemm(one, held[:, :q1 - q0], False, pixels, False, beta, parts[chunk, g, o0:o1])
+                    in_tiles(one, held[:, :q1 - q0], False, pixels, False, beta, parts[chunk, g, o0:o1], tile)
                 else:
                     _gather(pictures[g], q0, q1, geometry, windows)
-                    gemm(one, held[:, :q1 - q0], False, windows[:q1 - q0], False, beta, parts[chunk, g, o0:o1])
+                    in_tiles(one, held[:, :q1 - q0], False, windows[:q1 - q0], False, beta, parts[chunk, g, o0:o1], tile)
 
 
 @parallel
-def _pictures(dy, kernels, geometry, chunks, turned):
+def _pictures(dy, kernels, geometry, chunks, tile, turned):
     n, groups, o, positions = dy.shape
     pieces, one = len(kernels), dy.dtype.type(1)
     for task in prange(pieces * chunks):
@@ -221,7 +225,7 @@ def _pictures(dy, kernels, geometry, chunks, turned):
             q1 = min(last, q0 + longest)
             # pass 2 backward: a window met every kernel
             _take(dy, piece // (pieces // groups), 0, o, q0, q1, held)
-            gemm(one, held[:, :q1 - q0], True, kernels[piece], False, one - one, windows[:q1 - q0])
+            in_tiles(one, held[:, :q1 - q0], True, kernels[piece], False, one - one, windows[:q1 - q0], tile)
             # pass 1 backward: where windows overlap, what comes to them adds up
             _scatter(windows, q0, q1, geometry, turned[piece])
 
