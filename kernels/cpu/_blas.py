@@ -1,7 +1,7 @@
 """NumPy's own OpenBLAS for compiled code: one thread a call, called from our threads (``_product``, attention, convolution).
 
 Where the processor has AVX-512, OpenBLAS has loops of their own for products of up to a million multiplications: they copy
-nothing, and of what lies in the cache they make 98 % of what the processor can, while a large product comes to 86 %. (Two
+nothing, and of what lies in the cache they make 98 % of what the processor can, while a large product comes to 87 %. (Two
 cores of an EPYC, Zen 4.) So a large product is made of small ones, ``in_tiles``.
 
 Where NumPy brings no OpenBLAS with 64-bit integers (``AVAILABLE`` is False), ``gemm`` is a plain loop.

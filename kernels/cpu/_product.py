@@ -130,13 +130,9 @@ def _pieces(a, ta, b, tb, bias, beta, tile, rows, columns, room, c):
         x = x[:, i0:i1] if ta else x[i0:i1, :]
         y = y[j0:j1, :] if tb else y[:, j0:j1]
         if len(room) > 0:
-            _by_copies(x, ta, y, tb, beta, tile, room[get_thread_id()], c[i, i0:i1, j0:j1])
+            _by_copies(x, ta, y, tb, bias, beta, tile, room[get_thread_id()], i0, j0, c[i])
         else:
-            _by_parts(x, ta, y, tb, beta, tile, c[i, i0:i1, j0:j1])
-        if len(bias) > 0:       # in c itself: the steps within a part of it are not known to be of one number
-            for row in range(np.uintp(i0), np.uintp(i1)):
-                for j in range(np.uintp(j0), np.uintp(j1)):
-                    c[i, row, j] += bias[j]
+            _by_parts(x, ta, y, tb, bias, beta, tile, i0, j0, c[i])
 
 
 @jit
@@ -149,9 +145,9 @@ def _cut(side, step, pieces, piece):
 
 
 @jit
-def _by_copies(a, ta, b, tb, beta, tile, room, c):
+def _by_copies(a, ta, b, tb, bias, beta, tile, room, top, left, c):
     """In tiles, with some rows and columns of b at a time copied to where they lie side by side."""
-    n, k = c.shape[1], a.shape[0] if ta else a.shape[1]
+    n, k = b.shape[0] if tb else b.shape[1], a.shape[0] if ta else a.shape[1]
     for j0 in range(0, n, PART[1]):
         j1 = min(n, j0 + PART[1])
         for k0 in range(0, k, len(room)):
@@ -160,14 +156,14 @@ def _by_copies(a, ta, b, tb, beta, tile, room, c):
                 _copy_turned(b[j0:j1, k0:k1], room)
             else:
                 _copy(b[k0:k1, j0:j1], room)
-            x = a[k0:k1, :] if ta else a[:, k0:k1]
-            _by_parts(x, ta, room[:k1 - k0, :j1 - j0], False, beta if k0 == 0 else c.dtype.type(1), tile, c[:, j0:j1])
+            _by_parts(a[k0:k1, :] if ta else a[:, k0:k1], ta, room[:k1 - k0, :j1 - j0], False,
+                      bias if k1 == k else bias[:0], beta if k0 == 0 else c.dtype.type(1), tile, top, left + j0, c)
 
 
 @jit
-def _by_parts(a, ta, b, tb, beta, tile, c):
-    """In tiles, as large a part of c at a time as stays in the cache."""
-    m, n = c.shape
+def _by_parts(a, ta, b, tb, bias, beta, tile, top, left, c):
+    """In tiles, as large a part of the result at a time as stays in the cache; it begins at top, left of c."""
+    m, n = a.shape[1] if ta else a.shape[0], b.shape[0] if tb else b.shape[1]
     wide = n if n <= tile[1] else min(n, PART[1])
     tall = max(1, PART[0] * PART[1] // (tile[0] * wide)) * tile[0]
     for j0 in range(0, n, wide):
@@ -175,7 +171,11 @@ def _by_parts(a, ta, b, tb, beta, tile, c):
         for i0 in range(0, m, tall):
             i1 = min(m, i0 + tall)
             x, y = a[:, i0:i1] if ta else a[i0:i1, :], b[j0:j1, :] if tb else b[:, j0:j1]
-            in_tiles(c.dtype.type(1), x, ta, y, tb, beta, c[i0:i1, j0:j1], tile)
+            in_tiles(c.dtype.type(1), x, ta, y, tb, beta, c[top + i0:top + i1, left + j0:left + j1], tile)
+            if len(bias) > 0:   # in c itself: the steps within a part of it are not known to be of one number
+                for i in range(np.uintp(top + i0), np.uintp(top + i1)):
+                    for j in range(np.uintp(left + j0), np.uintp(left + j1)):
+                        c[i, j] += bias[j]
 
 
 @jit
