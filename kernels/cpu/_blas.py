@@ -18,9 +18,9 @@ from numba import types
 from numba.extending import overload
 from numpy._core import _multiarray_umath as _numpy
 
-from ._jit import inline, jit
+from ._jit import inline, jit, ready
 
-__all__ = ["AVAILABLE", "TILE", "WHOLE", "gemm", "in_tiles", "one_thread"]
+__all__ = ["AVAILABLE", "TILE", "WHOLE", "gemm", "in_tiles", "one_thread", "turned"]
 
 
 def _find():
@@ -137,7 +137,7 @@ TILE = (64, 64, 240) if _processor() in ("SkylakeX", "Cooperlake", "SapphireRapi
 def in_tiles(alpha, a, ta, b, tb, beta, c, tile):
     """``gemm`` of parts no larger than a tile: TILE, or WHOLE where OpenBLAS has no loops for small products.
 
-    In tiles b should not be transposed: for that it has none.
+    In tiles b should not be transposed, for that it has none: see ``turned``.
     """
     tall, wide, deep = tile
     (m, n), k = c.shape, a.shape[0] if ta else a.shape[1]
@@ -151,6 +151,11 @@ def in_tiles(alpha, a, ta, b, tb, beta, c, tile):
                 y = b[j0:j1, k0:k1] if tb else b[k0:k1, j0:j1]
                 gemm(alpha, x, ta, y, tb, beta, c[i0:i1, j0:j1])
         beta = c.dtype.type(1)
+
+
+def turned(x, tile, dtype=None):
+    """Matrices (…, n, k) whose transposes are right factors: (…, k, n) in tiles, as they are (tb) in whole products."""
+    return ready(x if tile == WHOLE else x.swapaxes(-1, -2), dtype)
 
 
 class _OneThread:

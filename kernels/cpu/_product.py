@@ -69,8 +69,9 @@ def product(a, b, bias=None, out=None, add=False):
         return out
     bias = np.empty(0, a.dtype) if bias is None else ready(bias, a.dtype)
     (a, ta), (b, tb) = _factor(a, batch), _factor(b, batch)
-    tile, rows, columns, copied = _plan(math.prod(batch), m, n, k, ta, tb, now())
-    room = np.empty((now(), min(k, tile[2] * LONG), min(n, PART[1]) + GAP) if copied else (0, 0, 0), a.dtype)
+    threads = now()
+    tile, rows, columns, copied = _plan(math.prod(batch), m, n, k, ta, tb, threads)
+    room = np.empty((threads, min(k, tile[2] * LONG), min(n, PART[1]) + GAP) if copied else (0, 0, 0), a.dtype)
     with one_thread():
         _pieces(a, ta, b, tb, bias, out.dtype.type(add), tile, rows, columns, room, out.reshape(-1, m, n))
     return out

@@ -7,7 +7,7 @@ cache. Memory grows with T and with S, not with T · S. The formulas stand in th
 import numba
 import numpy as np
 
-from ._blas import TILE, WHOLE, gemm, in_tiles, one_thread
+from ._blas import TILE, WHOLE, gemm, in_tiles, one_thread, turned
 from ._drop import drop, settings
 from ._exp import exp_below, largest
 from ._jit import jit, parallel, prange, ready
@@ -29,7 +29,7 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
     attends keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
     """
     tile = _tile(q)
-    q, k, v, bias = ready(q), _turned(k, q.dtype, tile), ready(v, q.dtype), _bias(mask, q, k)
+    q, k, v, bias = ready(q), turned(k, tile, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
     lse = np.full(q.shape[:3], -np.inf, q.dtype)
     some = lse.size > 0 and v.shape[2] > 0
     # (B, T, H, E): as the next layer reads it
@@ -44,7 +44,7 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
 def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
     """dy (B, H, T, E) → dq, dk, dv, dmask (of a float mask, in its shape)."""
     tile = _tile(q)
-    turned = _turned(k, q.dtype, tile), _turned(v, q.dtype, tile)
+    factors = turned(k, tile, q.dtype), turned(v, tile, q.dtype)
     q, k, bias = ready(q), ready(k, q.dtype), _bias(mask, q, k)
     needs = (*map(bool, needs[:3]), bool(needs[3]) and mask is not None and mask.dtype != bool)
     some = lse.size > 0 and k.shape[2] > 0
@@ -55,7 +55,7 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
     dy = ready(dy if by_head else dy.swapaxes(1, 2), q.dtype)
     if some:
         with one_thread():
-            _backward(dy, by_head, q, k, *turned, bias, mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal),
+            _backward(dy, by_head, q, k, *factors, bias, mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal),
                       q.dtype.type(scale), *settings(q.dtype, p, seed), needs, tile, _scratch(q, k, 2), dq, dk, dv, dbias)
     dq, dk, dv = (g.swapaxes(1, 2) for g in (dq, dk, dv))
     dmask = _unbias(dbias, mask) if needs[3] else None
@@ -65,11 +65,6 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
 def _tile(q):
     """In what parts the products of a strip are made. To turn the keys for few queries would take longer than those."""
     return TILE if q.shape[2] >= FEW else WHOLE
-
-
-def _turned(x, dtype, tile):
-    """Keys or values, (B, G, S, D), for products in tiles as (B, G, D, S)."""
-    return ready(x.swapaxes(2, 3) if tile != WHOLE else x, dtype)
 
 
 def _bias(mask, q, k):
@@ -181,9 +176,9 @@ def _backward(dy, by_head, q, k, turned_k, turned_v, bias, masked, y, lse, causa
                         t0 = strip * len(one_dy)
                         rows = min(T - t0, len(one_dy))
                         if by_head:
-                            _take(dy[b, h], t0, one_dy[:rows])
+                            _take(dy[b, h].reshape(T, 1, E), t0, 0, one_dy[:rows])
                         else:
-                            _take_apart(dy[b], t0, h, one_dy[:rows])
+                            _take(dy[b], t0, h, one_dy[:rows])
                         _backward_strip(t0, one_dy[:rows], q[b, h], k[b, g], turned_k[b, g], turned_v[b, g], finite,
                                         bias[at], masked, y[b], h, lse[b, h], causal, scale, grow, limits,
                                         (b * H + h) * T, needs, tile, rooms[0], rooms[1], one_dq[:rows], one_dk, one_dv,
@@ -195,16 +190,9 @@ def _backward(dy, by_head, q, k, turned_k, turned_v, bias, masked, y, lse, causa
 
 
 @jit
-def _take(x, first, out):
+def _take(x, first, h, out):
+    """Some rows of a head from their places among those of all heads."""
     for t in range(np.uintp(len(out))):     # np.uintp: places that cannot be negative, so the loop is one of vectors
-        for e in range(np.uintp(out.shape[1])):
-            out[t, e] = x[np.uintp(first) + t, e]
-
-
-@jit
-def _take_apart(x, first, h, out):
-    """Rows of one head, which lie among those of all heads."""
-    for t in range(np.uintp(len(out))):
         for e in range(np.uintp(out.shape[1])):
             out[t, e] = x[np.uintp(first) + t, np.uintp(h), e]
 

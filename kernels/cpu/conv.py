@@ -9,7 +9,7 @@ number of threads. Where each window has few products, none is gathered: see ``_
 import numpy as np
 
 from .. import reference
-from ._blas import TILE, WHOLE, in_tiles, one_thread
+from ._blas import TILE, WHOLE, in_tiles, one_thread, turned
 from ._jit import CHUNKS, jit, parallel, prange, ready
 from ._slide import is_narrow, slide, slide_weights
 
@@ -34,9 +34,8 @@ def conv2d_forward(x, weight, bias, stride, padding, dilation, groups):
     windows = len(x) * y.shape[3]
     blocks = max(_blocks(windows, geometry), min(ENOUGH // groups, windows // 64))
     with one_thread():
-        kernels = _kernels(weight, groups)      # in tiles the right factor should not be turned
-        _forward(_turned(x, groups, padding, geometry), ready(kernels.swapaxes(1, 2)) if TILE != WHOLE else kernels, bias,
-                 geometry, blocks, TILE, y)
+        _forward(_turned(x, groups, padding, geometry), turned(_kernels(weight, groups), TILE), bias, geometry, blocks,
+                 TILE, y)
     return y.reshape(len(x), len(weight), *geometry[-2:])
 
 
