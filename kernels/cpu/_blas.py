@@ -20,11 +20,11 @@ from numpy._core import _multiarray_umath as _numpy
 
 from ._jit import inline, jit, ready
 
-__all__ = ["AVAILABLE", "TILE", "WHOLE", "gemm", "in_tiles", "one_thread", "turned"]
+__all__ = ["AVAILABLE", "TILE", "WHOLE", "gemm", "in_tiles", "one_thread", "turn", "turned"]
 
 
 def _find():
-    """OpenBLAS's products, matrix · matrix and matrix · vector; its number of threads, read and set; its processor."""
+    """OpenBLAS's products, matrix · matrix and matrix · vector; its copies; its threads, read and set; its processor."""
     try:
         library = ctypes.CDLL(_numpy.__file__)
     except OSError:
@@ -32,14 +32,14 @@ def _find():
     for prefix in "scipy_", "":
         try:
             return [getattr(library, prefix + name + "64_") for name in (
-                "cblas_sgemm", "cblas_dgemm", "cblas_sgemv", "cblas_dgemv",
+                "cblas_sgemm", "cblas_dgemm", "cblas_sgemv", "cblas_dgemv", "cblas_somatcopy", "cblas_domatcopy",
                 "openblas_get_num_threads", "openblas_set_num_threads", "openblas_get_corename")]
         except AttributeError:
             pass
     return None
 
 
-*_products, _get_threads, _set_threads, _core = _find() or [None] * 7
+*_loops, _get_threads, _set_threads, _core = _find() or [None] * 9
 AVAILABLE = _get_threads is not None
 
 
@@ -60,13 +60,22 @@ def _matrix_by_vector(name, function, real):
     return _external(name, function, e, e, i, i, real, p, i, p, i, real, p, i)
 
 
+def _copy_of_matrix(name, function, real):
+    e, i, p = types.int32, types.int64, types.intp
+    return _external(name, function, e, e, i, i, real, p, i, p, i)
+
+
 _gemm = {
-    types.float32: _matrix_by_matrix("minitorch_sgemm", _products[0], types.float32),
-    types.float64: _matrix_by_matrix("minitorch_dgemm", _products[1], types.float64),
+    types.float32: _matrix_by_matrix("minitorch_sgemm", _loops[0], types.float32),
+    types.float64: _matrix_by_matrix("minitorch_dgemm", _loops[1], types.float64),
 }
 _gemv = {
-    types.float32: _matrix_by_vector("minitorch_sgemv", _products[2], types.float32),
-    types.float64: _matrix_by_vector("minitorch_dgemv", _products[3], types.float64),
+    types.float32: _matrix_by_vector("minitorch_sgemv", _loops[2], types.float32),
+    types.float64: _matrix_by_vector("minitorch_dgemv", _loops[3], types.float64),
+}
+_omatcopy = {
+    types.float32: _copy_of_matrix("minitorch_somatcopy", _loops[4], types.float32),
+    types.float64: _copy_of_matrix("minitorch_domatcopy", _loops[5], types.float64),
 }
 ROWS, PLAIN, TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)  # as CBLAS numbers them
 
@@ -112,6 +121,28 @@ def _compiled_gemm(alpha, a, ta, b, tb, beta, c):
                         c[i, j] += f * b[l, j]
 
     return loops if cblas is None else call
+
+
+def turn(x, out):
+    """out (k, n) = xᵀ, of x (n, k), for compiled code. Rows of both are contiguous. Four times as fast as a loop."""
+    out[...] = x.T
+
+
+@overload(turn)
+def _compiled_turn(x, out):
+    omatcopy = _omatcopy[out.dtype]
+
+    def call(x, out):
+        if x.size > 0:
+            omatcopy(ROWS, TRANSPOSED, x.shape[0], x.shape[1], out.dtype.type(1), x.ctypes.data, _ld(x),
+                     out.ctypes.data, _ld(out))
+
+    def loop(x, out):
+        for i in range(x.shape[0]):
+            for j in range(x.shape[1]):
+                out[j, i] = x[i, j]
+
+    return loop if omatcopy is None else call
 
 
 @inline

@@ -6,12 +6,12 @@ A file of its own, imported when the first large copy comes, as ``_large`` is.
 """
 
 from functools import lru_cache
-from types import SimpleNamespace
 
 import numpy as np
 
 from ._jit import formula, prange, with_formulas
 from ._large import _piece
+from ._memory import numbers
 
 __all__ = ["write"]
 
@@ -31,7 +31,7 @@ def write(y, x, name="copy"):
         return False
     loop, start, first, span, *settings = plan
     real = np.float32 if x.itemsize == 4 else np.float64       # only moved, whole numbers may pass for floats
-    _named(loop, name)(_memory(x, first, span[0], real), start, *settings, _memory(y, 0, span[1], real))
+    _named(loop, name)(numbers(x, first, span[0], real), start, *settings, numbers(y, 0, span[1], real))
     return True
 
 
@@ -61,13 +61,6 @@ def _plan(shape, x_strides, y_strides, itemsize):
     merged = [(0, 0, 1)] * (AXES - len(merged)) + merged
     sizes, dxs, dys = tuple(n for *_, n in merged), tuple(dx for _, dx, _ in merged), tuple(dy for dy, *_ in merged)
     return loop, start, -start * itemsize, spans, sizes, dxs, dys
-
-
-def _memory(x, first, span, real):
-    """So many numbers from the byte ``first`` on, seen from the beginning of x, in a row."""
-    address = x.__array_interface__["data"][0] + first
-    return np.asarray(SimpleNamespace(__array_interface__={
-        "data": (address, False), "shape": (span,), "typestr": np.dtype(real).str, "version": 3}))
 
 
 def _rows(x, start, sizes, dx, dy, y):

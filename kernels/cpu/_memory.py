@@ -22,10 +22,11 @@ import os
 import weakref
 from ctypes import addressof, c_char
 from math import prod
+from types import SimpleNamespace
 
 import numpy as np
 
-__all__ = ["LINE", "aligned", "empty", "keep", "staying"]
+__all__ = ["LINE", "aligned", "empty", "keep", "numbers", "staying"]
 
 LINE, LARGE, HUGE = 64, 1 << 20, 1 << 27    # bytes: of a cache line; of a result that begins with one; of one to hold back
 COPIED = range(256, LARGE)                  # bytes: of an array that is worth a copy for it, if it stays
@@ -54,6 +55,12 @@ def aligned(array):
     copy = empty(array.shape, array.dtype, 0)
     copy[...] = array
     return copy
+
+
+def numbers(x, first, count, dtype):
+    """So many numbers from the byte ``first`` on, seen from the beginning of x, in a row: for loops that go by steps."""
+    return np.asarray(SimpleNamespace(owner=x, __array_interface__={
+        "data": (x.ctypes.data + first, False), "shape": (count,), "typestr": np.dtype(dtype).str, "version": 3}))
 
 
 def staying(array):

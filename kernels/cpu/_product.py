@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numba import get_thread_id
 
-from ._blas import AVAILABLE, TILE, WHOLE, in_tiles, one_thread
+from ._blas import AVAILABLE, TILE, WHOLE, in_tiles, one_thread, turn
 from ._jit import CHUNKS, jit, parallel, prange, ready
 from ._memory import empty
 from ._threads import now
@@ -154,7 +154,7 @@ def _by_copies(a, ta, b, tb, bias, beta, tile, room, top, left, c):
         for k0 in range(0, k, len(room)):
             k1 = min(k, k0 + len(room))
             if tb:
-                _copy_turned(b[j0:j1, k0:k1], room)
+                turn(b[j0:j1, k0:k1], room[:k1 - k0, :j1 - j0])
             else:
                 _copy(b[k0:k1, j0:j1], room)
             _by_parts(a[k0:k1, :] if ta else a[:, k0:k1], ta, room[:k1 - k0, :j1 - j0], False,
@@ -184,14 +184,3 @@ def _copy(b, room):
     for l in range(np.uintp(b.shape[0])):
         for j in range(np.uintp(b.shape[1])):
             room[l, j] = b[l, j]
-
-
-@jit
-def _copy_turned(b, room):
-    """room[l, j] = b[j, l], by parts of 16 × 16: float32's fill a cache line each way."""
-    n, k, part = np.uintp(b.shape[0]), np.uintp(b.shape[1]), np.uintp(16)
-    for l0 in range(np.uintp(0), k, part):
-        for j0 in range(np.uintp(0), n, part):
-            for l in range(l0, min(k, l0 + part)):
-                for j in range(j0, min(n, j0 + part)):
-                    room[l, j] = b[j, l]

@@ -20,7 +20,7 @@ def allowed_threads():
 
 def now():
     """How many threads a loop is spread over."""
-    return 1 if pool.alone else min(pool.threads(), allowed_threads())
+    return 1 if pool.alone else min(pool.threads(), pool.allowed)
 
 
 class _Pool:
@@ -31,7 +31,8 @@ class _Pool:
     threads take turns. Which library it is, Numba says after the first launch.
     """
 
-    most = allowed_threads()    # threads that a loop may have
+    allowed = allowed_threads()     # read once: to look into the environment takes as long as to plan a product
+    most = allowed      # threads that a loop may have: fewer while a core is lent
     alone = False       # this process is a fork, and has no other threads
     several = False     # may several Python threads launch at once?
 
@@ -56,7 +57,7 @@ class _Pool:
 
     def after_fork(self):
         """In the child: locks that another thread held would stay closed for ever, and what was lent would not come back."""
-        self.turn, self.most = threading.RLock(), allowed_threads()
+        self.turn, self.most = threading.RLock(), self.allowed
         self.alone = self.alone or self.several and numba.threading_layer() == "omp"
         self.several = self.several and not self.alone
 

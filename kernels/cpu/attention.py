@@ -6,12 +6,13 @@ cache. Memory grows with T and with S, not with T · S. The formulas stand in th
 
 import numba
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
-from ._blas import TILE, WHOLE, gemm, in_tiles, one_thread, turned
+from ._blas import TILE, WHOLE, in_tiles, one_thread, turn, turned
 from ._drop import drop, settings
 from ._exp import exp_below, largest
 from ._jit import jit, parallel, prange, ready
-from ._memory import empty
+from ._memory import empty, numbers
 from .arithmetic import sum_to
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
 
 
 FEW = 8     # queries
+GAP = 16    # numbers between the rows of a copy: rows a power of two apart thrash L1
+ROWS = 48   # queries in a strip: OpenBLAS's loops take 6 rows at a time, and a short causal strip computes less in vain
 
 
 def attention_forward(q, k, v, mask, causal, scale, p, seed):
@@ -28,38 +31,59 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
     mask: None, bool (True: may attend) or float (added; −inf: may not), broadcast to (B, H, T, S). causal: query t
     attends keys 0 … t. p: the share of probabilities dropped, by a hash of seed and place.
     """
-    tile = _tile(q)
-    q, k, v, bias = ready(q), turned(k, tile, q.dtype), ready(v, q.dtype), _bias(mask, q, k)
+    bias = _bias(mask, q, k)
     lse = np.full(q.shape[:3], -np.inf, q.dtype)
     some = lse.size > 0 and v.shape[2] > 0
     # (B, T, H, E): as the next layer reads it
     y = (empty if some else np.zeros)((len(q), q.shape[2], q.shape[1], v.shape[3]), q.dtype)
     if some:
         with one_thread():
-            _forward(q, k, v, bias, mask is not None, bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed),
-                     tile, _scratch(q, v, 1), y, lse)
+            _forward(*_heads(q, q.dtype), *_heads(k, q.dtype), *_heads(v, q.dtype), k.shape[1:], bias, mask is not None,
+                     bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed), _tile(q), _parts(q), _scratch(q, k, 1),
+                     y, lse)
     return y.swapaxes(1, 2), lse
 
 
 def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=(True, True, True, True)):
     """dy (B, H, T, E) → dq, dk, dv, dmask (of a float mask, in its shape)."""
-    tile = _tile(q)
-    factors = turned(k, tile, q.dtype), turned(v, tile, q.dtype)
-    q, k, bias = ready(q), ready(k, q.dtype), _bias(mask, q, k)
+    bias = _bias(mask, q, k)
     needs = (*map(bool, needs[:3]), bool(needs[3]) and mask is not None and mask.dtype != bool)
     some = lse.size > 0 and k.shape[2] > 0
     # (B, T, H, D), as y: the layer before reads them so
     dq, dk, dv = ((empty if some else np.zeros)((len(x), x.shape[2], x.shape[1], x.shape[3]), q.dtype) for x in (q, k, v))
     dbias = np.zeros_like(bias)
-    by_head = dy.flags.c_contiguous
-    dy = ready(dy if by_head else dy.swapaxes(1, 2), q.dtype)
     if some:
         with one_thread():
-            _backward(dy, by_head, q, k, *factors, bias, mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal),
-                      q.dtype.type(scale), *settings(q.dtype, p, seed), needs, tile, _scratch(q, k, 2), dq, dk, dv, dbias)
+            _backward(*_heads(dy, q.dtype), *_heads(q, q.dtype), *_heads(k, q.dtype), *_heads(v, q.dtype), bias,
+                      mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal), q.dtype.type(scale),
+                      *settings(q.dtype, p, seed), needs, _tile(q), _scratch(q, k, 2), dq, dk, dv, dbias)
     dq, dk, dv = (g.swapaxes(1, 2) for g in (dq, dk, dv))
     dmask = _unbias(dbias, mask) if needs[3] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dv, dmask), needs, strict=True))
+
+
+def _heads(x, dtype):
+    """(B, H, T, D) of any layout → the memory it lies in, and how many numbers it is to the next b, h and t.
+
+    Loops copy the heads they need from there, one that fits the cache at a time: layers make queries, keys and values of
+    one product, and there the rows of a head lie far apart.
+    """
+    B, H, T, D = x.shape
+    b, h, t, d = x.strides
+    size = x.itemsize
+    if x.dtype != dtype or d != size or t < D * size or b < 0 or h < 0 or not x.flags.aligned:
+        x = ready(x, dtype)
+    if x.flags.c_contiguous:
+        return x.reshape(-1), (H * T * D, T * D, D)
+    return numbers(x, 0, (b * (B - 1) + h * (H - 1) + t * (T - 1)) // size + D, dtype), (b // size, h // size, t // size)
+
+
+def _parts(q):
+    """Into how many tasks a head's strips are cut: one, unless threads would wait for the one that has a head more."""
+    B, H, T, _ = q.shape
+    pairs = -(-T // (2 * ROWS))
+    threads = numba.get_num_threads() if pairs > 1 else 1
+    return 1 if B * H % threads == 0 else min(pairs, -(-16 * threads // (B * H)))
 
 
 def _tile(q):
@@ -85,40 +109,48 @@ def _unbias(dbias, mask):
 
 
 def _scratch(q, k, arrays):
-    """For each thread, room for strips of queries against every key; padded: rows a power of two apart thrash L1."""
+    """For each thread, room for strips of queries against every key."""
     T, S = q.shape[2], k.shape[2]
-    return np.empty((numba.get_num_threads(), arrays, min(T, 64 if T >= 192 else 32), S + 16), q.dtype)
+    return np.empty((numba.get_num_threads(), arrays, min(T, ROWS), S + GAP), q.dtype)
 
 
 # ---- forward ---------------------------------------------------------------------------------------------------------
 
 
 @parallel
-def _forward(q, k, v, bias, masked, causal, scale, grow, limits, tile, scratch, y, lse):
-    B, H, T, _ = q.shape
-    G = v.shape[1]
+def _forward(q, q_steps, k, k_steps, v, v_steps, sizes, bias, masked, causal, scale, grow, limits, tile, parts, scratch,
+             y, lse):
+    B, T, H, E = y.shape
+    G, S, D = sizes
     strips = -(-T // scratch.shape[2])
     pairs = (strips + 1) // 2
-    # A causal strip costs more the later it lies: an early and a late one go together, so that all pairs cost the same.
-    for i in prange(B * H * pairs):
-        b, h, pair = i // pairs // H, i // pairs % H, i % pairs
+    for i in prange(B * H * parts):
+        b, h, part = i // parts // H, i // parts % H, i % parts
         g = h // (H // G)
         room = scratch[numba.get_thread_id(), 0]
-        place = (b * H + h) * T
+        one_q = np.empty((scratch.shape[2], D), room.dtype)
+        one_k, one_v = _head(k, k_steps, b, g, S, D), _head(v, v_steps, b, g, S, E)
+        if tile != WHOLE:
+            one_k, one_v = _copied_turned(one_k), _copied(one_v)
         mask = bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1)]
-        for strip in range(pair, strips - pair, max(1, strips - 1 - 2 * pair)):
-            _forward_strip(strip, q[b, h], k[b, g], v[b, g], mask, masked, causal, scale, grow, limits, tile, place,
-                           room, y[b], h, lse[b, h])
+        # A causal strip costs more the later it lies: an early and a late one go together, so that all pairs cost the same.
+        for pair in range(part * pairs // parts, (part + 1) * pairs // parts):
+            for strip in range(pair, strips - pair, max(1, strips - 1 - 2 * pair)):
+                t0 = strip * len(one_q)
+                rows = min(T - t0, len(one_q))
+                _take(_head(q, q_steps, b, h, T, D)[t0:t0 + rows], one_q)
+                _forward_strip(t0, one_q[:rows], one_k, one_v, mask, masked, causal, scale, grow, limits, tile,
+                               (b * H + h) * T, room, y[b], h, lse[b, h])
 
 
 @jit
-def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, tile, place, room, y, h, lse):
+def _forward_strip(t0, q, k, v, bias, masked, causal, scale, grow, limits, tile, place, room, y, h, lse):
     S, E = v.shape
     one, zero = room.dtype.type(1), room.dtype.type(0)
-    t0, t1 = strip * len(room), min(len(q), (strip + 1) * len(room))
+    t1 = t0 + len(q)
     keys = min(S, t1) if causal else S
     # pass 1: scores
-    in_tiles(scale, q[t0:t1], False, k, tile == WHOLE, zero, room[: t1 - t0, :keys], tile)
+    in_tiles(scale, q, False, k, tile == WHOLE, zero, room[: t1 - t0, :keys], tile)
     # pass 2: exp(s − m); the division by their sum can wait
     factor = np.empty(t1 - t0, room.dtype)
     for t in range(t0, t1):
@@ -147,11 +179,10 @@ def _forward_strip(strip, q, k, v, bias, masked, causal, scale, grow, limits, ti
 
 
 @parallel
-def _backward(dy, by_head, q, k, turned_k, turned_v, bias, masked, y, lse, causal, scale, grow, limits, needs, tile,
-              scratch, dq, dk, dv, dbias):
-    B, H, T, D = q.shape
-    _, G, S, _ = k.shape
-    E = y.shape[3]
+def _backward(dy, dy_steps, q, q_steps, k, k_steps, v, v_steps, bias, masked, y, lse, causal, scale, grow, limits, needs,
+              tile, scratch, dq, dk, dv, dbias):
+    B, T, H, D = dq.shape
+    _, S, G, E = dv.shape
     strips = -(-T // scratch.shape[2])
     # One task owns a head of keys, with all queries that read it; heads that share a mask whose gradient is wanted
     # share the task. So every gradient has one writer and one order.
@@ -163,23 +194,25 @@ def _backward(dy, by_head, q, k, turned_k, turned_v, bias, masked, y, lse, causa
     for i in prange(own_b * own_g):
         rooms = scratch[numba.get_thread_id()]
         # what the products take and give lies in a row: of rows that lie apart, they take a tenth longer
-        one_dy, one_dq = np.empty((scratch.shape[2], E), q.dtype), np.empty((scratch.shape[2], D), q.dtype)
-        one_dk, one_dv = np.empty((S, D), q.dtype), np.empty((S, E), q.dtype)
+        one_q, one_dy = np.empty((scratch.shape[2], D), lse.dtype), np.empty((scratch.shape[2], E), lse.dtype)
+        one_dq, one_dk, one_dv = np.empty_like(one_q), np.empty((S, D), lse.dtype), np.empty((S, E), lse.dtype)
         for b in range(i // own_g * (B // own_b), (i // own_g + 1) * (B // own_b)):
             for g in range(i % own_g * (G // own_g), (i % own_g + 1) * (G // own_g)):
+                one_k = _copied(_head(k, k_steps, b, g, S, D))
+                right_k, right_v = one_k, _head(v, v_steps, b, g, S, E)
+                if tile != WHOLE:
+                    right_k, right_v = _copied_turned(right_k), _copied_turned(right_v)
+                finite = _finite(one_k)
                 one_dk[:] = 0
                 one_dv[:] = 0
                 for h in range(g * (H // G), (g + 1) * (H // G)):
-                    finite = _finite(q[b, h]) and _finite(k[b, g])
                     at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
                     for strip in range(strips):
-                        t0 = strip * len(one_dy)
-                        rows = min(T - t0, len(one_dy))
-                        if by_head:
-                            _take(dy[b, h].reshape(T, 1, E), t0, 0, one_dy[:rows])
-                        else:
-                            _take(dy[b], t0, h, one_dy[:rows])
-                        _backward_strip(t0, one_dy[:rows], q[b, h], k[b, g], turned_k[b, g], turned_v[b, g], finite,
+                        t0 = strip * len(one_q)
+                        rows = min(T - t0, len(one_q))
+                        _take(_head(q, q_steps, b, h, T, D)[t0:t0 + rows], one_q)
+                        _take(_head(dy, dy_steps, b, h, T, E)[t0:t0 + rows], one_dy)
+                        _backward_strip(t0, one_dy[:rows], one_q[:rows], one_k, right_k, right_v, finite,
                                         bias[at], masked, y[b], h, lse[b, h], causal, scale, grow, limits,
                                         (b * H + h) * T, needs, tile, rooms[0], rooms[1], one_dq[:rows], one_dk, one_dv,
                                         dbias[at])
@@ -187,14 +220,6 @@ def _backward(dy, by_head, q, k, turned_k, turned_v, bias, masked, y, lse, causa
                             _put(one_dq, rows, dq[b], t0, h)
                 _put(one_dk, S, dk[b], 0, g)
                 _put(one_dv, S, dv[b], 0, g)
-
-
-@jit
-def _take(x, first, h, out):
-    """Some rows of a head from their places among those of all heads."""
-    for t in range(np.uintp(len(out))):     # np.uintp: places that cannot be negative, so the loop is one of vectors
-        for e in range(np.uintp(out.shape[1])):
-            out[t, e] = x[np.uintp(first) + t, np.uintp(h), e]
 
 
 @jit
@@ -206,18 +231,18 @@ def _put(x, rows, out, first, h):
 
 
 @jit
-def _backward_strip(t0, dy, q, k, turned_k, turned_v, finite, bias, masked, y, h, lse, causal, scale, grow, limits, place,
+def _backward_strip(t0, dy, q, k, right_k, right_v, finite, bias, masked, y, h, lse, causal, scale, grow, limits, place,
                     needs, tile, room, droom, dq, dk, dv, dbias):
     S, E = len(k), dy.shape[1]
     one, zero = room.dtype.type(1), room.dtype.type(0)
     rows = len(dy)
     t1 = t0 + rows
     keys = min(S, t1) if causal else S
-    finite = finite and _finite(dy)
+    finite = finite and _finite(q) and _finite(dy)
     probs, ds = room[:rows, :keys], droom[:rows, :keys]
     # pass 1 again: scores; and the gradient of the probabilities, from pass 3 backward
-    in_tiles(scale, q[t0:t1], False, turned_k, tile == WHOLE, zero, probs, tile)
-    in_tiles(one, dy, False, turned_v, tile == WHOLE, zero, ds, tile)
+    in_tiles(scale, q, False, right_k, tile == WHOLE, zero, probs, tile)
+    in_tiles(one, dy, False, right_v, tile == WHOLE, zero, ds, tile)
     for t in range(t0, t1):
         i, own = np.uintp(t - t0), lse[t]
         seen = np.uintp(0 if own == -np.inf else min(keys, t + 1) if causal else keys)
@@ -255,12 +280,12 @@ def _backward_strip(t0, dy, q, k, turned_k, turned_v, finite, bias, masked, y, h
         if needs[0]:
             in_tiles(scale, ds, False, k, False, zero, dq, tile)
         if needs[1]:
-            in_tiles(scale, ds, True, q[t0:t1], False, one, dk[:keys], tile)
+            in_tiles(scale, ds, True, q, False, one, dk[:keys], tile)
     else:
         dq[:] = zero
         _skipping_transposed(room, rows, keys, grow, dy, dv)
         _skipping(droom, rows, keys, scale, k, dq)
-        _skipping_transposed(droom, rows, keys, scale, q[t0:t1], dk)
+        _skipping_transposed(droom, rows, keys, scale, q, dk)
 
 
 # ---- with the probabilities in sight ---------------------------------------------------------------------------------
@@ -268,11 +293,12 @@ def _backward_strip(t0, dy, q, k, turned_k, turned_v, finite, bias, masked, y, h
 
 def attention_weights_forward(q, k, mask, causal, scale):
     """q (B, H, T, D), k (B, G, S, D) → probabilities (B, H, T, S), 0 where masked."""
-    q, k, bias = ready(q), ready(k, q.dtype), _bias(mask, q, k)
+    q, bias = ready(q), _bias(mask, q, k)
     probs = np.zeros((*q.shape[:3], k.shape[2]), q.dtype)
     if probs.size:
         with one_thread():
-            _weights(q, k, bias, mask is not None, bool(causal), q.dtype.type(scale), probs)
+            _weights(q, turned(k, _tile(q), q.dtype), bias, mask is not None, bool(causal), q.dtype.type(scale), _tile(q),
+                     probs)
     return probs
 
 
@@ -283,19 +309,19 @@ def attention_weights_backward(dy, q, k, mask, probs, causal, scale, needs=(True
     dq, dk, ds = np.zeros_like(q), np.zeros_like(k), np.empty_like(probs)
     if probs.size:
         with one_thread():
-            _weights_backward(ready(dy, q.dtype), q, k, ready(probs), q.dtype.type(scale), ds, dq, dk)
+            _weights_backward(ready(dy, q.dtype), q, k, ready(probs), q.dtype.type(scale), _tile(q), ds, dq, dk)
     dmask = sum_to(ds, mask.shape) if needs[2] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dmask), needs, strict=True))
 
 
 @parallel
-def _weights(q, k, bias, masked, causal, scale, probs):
+def _weights(q, k, bias, masked, causal, scale, tile, probs):
     B, H, T, S = probs.shape
     zero = probs.dtype.type(0)
     for i in prange(B * H):
         b, h = i // H, i % H
         # pass 1: scores
-        gemm(scale, q[b, h], False, k[b, h // (H // k.shape[1])], True, zero, probs[b, h])
+        in_tiles(scale, q[b, h], False, k[b, h // (H // k.shape[1])], tile == WHOLE, zero, probs[b, h], tile)
         # pass 2: probabilities
         for t in range(T):
             s = probs[b, h, t]
@@ -308,7 +334,7 @@ def _weights(q, k, bias, masked, causal, scale, probs):
 
 
 @parallel
-def _weights_backward(dy, q, k, probs, scale, ds, dq, dk):
+def _weights_backward(dy, q, k, probs, scale, tile, ds, dq, dk):
     B, H, T, S = probs.shape
     G = k.shape[1]
     one, zero = probs.dtype.type(1), probs.dtype.type(0)
@@ -325,14 +351,43 @@ def _weights_backward(dy, q, k, probs, scale, ds, dq, dk):
                     out[j] = P[j] * (d[j] - D) if P[j] != 0 else zero
             # pass 1 backward
             if _finite(q[b, h]) and _finite(k[b, g]):
-                gemm(scale, ds[b, h], False, k[b, g], False, zero, dq[b, h])
-                gemm(scale, ds[b, h], True, q[b, h], False, one, dk[b, g])
+                in_tiles(scale, ds[b, h], False, k[b, g], False, zero, dq[b, h], tile)
+                in_tiles(scale, ds[b, h], True, q[b, h], False, one, dk[b, g], tile)
             else:
                 _skipping(ds[b, h], T, S, scale, k[b, g], dq[b, h])
                 _skipping_transposed(ds[b, h], T, S, scale, q[b, h], dk[b, g])
 
 
 # ---- shared ----------------------------------------------------------------------------------------------------------
+
+
+@jit
+def _head(x, steps, b, h, rows, width):
+    """The rows (T or S, D) of one head in the memory of all."""
+    first = np.int64(b) * steps[0] + np.int64(h) * steps[1]
+    return as_strided(x[first:], (rows, width), (steps[2] * x.itemsize, x.itemsize))
+
+
+@jit
+def _take(x, out):
+    """The rows of x, in a row."""
+    for t in range(np.uintp(x.shape[0])):   # np.uintp: places that cannot be negative, so the loop is one of vectors
+        for e in range(np.uintp(x.shape[1])):
+            out[t, e] = x[t, e]
+
+
+@jit
+def _copied(x):
+    y = np.empty((x.shape[0], x.shape[1] + GAP), x.dtype)[:, :x.shape[1]]
+    _take(x, y)
+    return y
+
+
+@jit
+def _copied_turned(x):
+    y = np.empty((x.shape[1], x.shape[0] + GAP), x.dtype)[:, :x.shape[0]]
+    turn(x, y)
+    return y
 
 
 @jit
