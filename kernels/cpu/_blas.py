@@ -161,7 +161,7 @@ def _processor():
 
 # rows, columns and depth of a product that OpenBLAS takes for a small one; its loops take 64 columns and 6 rows at a time
 WHOLE = 1 << 40, 1 << 40, 1 << 40
-TILE = (64, 64, 240) if _processor() in ("SkylakeX", "Cooperlake", "SapphireRapids") else WHOLE
+TILE = (48, 64, 320) if _processor() in ("SkylakeX", "Cooperlake", "SapphireRapids") else WHOLE
 
 
 @jit

@@ -29,7 +29,8 @@ WIDE = 192       # rows of a piece, at least: OpenBLAS copies all of the other f
 NARROW = 32      # rows of each of two pieces, at least; and of a product that is made of tiles
 THIN = 8         # with fewer rows than this, the time goes into reading the matrix, not into multiplications
 PART = 128, 512  # rows and columns of the result that are added to at a time; of fewer columns, more rows
-LONG = 4         # tiles deep is what is copied at a time
+LONG = 3         # tiles deep is what is copied at a time
+READ = 12        # multiplications that take as long as to read a number
 GAP = 16         # numbers between the rows of the copy: rows a power of two apart thrash L1
 
 
@@ -90,7 +91,7 @@ def _plan(batch, m, n, k, ta, tb, threads):
         # pieces of whole tiles, one a thread: the longest shall be short, and little of b copied by several
         (tall, wide, deep), grids = TILE, [(r, c) for r in range(1, threads + 1) for c in range(1, threads // r + 1)]
         rows, columns = min(grids, key=lambda grid: (
-            -(-batch * grid[0] * grid[1] // threads) * _longest(m, tall, grid[0]) * _longest(n, wide, grid[1]),
+            -(-batch * grid[0] * grid[1] // threads) * _cost(_longest(m, tall, grid[0]), _longest(n, wide, grid[1])),
             grid[0] * n + grid[1] * m))
         steps = -(-k // deep)
         return (tall, wide, min(deep, -(-k // steps // 16) * 16)), rows, columns, copied
@@ -100,6 +101,11 @@ def _plan(batch, m, n, k, ta, tb, threads):
     if batch * pieces == 1:     # too narrow for two wide pieces; two narrow ones are better than one thread
         pieces = 2 if max(m, n) >= 2 * NARROW else 1
     return WHOLE, *((pieces, 1) if m >= n else (1, pieces)), False
+
+
+def _cost(rows, columns):
+    """What a piece takes, per step of the sum: its multiplications, and what it reads of both factors."""
+    return rows * columns + READ * (rows + columns)
 
 
 def _longest(side, step, pieces):

@@ -73,7 +73,7 @@ def _heads(x, dtype):
     size = x.itemsize
     if x.dtype != dtype or d != size or t < D * size or b < 0 or h < 0 or not x.flags.aligned:
         x = ready(x, dtype)
-    if x.flags.c_contiguous:
+    if x.flags.carray:  # what may not be written to would be compiled once more
         return x.reshape(-1), (H * T * D, T * D, D)
     return numbers(x, 0, (b * (B - 1) + h * (H - 1) + t * (T - 1)) // size + D, dtype), (b // size, h // size, t // size)
 

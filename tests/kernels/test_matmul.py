@@ -101,7 +101,7 @@ def test_column_sums_of_many_rows():
 @pytest.fixture(params=["tiles", "wholes"])
 def tile(request, monkeypatch):
     """Products made of tiles, and products of whole pieces, whatever this processor would have."""
-    tile = (64, 64, 240) if request.param == "tiles" else _blas.WHOLE
+    tile = (48, 64, 320) if request.param == "tiles" else _blas.WHOLE
     monkeypatch.setattr(_product, "TILE", tile)
     monkeypatch.setattr(attention, "TILE", tile)
     _product._plan.cache_clear()
@@ -110,8 +110,8 @@ def tile(request, monkeypatch):
 
 
 EDGES = [  # at, below and above what a tile, and what a part of the result, holds; m, k, n
-    (64, 240, 128), (65, 241, 129), (63, 481, 127), (32, 1025, 32), (33, 1025, 33), (31, 1200, 64), (200, 100, 1100),
-    (1100, 100, 200), (129, 30, 513), (513, 30, 129), (700, 700, 33), (90, 513, 90), (257, 16, 257), (130, 1000, 65),
+    (96, 320, 128), (97, 321, 129), (95, 641, 127), (32, 1025, 32), (33, 1025, 33), (31, 1200, 64), (200, 100, 1100),
+    (1100, 100, 200), (145, 30, 513), (513, 30, 129), (700, 700, 33), (90, 513, 90), (257, 16, 257), (130, 1000, 65),
 ]
 
 
