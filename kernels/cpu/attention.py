@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-FEW = 8     # queries
+FEW = 8     # queries: fewer read keys and values where they lie
 GAP = 16    # numbers between the rows of a copy: rows a power of two apart thrash L1
 ROWS = 48   # queries in a strip: OpenBLAS's loops take 6 rows at a time, and a short causal strip computes less in vain
 
@@ -132,6 +132,8 @@ def _forward(q, q_steps, k, k_steps, v, v_steps, sizes, bias, masked, causal, sc
         one_k, one_v = _head(k, k_steps, b, g, S, D), _head(v, v_steps, b, g, S, E)
         if tile != WHOLE:
             one_k, one_v = _copied_turned(one_k), _copied(one_v)
+        elif T >= FEW:
+            one_k, one_v = _copied(one_k), _copied(one_v)
         mask = bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1)]
         # A causal strip costs more the later it lies: an early and a late one go together, so that all pairs cost the same.
         for pair in range(part * pairs // parts, (part + 1) * pairs // parts):
@@ -198,10 +200,12 @@ def _backward(dy, dy_steps, q, q_steps, k, k_steps, v, v_steps, bias, masked, y,
         one_dq, one_dk, one_dv = np.empty_like(one_q), np.empty((S, D), lse.dtype), np.empty((S, E), lse.dtype)
         for b in range(i // own_g * (B // own_b), (i // own_g + 1) * (B // own_b)):
             for g in range(i % own_g * (G // own_g), (i % own_g + 1) * (G // own_g)):
-                one_k = _copied(_head(k, k_steps, b, g, S, D))
-                right_k, right_v = one_k, _head(v, v_steps, b, g, S, E)
+                one_k, one_v = _head(k, k_steps, b, g, S, D), _head(v, v_steps, b, g, S, E)
+                if T >= FEW:
+                    one_k = _copied(one_k)
+                right_k, right_v = one_k, one_v
                 if tile != WHOLE:
-                    right_k, right_v = _copied_turned(right_k), _copied_turned(right_v)
+                    right_k, right_v = _copied_turned(one_k), _copied_turned(one_v)
                 finite = _finite(one_k)
                 one_dk[:] = 0
                 one_dv[:] = 0
