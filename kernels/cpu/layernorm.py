@@ -57,18 +57,17 @@ def _layernorm_forward(x, gamma, beta, eps, size, y, mean, rstd):
     n, c = x.shape
     for piece in prange((n + size - 1) // size):
         first = np.int64(piece) * size
-        # pass 1 of the first row; that of the others while the row before them is written
-        total = x.dtype.type(0)
-        for j in range(c):
-            total += x[first, j]
         for i in range(first, min(first + size, n)):
-            row, out, following = x[i], y[i], x[min(i + 1, n - 1)]
-            m, rest, r = _moments(row, total, eps)
+            row, out = x[i], y[i]
+            # pass 1, in a loop that writes nothing: how one that does is made of vectors, and so the order of its sum,
+            # depends on where its arrays lie
             total = x.dtype.type(0)
+            for j in range(c):
+                total += x[i, j]
+            m, rest, r = _moments(row, total, eps)
             # pass 3: normalise, scale, shift
             for j in range(len(row)):
                 out[j] = away(row[j], m, rest) * r * gamma[j] + beta[j]
-                total += following[j]
             mean[i] = m + rest
             rstd[i] = r
 

@@ -53,13 +53,16 @@ def _softmax_forward(x, size, y):
         for i in range(first, last):
             tops[i] = largest(x[i])
         for i in range(first, last):
-            row, out, top, total = x[i], y[i], tops[i], x.dtype.type(0)
+            row, out, top = x[i], y[i], tops[i]
             for j in range(len(row)):
                 out[j] = exp_below(row[j] - top)
-                total += out[j]
-            tops[i] = x.dtype.type(1) / total
         for i in range(first, last):
-            out, scale = y[i], tops[i]
+            # added up in a loop that writes nothing: how one that does is made of vectors, and so the order of its sum,
+            # depends on where its arrays lie
+            out, total = y[i], x.dtype.type(0)
+            for j in range(len(out)):
+                total += out[j]
+            scale = x.dtype.type(1) / total
             for j in range(len(out)):
                 out[j] *= scale
 
