@@ -14,8 +14,10 @@ from contextlib import nullcontext
 
 import llvmlite.binding
 import numpy as np
+from llvmlite import ir
 from numba import types
-from numba.extending import overload
+from numba.core.cgutils import get_or_insert_function
+from numba.extending import intrinsic, overload
 from numpy._core import _multiarray_umath as _numpy
 
 from ._jit import inline, jit, ready
@@ -78,6 +80,7 @@ _omatcopy = {
     types.float64: _copy_of_matrix("minitorch_domatcopy", _loops[5], types.float64),
 }
 ROWS, PLAIN, TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)  # as CBLAS numbers them
+LINE = 64   # bytes that memory brings at a time
 
 
 def gemm(alpha, a, ta, b, tb, beta, c):
@@ -145,6 +148,34 @@ def _compiled_turn(x, out):
     return loop if omatcopy is None else call
 
 
+def fetch(x):
+    """Begin to bring a matrix from memory into the cache, for compiled code. Its rows are contiguous."""
+
+
+@overload(fetch)
+def _compiled_fetch(x):
+    def lines(x):
+        begin, step, length = x.ctypes.data, x.strides[0], x.shape[1] * x.itemsize
+        for i in range(x.shape[0]):
+            for byte in range(0, length, LINE):
+                _fetch_line(begin + i * step + byte)
+
+    return lines
+
+
+@intrinsic
+def _fetch_line(typing, address):
+    def prefetch(context, builder, signature, arguments):
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [byte, number, number, number]),
+                                          "llvm.prefetch.p0")
+        reading, second_cache, data = number(0), number(2), number(1)
+        builder.call(function, [builder.inttoptr(arguments[0], byte), reading, second_cache, data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), prefetch
+
+
 @inline
 def _ld(x):
     """How many numbers it is from one row to the next. (Of a single row the stride may be anything.)"""
@@ -165,10 +196,11 @@ TILE = (48, 64, 320) if _processor() in ("SkylakeX", "Cooperlake", "SapphireRapi
 
 
 @jit
-def in_tiles(alpha, a, ta, b, tb, beta, c, tile):
+def in_tiles(alpha, a, ta, b, tb, beta, c, tile, after=None):
     """``gemm`` of parts no larger than a tile: TILE, or WHOLE where OpenBLAS has no loops for small products.
 
     In tiles b should not be transposed, for that it has none: see ``turned``.
+    after: the part of a left factor that is needed after a; then each part is fetched while the one before is multiplied.
     """
     tall, wide, deep = tile
     (m, n), k = c.shape, a.shape[0] if ta else a.shape[1]
@@ -180,6 +212,16 @@ def in_tiles(alpha, a, ta, b, tb, beta, c, tile):
             for j0 in range(0, n, wide):
                 j1 = min(n, j0 + wide)
                 y = b[j0:j1, k0:k1] if tb else b[k0:k1, j0:j1]
+                if after is not None:
+                    if i1 < m:
+                        coming = a[k0:k1, i1:i1 + tall] if ta else a[i1:i1 + tall, k0:k1]
+                    elif k1 < k:
+                        coming = a[k1:k1 + deep, :tall] if ta else a[:tall, k1:k1 + deep]
+                    else:
+                        coming = after
+                    fetch(coming[len(coming) * j0 // n:len(coming) * j1 // n])
+                    if i0 == 0 and not tb:
+                        fetch(b[k0:k1, j1:j1 + wide] if j1 < n else b[k1:k1 + deep, :wide])
                 gemm(alpha, x, ta, y, tb, beta, c[i0:i1, j0:j1])
         beta = c.dtype.type(1)
 

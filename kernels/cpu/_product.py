@@ -178,7 +178,8 @@ def _by_parts(a, ta, b, tb, bias, beta, tile, top, left, c):
         for i0 in range(0, m, tall):
             i1 = min(m, i0 + tall)
             x, y = a[:, i0:i1] if ta else a[i0:i1, :], b[j0:j1, :] if tb else b[:, j0:j1]
-            in_tiles(c.dtype.type(1), x, ta, y, tb, beta, c[top + i0:top + i1, left + j0:left + j1], tile)
+            after = a[:tile[2], i1:i1 + tile[0]] if ta else a[i1:i1 + tile[0], :tile[2]]
+            in_tiles(c.dtype.type(1), x, ta, y, tb, beta, c[top + i0:top + i1, left + j0:left + j1], tile, after)
             if len(bias) > 0:   # in c itself: the steps within a part of it are not known to be of one number
                 for i in range(np.uintp(top + i0), np.uintp(top + i1)):
                     for j in range(np.uintp(left + j0), np.uintp(left + j1)):
