@@ -148,16 +148,16 @@ def _compiled_turn(x, out):
     return loop if omatcopy is None else call
 
 
-def fetch(x):
-    """Begin to bring a matrix from memory into the cache, for compiled code. Its rows are contiguous."""
+def fetch(x, i0, i1, j0, j1):
+    """Begin to bring x[i0:i1, j0:j1] from memory into the cache, for compiled code. Rows are contiguous."""
 
 
 @overload(fetch)
-def _compiled_fetch(x):
-    def lines(x):
-        begin, step, length = x.ctypes.data, x.strides[0], x.shape[1] * x.itemsize
-        for i in range(x.shape[0]):
-            for byte in range(0, length, LINE):
+def _compiled_fetch(x, i0, i1, j0, j1):
+    def lines(x, i0, i1, j0, j1):
+        begin, step = x.ctypes.data, x.strides[0]
+        for i in range(i0, min(i1, x.shape[0])):
+            for byte in range(j0 * x.itemsize, min(j1, x.shape[1]) * x.itemsize, LINE):
                 _fetch_line(begin + i * step + byte)
 
     return lines
@@ -213,15 +213,15 @@ def in_tiles(alpha, a, ta, b, tb, beta, c, tile, after=None):
                 j1 = min(n, j0 + wide)
                 y = b[j0:j1, k0:k1] if tb else b[k0:k1, j0:j1]
                 if after is not None:
-                    if i1 < m:
-                        coming = a[k0:k1, i1:i1 + tall] if ta else a[i1:i1 + tall, k0:k1]
-                    elif k1 < k:
-                        coming = a[k1:k1 + deep, :tall] if ta else a[:tall, k1:k1 + deep]
+                    source, i, l = (a, i1, k0) if i1 < m else (a, 0, k1) if k1 < k else (after, 0, 0)
+                    if ta:
+                        fetch(source, l + deep * j0 // n, l + deep * j1 // n, i, i + tall)
                     else:
-                        coming = after
-                    fetch(coming[len(coming) * j0 // n:len(coming) * j1 // n])
-                    if i0 == 0 and not tb:
-                        fetch(b[k0:k1, j1:j1 + wide] if j1 < n else b[k1:k1 + deep, :wide])
+                        fetch(source, i + tall * j0 // n, i + tall * j1 // n, l, l + deep)
+                    if i0 == 0 and j1 < n:
+                        fetch(b, k0, k1, j1, j1 + wide)
+                    elif i0 == 0:
+                        fetch(b, k1, k1 + deep, 0, wide)
                 gemm(alpha, x, ta, y, tb, beta, c[i0:i1, j0:j1])
         beta = c.dtype.type(1)
 

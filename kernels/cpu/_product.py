@@ -128,18 +128,8 @@ def _factor(x, batch):
 
 @parallel
 def _pieces(a, ta, b, tb, bias, beta, tile, rows, columns, room, c):
-    batch, m, n = c.shape
-    for piece in prange(batch * rows * columns):
-        i, row, column = piece // columns // rows, piece // columns % rows, piece % columns
-        i0, i1 = _cut(m, tile[0], rows, row)
-        j0, j1 = _cut(n, tile[1], columns, column)
-        x, y = a[i if len(a) > 1 else 0], b[i if len(b) > 1 else 0]
-        x = x[:, i0:i1] if ta else x[i0:i1, :]
-        y = y[j0:j1, :] if tb else y[:, j0:j1]
-        if len(room) > 0:
-            _by_copies(x, ta, y, tb, bias, beta, tile, room[get_thread_id()], i0, j0, c[i])
-        else:
-            _by_parts(x, ta, y, tb, bias, beta, tile, i0, j0, c[i])
+    for piece in prange(len(c) * rows * columns):
+        _piece(np.intp(piece), a, ta, b, tb, bias, beta, tile, rows, columns, room, np.intp(get_thread_id()), c)
 
 
 @jit
@@ -152,19 +142,28 @@ def _cut(side, step, pieces, piece):
 
 
 @jit
-def _by_copies(a, ta, b, tb, bias, beta, tile, room, top, left, c):
-    """In tiles, with some rows and columns of b at a time copied to where they lie side by side."""
-    n, k = b.shape[0] if tb else b.shape[1], a.shape[0] if ta else a.shape[1]
-    for j0 in range(0, n, PART[1]):
-        j1 = min(n, j0 + PART[1])
-        for k0 in range(0, k, len(room)):
-            k1 = min(k, k0 + len(room))
-            if tb:
-                turn(b[j0:j1, k0:k1], room[:k1 - k0, :j1 - j0])
-            else:
-                _copy(b[k0:k1, j0:j1], room)
-            _by_parts(a[k0:k1, :] if ta else a[:, k0:k1], ta, room[:k1 - k0, :j1 - j0], False,
-                      bias if k1 == k else bias[:0], beta if k0 == 0 else c.dtype.type(1), tile, top, left + j0, c)
+def _piece(piece, a, ta, b, tb, bias, beta, tile, rows, columns, room, thread, c):
+    """Where there is room, with some rows and columns of b at a time copied to where they lie side by side."""
+    i, row, column = piece // columns // rows, piece // columns % rows, piece % columns
+    top, bottom = _cut(c.shape[1], tile[0], rows, row)
+    left, right = _cut(c.shape[2], tile[1], columns, column)
+    x, y = a[i if len(a) > 1 else 0], b[i if len(b) > 1 else 0]
+    k, copied = x.shape[0] if ta else x.shape[1], len(room) > 0
+    wide, deep = (PART[1], room.shape[1]) if copied else (right - left, k)
+    for j0 in range(left, right, wide):
+        j1 = min(right, j0 + wide)
+        for k0 in range(0, k, deep):
+            k1 = min(k, k0 + deep)
+            factor = y[j0:j1, k0:k1] if tb else y[k0:k1, j0:j1]
+            if copied:
+                copy = room[thread, :k1 - k0, :j1 - j0]
+                if tb:
+                    turn(factor, copy)
+                else:
+                    _copy(factor, copy)
+                factor = copy
+            _by_parts(x[k0:k1, top:bottom] if ta else x[top:bottom, k0:k1], ta, factor, tb and not copied,
+                      bias if k1 == k else bias[:0], beta if k0 == 0 else c.dtype.type(1), tile, top, j0, c[i])
 
 
 @jit
