@@ -218,9 +218,9 @@ def in_tiles(alpha, a, ta, b, tb, beta, c, tile, after=None):
                         fetch(source, l + deep * j0 // n, l + deep * j1 // n, i, i + tall)
                     else:
                         fetch(source, i + tall * j0 // n, i + tall * j1 // n, l, l + deep)
-                    if i0 == 0 and j1 < n:
+                    if i0 == 0 and j1 < n and not tb:
                         fetch(b, k0, k1, j1, j1 + wide)
-                    elif i0 == 0:
+                    elif i0 == 0 and not tb:
                         fetch(b, k1, k1 + deep, 0, wide)
                 gemm(alpha, x, ta, y, tb, beta, c[i0:i1, j0:j1])
         beta = c.dtype.type(1)
