@@ -139,7 +139,7 @@ class _Helpers:
         if not self.possible:
             self.dismiss()
         elif fcntl and self.ahead is None:
-            dtype = "float64" if any(word.startswith("float64[") for word in words) else "float32"
+            dtype = "float64" if any("float64[" in str(word) for word in words) else "float32"
             others = min(allowed_threads(), MOST) - 1
             self.ahead = [_process(f"ahead({i}, {others}, {dtype!r})", stderr=subprocess.DEVNULL) for i in range(others)]
             self.lending = [Thread(target=pool.lend_until, args=[process.wait], daemon=True) for process in self.ahead]
@@ -265,19 +265,25 @@ def _line(file):
 
 
 def _words(sig):
-    """Types as texts: "float32", "float32[2]" for an array in C order, "int64*4" for a tuple. None: there is no text."""
-    words = [f"{t.dtype}[{t.ndim}]" if isinstance(t, types.Array) else f"{t.dtype}*{t.count}"
-             if isinstance(t, types.UniTuple) else str(t) for t in sig]
+    """Types as texts: "float32", "float32[2]" for an array in C order, a list for a tuple. None: there is no text."""
+    words = [*map(_word, sig)]
     try:
         return words if [*map(_type, words)] == [*sig] else None
     except (TypeError, AttributeError, NotImplementedError):
         return None
 
 
+def _word(t):
+    return ([*map(_word, t)] if isinstance(t, types.BaseTuple) else f"{t.dtype}[{t.ndim}]" if isinstance(t, types.Array)
+            else str(t))
+
+
 def _type(word):
-    name, ndim, count = re.fullmatch(r"(\w+)(?:\[(\d+)\])?(?:\*(\d+))?", word).groups()
+    if isinstance(word, list):
+        return types.Tuple([*map(_type, word)])
+    name, ndim = re.fullmatch(r"(\w+)(?:\[(\d+)\])?", word).groups()
     t = numba.from_dtype(np.dtype(name))
-    return types.Array(t, int(ndim), "C") if ndim else types.UniTuple(t, int(count)) if count else t
+    return types.Array(t, int(ndim), "C") if ndim else t
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -5,17 +5,19 @@ from functools import cache, wraps
 from types import FunctionType
 
 import numpy as np
-from numba import config, njit, prange
+from numba import config, njit, prange, typeof, types
+from numba._dispatcher import compute_fingerprint
 
 from .. import scalar
 from . import _memory
 from ._compiler import kept
 from ._shared import TURNED, put
+from ._spread import address, each, launch
 from ._threads import pool
 
 __all__ = [
     "CHUNKS", "away", "block", "chunk", "formula", "inline", "jit", "minus", "parallel", "prange", "ready",
-    "rows_of", "scalars", "with_formulas",
+    "rows_of", "scalars", "spread", "with_formulas",
 ]
 
 # No nnan, no ninf: masks use −inf, and a NaN must stay one.
@@ -39,8 +41,36 @@ def parallel(function):
     serial = kept(function, "serial", **OPTIONS)
     if config.BOUNDSCHECK:
         return serial  # an index out of bounds in a parallel loop goes unnoticed
-    loop = kept(function, parallel=True, **OPTIONS)
+    return _launcher(function, kept(function, parallel=True, **OPTIONS), serial)
 
+
+def spread(function):
+    """Compile a function to be called with 0 … n − 1 and further arguments, from all threads: ``function(n, *args)``."""
+    compiled = np.errstate(all="ignore")(function) if config.DISABLE_JIT else kept(function, **OPTIONS)
+
+    def one_by_one(n, *args):
+        for i in range(n):
+            compiled(i, *args)
+
+    if config.DISABLE_JIT or config.BOUNDSCHECK:
+        return wraps(function)(one_by_one)
+    places = {}     # by what Numba takes from the arguments to tell their types
+
+    def loop(n, *args):
+        kinds = compute_fingerprint(args)
+        if kinds not in places:
+            places[kinds] = address(compiled, types.intp, *map(typeof, args))
+        if not _launch(address(_each, *[types.intp] * 3), places[kinds], n, args):
+            raise MemoryError(f"{function.__name__.strip('_')}: there was no memory for what a thread needs")
+
+    return _launcher(function, loop, one_by_one)
+
+
+_each, _launch = kept(each, parallel=True, **OPTIONS), kept(launch, **OPTIONS)
+
+
+def _launcher(function, loop, serial):
+    """Call the loop over threads, with as many of them as the work is worth."""
     @wraps(function)
     def launch(*args):
         if not pool.several:

@@ -16,7 +16,7 @@ import numpy as np
 from numba import get_thread_id
 
 from ._blas import AVAILABLE, TILE, WHOLE, in_tiles, one_thread, turn
-from ._jit import CHUNKS, jit, parallel, prange, ready
+from ._jit import CHUNKS, jit, ready, spread
 from ._memory import empty
 from ._threads import now
 
@@ -74,7 +74,8 @@ def product(a, b, bias=None, out=None, add=False):
     tile, rows, columns, copied = _plan(math.prod(batch), m, n, k, ta, tb, threads)
     room = np.empty((threads, min(k, tile[2] * LONG), min(n, PART[1]) + GAP) if copied else (0, 0, 0), a.dtype)
     with one_thread():
-        _pieces(a, ta, b, tb, bias, out.dtype.type(add), tile, rows, columns, room, out.reshape(-1, m, n))
+        c = out.reshape(-1, m, n)
+        _piece(len(c) * rows * columns, a, ta, b, tb, bias, out.dtype.type(add), tile, rows, columns, room, c)
     return out
 
 
@@ -126,12 +127,6 @@ def _factor(x, batch):
     return x.reshape(-1, *x.shape[-2:]), transposed
 
 
-@parallel
-def _pieces(a, ta, b, tb, bias, beta, tile, rows, columns, room, c):
-    for piece in prange(len(c) * rows * columns):
-        _piece(np.intp(piece), a, ta, b, tb, bias, beta, tile, rows, columns, room, np.intp(get_thread_id()), c)
-
-
 @jit
 def _cut(side, step, pieces, piece):
     """Where a piece begins and ends; steps are not cut, unless one would be the whole side."""
@@ -141,8 +136,8 @@ def _cut(side, step, pieces, piece):
     return piece * steps // pieces * step, min(side, (piece + 1) * steps // pieces * step)
 
 
-@jit
-def _piece(piece, a, ta, b, tb, bias, beta, tile, rows, columns, room, thread, c):
+@spread
+def _piece(piece, a, ta, b, tb, bias, beta, tile, rows, columns, room, c):
     """Where there is room, with some rows and columns of b at a time copied to where they lie side by side."""
     i, row, column = piece // columns // rows, piece // columns % rows, piece % columns
     top, bottom = _cut(c.shape[1], tile[0], rows, row)
@@ -156,7 +151,7 @@ def _piece(piece, a, ta, b, tb, bias, beta, tile, rows, columns, room, thread, c
             k1 = min(k, k0 + deep)
             factor = y[j0:j1, k0:k1] if tb else y[k0:k1, j0:j1]
             if copied:
-                copy = room[thread, :k1 - k0, :j1 - j0]
+                copy = room[get_thread_id(), :k1 - k0, :j1 - j0]
                 if tb:
                     turn(factor, copy)
                 else:

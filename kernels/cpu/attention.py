@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import as_strided
 from ._blas import TILE, WHOLE, in_tiles, one_thread, turn, turned
 from ._drop import drop, settings
 from ._exp import exp_below, largest
-from ._jit import jit, parallel, prange, ready
+from ._jit import jit, ready, spread
 from ._memory import empty, numbers
 from .arithmetic import sum_to
 
@@ -38,9 +38,10 @@ def attention_forward(q, k, v, mask, causal, scale, p, seed):
     y = (empty if some else np.zeros)((len(q), q.shape[2], q.shape[1], v.shape[3]), q.dtype)
     if some:
         with one_thread():
-            _forward(*_heads(q, q.dtype), *_heads(k, q.dtype), *_heads(v, q.dtype), k.shape[1:], bias, mask is not None,
-                     bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed), _tile(q), _parts(q), _scratch(q, k, 1),
-                     y, lse)
+            parts = _parts(q)
+            _forward(len(q) * q.shape[1] * parts, *_heads(q, q.dtype), *_heads(k, q.dtype), *_heads(v, q.dtype), k.shape[1:],
+                     bias, mask is not None, bool(causal), q.dtype.type(scale), *settings(q.dtype, p, seed), _tile(q), parts,
+                     _scratch(q, k, 1), y, lse)
     return y.swapaxes(1, 2), lse
 
 
@@ -54,9 +55,11 @@ def attention_backward(dy, q, k, v, mask, y, lse, causal, scale, p, seed, needs=
     dbias = np.zeros_like(bias)
     if some:
         with one_thread():
-            _backward(*_heads(dy, q.dtype), *_heads(q, q.dtype), *_heads(k, q.dtype), *_heads(v, q.dtype), bias,
-                      mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal), q.dtype.type(scale),
-                      *settings(q.dtype, p, seed), needs, _tile(q), _scratch(q, k, 2), dq, dk, dv, dbias)
+            owners = _owners(k, bias, needs[3])
+            _backward(owners[0] * owners[1], owners, *_heads(dy, q.dtype), *_heads(q, q.dtype), *_heads(k, q.dtype),
+                      *_heads(v, q.dtype), bias, mask is not None, ready(y.swapaxes(1, 2)), ready(lse), bool(causal),
+                      q.dtype.type(scale), *settings(q.dtype, p, seed), needs, _tile(q), _scratch(q, k, 2), dq, dk, dv,
+                      dbias)
     dq, dk, dv = (g.swapaxes(1, 2) for g in (dq, dk, dv))
     dmask = _unbias(dbias, mask) if needs[3] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dv, dmask), needs, strict=True))
@@ -84,6 +87,13 @@ def _parts(q):
     pairs = -(-T // (2 * ROWS))
     threads = numba.get_num_threads() if pairs > 1 else 1
     return 1 if B * H % threads == 0 else min(pairs, -(-16 * threads // (B * H)))
+
+
+def _owners(k, bias, dbias):
+    """Into how many tasks batch and heads of keys are cut. One owns a head of keys, with all queries that read it; heads
+    that share a mask whose gradient is wanted share the task. So every gradient has one writer and one order."""
+    B, G = k.shape[:2]
+    return 1 if dbias and len(bias) < B else B, 1 if dbias and bias.shape[1] == 1 else G
 
 
 def _tile(q):
@@ -117,32 +127,32 @@ def _scratch(q, k, arrays):
 # ---- forward ---------------------------------------------------------------------------------------------------------
 
 
-@parallel
-def _forward(q, q_steps, k, k_steps, v, v_steps, sizes, bias, masked, causal, scale, grow, limits, tile, parts, scratch,
+@spread
+def _forward(i, q, q_steps, k, k_steps, v, v_steps, sizes, bias, masked, causal, scale, grow, limits, tile, parts, scratch,
              y, lse):
+    """The strips of a head, or some of them."""
     B, T, H, E = y.shape
     G, S, D = sizes
     strips = -(-T // scratch.shape[2])
     pairs = (strips + 1) // 2
-    for i in prange(B * H * parts):
-        b, h, part = i // parts // H, i // parts % H, i % parts
-        g = h // (H // G)
-        room = scratch[numba.get_thread_id(), 0]
-        one_q = np.empty((scratch.shape[2], D), room.dtype)
-        one_k, one_v = _head(k, k_steps, b, g, S, D), _head(v, v_steps, b, g, S, E)
-        if tile != WHOLE:
-            one_k, one_v = _copied_turned(one_k), _copied(one_v)
-        elif T >= FEW:
-            one_k, one_v = _copied(one_k), _copied(one_v)
-        mask = bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1)]
-        # A causal strip costs more the later it lies: an early and a late one go together, so that all pairs cost the same.
-        for pair in range(part * pairs // parts, (part + 1) * pairs // parts):
-            for strip in range(pair, strips - pair, max(1, strips - 1 - 2 * pair)):
-                t0 = strip * len(one_q)
-                rows = min(T - t0, len(one_q))
-                _take(_head(q, q_steps, b, h, T, D)[t0:t0 + rows], one_q)
-                _forward_strip(t0, one_q[:rows], one_k, one_v, mask, masked, causal, scale, grow, limits, tile,
-                               (b * H + h) * T, room, y[b], h, lse[b, h])
+    b, h, part = i // parts // H, i // parts % H, i % parts
+    g = h // (H // G)
+    room = scratch[numba.get_thread_id(), 0]
+    one_q = np.empty((scratch.shape[2], D), room.dtype)
+    one_k, one_v = _head(k, k_steps, b, g, S, D), _head(v, v_steps, b, g, S, E)
+    if tile != WHOLE:
+        one_k, one_v = _copied_turned(one_k), _copied(one_v)
+    elif T >= FEW:
+        one_k, one_v = _copied(one_k), _copied(one_v)
+    mask = bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1)]
+    # A causal strip costs more the later it lies: an early and a late one go together, so that all pairs cost the same.
+    for pair in range(part * pairs // parts, (part + 1) * pairs // parts):
+        for strip in range(pair, strips - pair, max(1, strips - 1 - 2 * pair)):
+            t0 = strip * len(one_q)
+            rows = min(T - t0, len(one_q))
+            _take(_head(q, q_steps, b, h, T, D)[t0:t0 + rows], one_q)
+            _forward_strip(t0, one_q[:rows], one_k, one_v, mask, masked, causal, scale, grow, limits, tile,
+                           (b * H + h) * T, room, y[b], h, lse[b, h])
 
 
 @jit
@@ -180,50 +190,44 @@ def _forward_strip(t0, q, k, v, bias, masked, causal, scale, grow, limits, tile,
 # ---- backward --------------------------------------------------------------------------------------------------------
 
 
-@parallel
-def _backward(dy, dy_steps, q, q_steps, k, k_steps, v, v_steps, bias, masked, y, lse, causal, scale, grow, limits, needs,
-              tile, scratch, dq, dk, dv, dbias):
+@spread
+def _backward(i, owners, dy, dy_steps, q, q_steps, k, k_steps, v, v_steps, bias, masked, y, lse, causal, scale, grow, limits,
+              needs, tile, scratch, dq, dk, dv, dbias):
+    """All queries that read a head of keys, or several: see ``_owners``."""
     B, T, H, D = dq.shape
     _, S, G, E = dv.shape
     strips = -(-T // scratch.shape[2])
-    # One task owns a head of keys, with all queries that read it; heads that share a mask whose gradient is wanted
-    # share the task. So every gradient has one writer and one order.
-    own_b, own_g = B, G
-    if needs[3] and len(bias) < B:
-        own_b = 1
-    if needs[3] and bias.shape[1] < H:
-        own_g = 1
-    for i in prange(own_b * own_g):
-        rooms = scratch[numba.get_thread_id()]
-        # what the products take and give lies in a row: of rows that lie apart, they take a tenth longer
-        one_q, one_dy = np.empty((scratch.shape[2], D), lse.dtype), np.empty((scratch.shape[2], E), lse.dtype)
-        one_dq, one_dk, one_dv = np.empty_like(one_q), np.empty((S, D), lse.dtype), np.empty((S, E), lse.dtype)
-        for b in range(i // own_g * (B // own_b), (i // own_g + 1) * (B // own_b)):
-            for g in range(i % own_g * (G // own_g), (i % own_g + 1) * (G // own_g)):
-                one_k, one_v = _head(k, k_steps, b, g, S, D), _head(v, v_steps, b, g, S, E)
-                if T >= FEW:
-                    one_k = _copied(one_k)
-                right_k, right_v = one_k, one_v
-                if tile != WHOLE:
-                    right_k, right_v = _copied_turned(one_k), _copied_turned(one_v)
-                finite = _finite(one_k)
-                one_dk[:] = 0
-                one_dv[:] = 0
-                for h in range(g * (H // G), (g + 1) * (H // G)):
-                    at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
-                    for strip in range(strips):
-                        t0 = strip * len(one_q)
-                        rows = min(T - t0, len(one_q))
-                        _take(_head(q, q_steps, b, h, T, D)[t0:t0 + rows], one_q)
-                        _take(_head(dy, dy_steps, b, h, T, E)[t0:t0 + rows], one_dy)
-                        _backward_strip(t0, one_dy[:rows], one_q[:rows], one_k, right_k, right_v, finite,
-                                        bias[at], masked, y[b], h, lse[b, h], causal, scale, grow, limits,
-                                        (b * H + h) * T, needs, tile, rooms[0], rooms[1], one_dq[:rows], one_dk, one_dv,
-                                        dbias[at])
-                        if needs[0]:
-                            _put(one_dq, rows, dq[b], t0, h)
-                _put(one_dk, S, dk[b], 0, g)
-                _put(one_dv, S, dv[b], 0, g)
+    own_b, own_g = owners
+    rooms = scratch[numba.get_thread_id()]
+    # what the products take and give lies in a row: of rows that lie apart, they take a tenth longer
+    one_q, one_dy = np.empty((scratch.shape[2], D), lse.dtype), np.empty((scratch.shape[2], E), lse.dtype)
+    one_dq, one_dk, one_dv = np.empty_like(one_q), np.empty((S, D), lse.dtype), np.empty((S, E), lse.dtype)
+    for b in range(i // own_g * (B // own_b), (i // own_g + 1) * (B // own_b)):
+        for g in range(i % own_g * (G // own_g), (i % own_g + 1) * (G // own_g)):
+            one_k, one_v = _head(k, k_steps, b, g, S, D), _head(v, v_steps, b, g, S, E)
+            if T >= FEW:
+                one_k = _copied(one_k)
+            right_k, right_v = one_k, one_v
+            if tile != WHOLE:
+                right_k, right_v = _copied_turned(one_k), _copied_turned(one_v)
+            finite = _finite(one_k)
+            one_dk[:] = 0
+            one_dv[:] = 0
+            for h in range(g * (H // G), (g + 1) * (H // G)):
+                at = min(b, len(bias) - 1), min(h, bias.shape[1] - 1)
+                for strip in range(strips):
+                    t0 = strip * len(one_q)
+                    rows = min(T - t0, len(one_q))
+                    _take(_head(q, q_steps, b, h, T, D)[t0:t0 + rows], one_q)
+                    _take(_head(dy, dy_steps, b, h, T, E)[t0:t0 + rows], one_dy)
+                    _backward_strip(t0, one_dy[:rows], one_q[:rows], one_k, right_k, right_v, finite,
+                                    bias[at], masked, y[b], h, lse[b, h], causal, scale, grow, limits,
+                                    (b * H + h) * T, needs, tile, rooms[0], rooms[1], one_dq[:rows], one_dk, one_dv,
+                                    dbias[at])
+                    if needs[0]:
+                        _put(one_dq, rows, dq[b], t0, h)
+            _put(one_dk, S, dk[b], 0, g)
+            _put(one_dv, S, dv[b], 0, g)
 
 
 @jit
@@ -301,8 +305,8 @@ def attention_weights_forward(q, k, mask, causal, scale):
     probs = np.zeros((*q.shape[:3], k.shape[2]), q.dtype)
     if probs.size:
         with one_thread():
-            _weights(q, turned(k, _tile(q), q.dtype), bias, mask is not None, bool(causal), q.dtype.type(scale), _tile(q),
-                     probs)
+            _weights(len(q) * q.shape[1], q, turned(k, _tile(q), q.dtype), bias, mask is not None, bool(causal),
+                     q.dtype.type(scale), _tile(q), probs)
     return probs
 
 
@@ -313,53 +317,52 @@ def attention_weights_backward(dy, q, k, mask, probs, causal, scale, needs=(True
     dq, dk, ds = np.zeros_like(q), np.zeros_like(k), np.empty_like(probs)
     if probs.size:
         with one_thread():
-            _weights_backward(ready(dy, q.dtype), q, k, ready(probs), q.dtype.type(scale), _tile(q), ds, dq, dk)
+            _weights_backward(len(k) * k.shape[1], ready(dy, q.dtype), q, k, ready(probs), q.dtype.type(scale), _tile(q),
+                              ds, dq, dk)
     dmask = sum_to(ds, mask.shape) if needs[2] else None
     return tuple(g if need else None for g, need in zip((dq, dk, dmask), needs, strict=True))
 
 
-@parallel
-def _weights(q, k, bias, masked, causal, scale, tile, probs):
-    B, H, T, S = probs.shape
+@spread
+def _weights(i, q, k, bias, masked, causal, scale, tile, probs):
+    _, H, T, S = probs.shape
     zero = probs.dtype.type(0)
-    for i in prange(B * H):
-        b, h = i // H, i % H
-        # pass 1: scores
-        in_tiles(scale, q[b, h], False, k[b, h // (H // k.shape[1])], tile == WHOLE, zero, probs[b, h], tile)
-        # pass 2: probabilities
-        for t in range(T):
-            s = probs[b, h, t]
-            seen = min(S, t + 1) if causal else S
-            if masked:
-                _add_bias(s, seen, bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1), min(t, bias.shape[2] - 1)])
-            _, total = _exp_row(s, seen, S)
-            for j in range(seen):
-                s[j] = s[j] / total if total != 0 else zero
+    b, h = i // H, i % H
+    # pass 1: scores
+    in_tiles(scale, q[b, h], False, k[b, h // (H // k.shape[1])], tile == WHOLE, zero, probs[b, h], tile)
+    # pass 2: probabilities
+    for t in range(T):
+        s = probs[b, h, t]
+        seen = min(S, t + 1) if causal else S
+        if masked:
+            _add_bias(s, seen, bias[min(b, len(bias) - 1), min(h, bias.shape[1] - 1), min(t, bias.shape[2] - 1)])
+        _, total = _exp_row(s, seen, S)
+        for j in range(seen):
+            s[j] = s[j] / total if total != 0 else zero
 
 
-@parallel
-def _weights_backward(dy, q, k, probs, scale, tile, ds, dq, dk):
-    B, H, T, S = probs.shape
+@spread
+def _weights_backward(i, dy, q, k, probs, scale, tile, ds, dq, dk):
+    _, H, T, S = probs.shape
     G = k.shape[1]
     one, zero = probs.dtype.type(1), probs.dtype.type(0)
-    for i in prange(B * G):
-        b, g = i // G, i % G
-        for h in range(g * (H // G), (g + 1) * (H // G)):
-            # pass 2 backward
-            for t in range(T):
-                P, d, out = probs[b, h, t], dy[b, h, t], ds[b, h, t]
-                D = zero
-                for j in range(S):
-                    D += P[j] * d[j] if P[j] != 0 else zero
-                for j in range(S):
-                    out[j] = P[j] * (d[j] - D) if P[j] != 0 else zero
-            # pass 1 backward
-            if _finite(q[b, h]) and _finite(k[b, g]):
-                in_tiles(scale, ds[b, h], False, k[b, g], False, zero, dq[b, h], tile)
-                in_tiles(scale, ds[b, h], True, q[b, h], False, one, dk[b, g], tile)
-            else:
-                _skipping(ds[b, h], T, S, scale, k[b, g], dq[b, h])
-                _skipping_transposed(ds[b, h], T, S, scale, q[b, h], dk[b, g])
+    b, g = i // G, i % G
+    for h in range(g * (H // G), (g + 1) * (H // G)):
+        # pass 2 backward
+        for t in range(T):
+            P, d, out = probs[b, h, t], dy[b, h, t], ds[b, h, t]
+            D = zero
+            for j in range(S):
+                D += P[j] * d[j] if P[j] != 0 else zero
+            for j in range(S):
+                out[j] = P[j] * (d[j] - D) if P[j] != 0 else zero
+        # pass 1 backward
+        if _finite(q[b, h]) and _finite(k[b, g]):
+            in_tiles(scale, ds[b, h], False, k[b, g], False, zero, dq[b, h], tile)
+            in_tiles(scale, ds[b, h], True, q[b, h], False, one, dk[b, g], tile)
+        else:
+            _skipping(ds[b, h], T, S, scale, k[b, g], dq[b, h])
+            _skipping_transposed(ds[b, h], T, S, scale, q[b, h], dk[b, g])
 
 
 # ---- shared ----------------------------------------------------------------------------------------------------------
