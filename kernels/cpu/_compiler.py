@@ -1,7 +1,7 @@
 """Where kernels are compiled, and where they are kept: in processes of their own, and in a private folder.
 
 The process that computes does not compile. It asks another one, which leaves the kernel in the folder, and loads it from
-there, for two reasons. Numba compiles a parallel loop in parts and links them into each other; where the parts still lie
+there, for two reasons. Numba compiles a loop in parts and links them into each other; where the parts still lie
 about, a call may reach one that was optimised apart, and a float32 sum is ordered otherwise than in every later process.
 And while one kernel is waited for, a further process compiles what a training step will need next: see ``_ahead``.
 

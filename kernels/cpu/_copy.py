@@ -5,12 +5,13 @@ What is copied may also be added to what is there.
 A file of its own, imported when the first large copy comes, as ``_large`` is.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
-from ._jit import formula, prange, with_formulas
-from ._large import _piece
+from ._jit import formula, with_formulas
+from ._large import cut
 from ._memory import numbers
 
 __all__ = ["write"]
@@ -29,15 +30,16 @@ def write(y, x, name="copy"):
     plan = _plan(x.shape, x.strides, y.strides, x.itemsize)
     if plan is None:
         return False
-    loop, start, first, span, *settings = plan
+    loop, pieces, start, first, span, *settings = plan
     real = np.float32 if x.itemsize == 4 else np.float64       # only moved, whole numbers may pass for floats
-    _named(loop, name)(numbers(x, first, span[0], real), start, *settings, numbers(y, 0, span[1], real))
+    _named(loop, name)(pieces, numbers(x, first, span[0], real), start, *settings, numbers(y, 0, span[1], real))
     return True
 
 
 @lru_cache(maxsize=256)
 def _plan(shape, x_strides, y_strides, itemsize):
-    """The loop; where x begins in its memory; that memory's first byte, seen from x; numbers spanned; sizes and steps."""
+    """The loop; how many pieces; where x begins in its memory; that memory's first byte, seen from x; numbers spanned;
+    sizes and steps."""
     axes = [(dy, dx, n) for n, dx, dy in zip(shape, x_strides, y_strides) if n != 1]
     if not axes or any(dy <= 0 or dx % itemsize or dy % itemsize for dy, dx, _ in axes):
         return None
@@ -60,49 +62,50 @@ def _plan(shape, x_strides, y_strides, itemsize):
         return None
     merged = [(0, 0, 1)] * (AXES - len(merged)) + merged
     sizes, dxs, dys = tuple(n for *_, n in merged), tuple(dx for _, dx, _ in merged), tuple(dy for dy, *_ in merged)
-    return loop, start, -start * itemsize, spans, sizes, dxs, dys
+    if loop is _turned:
+        return loop, sizes[0] * sizes[1] * -(-sizes[2] // TILE), start, -start * itemsize, spans, sizes, dxs, dys
+    size, pieces = cut(math.prod(sizes[:3]), sizes[3])
+    return loop, pieces, start, -start * itemsize, spans, size, sizes, dxs, dys
 
 
-def _rows(x, start, sizes, dx, dy, y):
+def _rows(piece, x, start, size, sizes, dx, dy, y):
     # unsigned places, not slices: where rows are short and far apart, those would wait for each other's memory
     n, columns = sizes[0] * sizes[1] * sizes[2], sizes[3]
-    tall, wide, across = _piece(n, columns)
-    for piece in prange((n + tall - 1) // tall * across):
-        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        count, c = np.uintp(min(wide, columns - left)), 0
-        source = target = np.uintp(0)
-        for row in range(first, min(first + tall, n)):
-            if c == 0 or c == sizes[2]:
-                a, b, c = row // (sizes[1] * sizes[2]), row // sizes[2] % sizes[1], row % sizes[2]
-                source = np.uintp(start + a * dx[0] + b * dx[1] + c * dx[2] + left * dx[3])
-                target = np.uintp(a * dy[0] + b * dy[1] + c * dy[2] + left * dy[3])
-            if dx[3] == 1 and dy[3] == 1:
-                for j in range(count):
-                    y[target + j] = formula(y[target + j], x[source + j])
-            elif dx[3] == 0 and dy[3] == 1:
-                same = x[source]
-                for j in range(count):
-                    y[target + j] = formula(y[target + j], same)
-            else:
-                for j in range(count):
-                    place = target + j * np.uintp(dy[3])
-                    y[place] = formula(y[place], x[source + j * np.uintp(dx[3])])
-            source, target, c = source + np.uintp(dx[2]), target + np.uintp(dy[2]), c + 1
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    count, c = np.uintp(min(wide, columns - left)), 0
+    source = target = np.uintp(0)
+    for row in range(first, min(first + tall, n)):
+        if c == 0 or c == sizes[2]:
+            a, b, c = row // (sizes[1] * sizes[2]), row // sizes[2] % sizes[1], row % sizes[2]
+            source = np.uintp(start + a * dx[0] + b * dx[1] + c * dx[2] + left * dx[3])
+            target = np.uintp(a * dy[0] + b * dy[1] + c * dy[2] + left * dy[3])
+        if dx[3] == 1 and dy[3] == 1:
+            for j in range(count):
+                y[target + j] = formula(y[target + j], x[source + j])
+        elif dx[3] == 0 and dy[3] == 1:
+            same = x[source]
+            for j in range(count):
+                y[target + j] = formula(y[target + j], same)
+        else:
+            for j in range(count):
+                place = target + j * np.uintp(dy[3])
+                y[place] = formula(y[place], x[source + j * np.uintp(dx[3])])
+        source, target, c = source + np.uintp(dx[2]), target + np.uintp(dy[2]), c + 1
 
 
-def _turned(x, start, sizes, dx, dy, y):
+def _turned(task, x, start, sizes, dx, dy, y):
     tiles = (sizes[2] + TILE - 1) // TILE
-    for task in prange(sizes[0] * sizes[1] * tiles):
-        a, b = np.int64(task) // tiles // sizes[1], np.int64(task) // tiles % sizes[1]
-        k0 = np.int64(task) % tiles * TILE
-        k1 = min(k0 + TILE, sizes[2])
-        source, target = start + a * dx[0] + b * dx[1], a * dy[0] + b * dy[1]
-        for j0 in range(0, sizes[3], TILE):
-            count = np.uintp(min(TILE, sizes[3] - j0))
-            for k in range(k0, k1):
-                place, taken = np.uintp(target + k * dy[2] + j0), np.uintp(source + k + j0 * dx[3])
-                for j in range(count):
-                    y[place + j] = formula(y[place + j], x[taken + j * np.uintp(dx[3])])
+    a, b = task // tiles // sizes[1], task // tiles % sizes[1]
+    k0 = task % tiles * TILE
+    k1 = min(k0 + TILE, sizes[2])
+    source, target = start + a * dx[0] + b * dx[1], a * dy[0] + b * dy[1]
+    for j0 in range(0, sizes[3], TILE):
+        count = np.uintp(min(TILE, sizes[3] - j0))
+        for k in range(k0, k1):
+            place, taken = np.uintp(target + k * dy[2] + j0), np.uintp(source + k + j0 * dx[3])
+            for j in range(count):
+                y[place + j] = formula(y[place + j], x[taken + j * np.uintp(dx[3])])
 
 
 FORMULAS = {"copy": lambda old, new: new, "add": lambda old, new: old + new}

@@ -6,8 +6,8 @@ of the axis. Whoever adds has some groups, or some columns, for himself, and add
 
 import numpy as np
 
-from ._jit import CHUNKS, parallel, prange, ready
-from ._large import _piece
+from ._jit import chunk, pieces, ready, spread
+from ._large import cut
 from ._memory import empty
 
 __all__ = ["add", "pick"]
@@ -17,10 +17,11 @@ def pick(x, index, shape):
     """x of this shape, index (a, m, b) → y (a, m, b): y[i, j, k] = x[i, index[i, j, k], k]. All are reshaped to that."""
     index = _as_index(index, shape)
     y = empty(index.shape, x.dtype)
+    size, n = cut(*index.shape[:2])
     if shape[2] == 1:
-        _pick_along(ready(x).reshape(shape[:2]), index[..., 0], y[..., 0])
+        _pick_along(n, size, ready(x).reshape(shape[:2]), index[..., 0], y[..., 0])
     else:
-        _pick_across(ready(x).reshape(shape), index, y)
+        _pick_across(n, size, ready(x).reshape(shape), index, y)
     return y
 
 
@@ -30,9 +31,11 @@ def add(start, index, values, shape):
     values, y = ready(values).reshape(index.shape), empty(shape, values.dtype)
     start = np.empty((0, *shape[1:]), y.dtype) if start is None else ready(start).reshape(shape)
     if shape[2] == 1:
-        _add_along(start[..., 0], index[..., 0], values[..., 0], y[..., 0])
+        size = chunk(shape[0])
+        _add_along(pieces(shape[0], size), size, start[..., 0], index[..., 0], values[..., 0], y[..., 0])
     else:
-        _add_across(start, index, values, y)
+        size, n = cut(shape[0], shape[2])
+        _add_across(n, size, start, index, values, y)
     return y
 
 
@@ -43,63 +46,58 @@ def _as_index(index, shape):
 # ---------------------------------------------------------------------------------------------------------------------
 # the loops. Ids are not negative; unsigned, they are not asked whether they count from the end
 
-@parallel
-def _pick_along(x, index, y):
+@spread
+def _pick_along(piece, size, x, index, y):
     a, m = y.shape
-    tall, wide, across = _piece(a, m)
-    for piece in prange((a + tall - 1) // tall * across):
-        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        for i in range(first, min(first + tall, a)):
-            row, ids, out = x[i], index[i, left:left + wide], y[i, left:left + wide]
-            for j in range(len(out)):
-                out[j] = row[np.uint64(ids[j])]
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    for i in range(first, min(first + tall, a)):
+        row, ids, out = x[i], index[i, left:left + wide], y[i, left:left + wide]
+        for j in range(len(out)):
+            out[j] = row[np.uint64(ids[j])]
 
 
-@parallel
-def _pick_across(x, index, y):
+@spread
+def _pick_across(piece, size, x, index, y):
     a, m, b = y.shape
-    tall, wide, across = _piece(a, m)
-    for piece in prange((a + tall - 1) // tall * across):
-        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        for i in range(first, min(first + tall, a)):
-            for j in range(left, min(left + wide, m)):
-                ids, out = index[i, j], y[i, j]
-                for k in range(b):
-                    out[k] = x[i, np.uint64(ids[k]), k]
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    for i in range(first, min(first + tall, a)):
+        for j in range(left, min(left + wide, m)):
+            ids, out = index[i, j], y[i, j]
+            for k in range(b):
+                out[k] = x[i, np.uint64(ids[k]), k]
 
 
-@parallel
-def _add_along(start, index, values, y):
+@spread
+def _add_along(piece, size, start, index, values, y):
     a, n = y.shape
-    tall = (a + CHUNKS - 1) // CHUNKS
-    for piece in prange((a + tall - 1) // tall):
-        totals, first = np.empty(n), np.int64(piece) * tall
-        for i in range(first, min(first + tall, a)):
-            if len(start):
-                totals[:] = start[i]
-            else:
-                totals[:] = 0
-            ids, row = index[i], values[i]
-            for j in range(len(ids)):
-                totals[np.uint64(ids[j])] += row[j]
-            y[i] = totals
+    totals, first = np.empty(n), piece * size
+    for i in range(first, min(first + size, a)):
+        if len(start):
+            totals[:] = start[i]
+        else:
+            totals[:] = 0
+        ids, row = index[i], values[i]
+        for j in range(len(ids)):
+            totals[np.uint64(ids[j])] += row[j]
+        y[i] = totals
 
 
-@parallel
-def _add_across(start, index, values, y):
+@spread
+def _add_across(piece, size, start, index, values, y):
     a, n, b = y.shape
-    tall, wide, across = _piece(a, b)
-    for piece in prange((a + tall - 1) // tall * across):
-        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        right = min(left + wide, b)
-        totals = np.empty((n, right - left))
-        for i in range(first, min(first + tall, a)):
-            if len(start):
-                totals[:] = start[i, :, left:right]
-            else:
-                totals[:] = 0
-            for j in range(index.shape[1]):
-                ids, row = index[i, j, left:right], values[i, j, left:right]
-                for k in range(len(ids)):
-                    totals[np.uint64(ids[k]), k] += row[k]
-            y[i, :, left:right] = totals
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    right = min(left + wide, b)
+    totals = np.empty((n, right - left))
+    for i in range(first, min(first + tall, a)):
+        if len(start):
+            totals[:] = start[i, :, left:right]
+        else:
+            totals[:] = 0
+        for j in range(index.shape[1]):
+            ids, row = index[i, j, left:right], values[i, j, left:right]
+            for k in range(len(ids)):
+                totals[np.uint64(ids[k]), k] += row[k]
+        y[i, :, left:right] = totals

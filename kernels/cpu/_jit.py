@@ -5,18 +5,18 @@ from functools import cache, wraps
 from types import FunctionType
 
 import numpy as np
-from numba import config, njit, prange, typeof, types
+from numba import config, njit, typeof, types
 from numba._dispatcher import compute_fingerprint
 
 from .. import scalar
 from . import _memory
 from ._compiler import kept
 from ._shared import TURNED, put
-from ._spread import address, each, launch
+from ._spread import address, in_turn, launcher, on_threads
 from ._threads import pool
 
 __all__ = [
-    "CHUNKS", "away", "block", "chunk", "formula", "inline", "jit", "minus", "parallel", "prange", "ready",
+    "CHUNKS", "away", "block", "chunk", "formula", "inline", "jit", "minus", "pieces", "ready",
     "rows_of", "scalars", "spread", "with_formulas",
 ]
 
@@ -34,68 +34,57 @@ def jit(function):
     return kept(function, **OPTIONS)
 
 
-def parallel(function):
-    """Compile a loop whose ``prange`` is spread over threads; small arrays are not worth waking another thread."""
-    if config.DISABLE_JIT:
-        return np.errstate(all="ignore")(function)  # compiled code does not warn either
-    serial = kept(function, "serial", **OPTIONS)
-    if config.BOUNDSCHECK:
-        return serial  # an index out of bounds in a parallel loop goes unnoticed
-    return _launcher(function, kept(function, parallel=True, **OPTIONS), serial)
+def spread(piece):
+    """Compile a piece of work, to be called with its number and what all have in common; ``piece(n, *args)`` then does
+    pieces 0 … n − 1, on all threads if there is enough to do."""
+    compiled = np.errstate(all="ignore")(piece) if config.DISABLE_JIT else kept(piece, **OPTIONS)
+    known = {}      # by what Numba looks at to tell the types of arguments: launcher and piece that are compiled for those
 
+    @wraps(piece)
+    def launch(n, *args):
+        kinds = compute_fingerprint(args)
+        if kinds not in known:
+            place = address(compiled, types.intp, *typeof(args))
+            known[kinds] = launcher(typeof(args)), place
+            in_turn(), on_threads()     # whoever compiles small work ahead has the loops for all work
+        start, place = known[kinds]
+        large = any_large(args)
+        if large and pool.several and pool.threads() <= pool.most:
+            done = start(on_threads(), place, n, args)
+        else:
+            done = _carefully(start, place, n, args, large)
+        if not done:
+            raise MemoryError(f"{piece.__name__.strip('_')}: there is no memory for what a piece of the work needs")
 
-def spread(function):
-    """Compile a function to be called with 0 … n − 1 and further arguments, from all threads: ``function(n, *args)``."""
-    compiled = np.errstate(all="ignore")(function) if config.DISABLE_JIT else kept(function, **OPTIONS)
-
+    @wraps(piece)
     def one_by_one(n, *args):
         for i in range(n):
             compiled(i, *args)
 
-    if config.DISABLE_JIT or config.BOUNDSCHECK:
-        return wraps(function)(one_by_one)
-    places = {}     # by what Numba takes from the arguments to tell their types
-
-    def loop(n, *args):
-        kinds = compute_fingerprint(args)
-        if kinds not in places:
-            places[kinds] = address(compiled, types.intp, *map(typeof, args))
-        if not _launch(address(_each, *[types.intp] * 3), places[kinds], n, args):
-            raise MemoryError(f"{function.__name__.strip('_')}: there was no memory for what a thread needs")
-
-    return _launcher(function, loop, one_by_one)
+    # not compiled, there is nothing to launch; and who looks for places out of bounds wants to know which
+    return one_by_one if config.DISABLE_JIT or config.BOUNDSCHECK else launch
 
 
-_each, _launch = kept(each, parallel=True, **OPTIONS), kept(launch, **OPTIONS)
+def _carefully(start, place, n, args, large):
+    """Little work, for which no other thread is woken; and all work until the pool of threads is known, or is no more."""
+    if pool.alone or not large:
+        return start(in_turn(), place, n, args)
+    if pool.several:
+        return _on_fewer(start, place, n, args)
+    with pool.turn:     # Numba has not said yet which threads it uses; or those take one caller at a time
+        done = _on_fewer(start, place, n, args)
+        pool.started()
+        return done
 
 
-def _launcher(function, loop, serial):
-    """Call the loop over threads, with as many of them as the work is worth."""
-    @wraps(function)
-    def launch(*args):
-        if not pool.several:
-            return at_first(*args)
-        threads, large = pool.threads(), any_large(args)
-        return loop(*args) if large and threads <= pool.most else on(pool.most if large else 1, threads, args)
-
-    def on(fewer, threads, args):
-        pool.use(fewer)
-        try:
-            return loop(*args)
-        finally:
-            pool.use(threads)
-
-    def at_first(*args):
-        """Before Numba has said which threads it uses; and always where they take one caller at a time, or are lost."""
-        if pool.alone:
-            return serial(*args)
-        with pool.turn:
-            threads = pool.threads()
-            result = on(min(threads, pool.most) if any_large(args) else 1, threads, args)
-            pool.started()
-            return result
-
-    return launch
+def _on_fewer(start, place, n, args):
+    """While a core is lent, or where the user's environment asks for fewer threads than Numba has."""
+    threads = pool.threads()
+    pool.use(min(threads, pool.most))
+    try:
+        return start(on_threads(), place, n, args)
+    finally:
+        pool.use(threads)
 
 
 def formula(*numbers):
@@ -111,7 +100,7 @@ def with_formulas(file, formulas):
         compiled = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(formulas[name])
         made = FunctionType(loop.__code__, {**file, "formula": compiled}, f"{loop.__name__}_of_{name}")
         made.__qualname__ = made.__name__   # of its own, because Numba keeps compiled loops by their names
-        return parallel(made)
+        return spread(made)
 
     def __getattr__(name):
         loop, _, chosen = name.rpartition("_of_")
@@ -170,6 +159,11 @@ def rows_of(x):
 def chunk(rows, pieces=CHUNKS):
     """How many rows one piece of parallel work takes: decided by the shape alone."""
     return max(1, -(-rows // pieces))
+
+
+def pieces(n, size):
+    """How many pieces of this size that is."""
+    return -(-n // size) if n else 0
 
 
 def block(rows, width):

@@ -10,10 +10,10 @@ import numpy as np
 from numba import njit
 
 from ._exp import log
-from ._jit import CHUNKS, formula, prange, with_formulas
+from ._jit import CHUNKS, chunk, formula, pieces, with_formulas
 from ._memory import empty
 
-__all__ = ["add", "copy", "each"]
+__all__ = ["add", "copy", "cut", "each", "wide"]
 
 WIDTH = 16      # numbers: pieces of a row begin where a cache line does
 
@@ -27,7 +27,8 @@ def each(name, first, *others):
         if type(x) is not np.ndarray or x.shape != shape or x.dtype != dtype or not x.flags.carray:
             return _each_in_tables(name, (first, *others))
     y = empty(shape, dtype)
-    _loop(name, True)(first.ravel(), *map(np.ndarray.ravel, others), y.ravel())
+    size = wide(y.size)
+    _loop(name, True)(pieces(y.size, size), size, first.ravel(), *map(np.ndarray.ravel, others), y.ravel())
     return y
 
 
@@ -37,21 +38,24 @@ def _each_in_tables(name, operands):
         return None
     shape, dtype, rows, columns, *tables = tables
     y = empty(shape, dtype)
-    _loop(name, False)(*tables, y.reshape(rows, columns))
+    size, n = cut(rows, columns)
+    _loop(name, False)(n, size, *tables, y.reshape(rows, columns))
     return y
 
 
 def add(x, y):
     """x + y, of one shape and dtype, in C order. Residuals and gradients: for a small array, ``each`` asks for too long."""
     z = empty(x.shape, x.dtype)
-    _loop("add", True)(x.ravel(), y.ravel(), z.ravel())
+    size = wide(z.size)
+    _loop("add", True)(pieces(z.size, size), size, x.ravel(), y.ravel(), z.ravel())
     return z
 
 
 def copy(x):
     """x, which is in C order, in memory of its own. Every leaf's gradient comes by here."""
     y = empty(x.shape, x.dtype)
-    _loop("copy", True)(x.ravel(), y.ravel())
+    size = wide(y.size)
+    _loop("copy", True)(pieces(y.size, size), size, x.ravel(), y.ravel())
     return y
 
 
@@ -118,6 +122,21 @@ def _plan(*operands):
     return shape, rows, columns, steps
 
 
+def cut(n, c):
+    """A table's pieces: how many rows and columns one has, how many stand side by side; and how many there are."""
+    if n >= CHUNKS:
+        tall = chunk(n)
+        return (tall, c, 1), pieces(n, tall)
+    columns = max(1, min(c, wide(c * n)))
+    across = pieces(c, columns)
+    return (1, columns, max(1, across)), n * across
+
+
+def wide(size):
+    """How many numbers a piece of so many has; it begins where a cache line does."""
+    return -(-size // (CHUNKS * WIDTH)) * WIDTH
+
+
 @cache
 def _loop(name, equal):
     """The loop over this formula, for operands in C order and of one shape, or for tables."""
@@ -128,138 +147,113 @@ def _loop(name, equal):
 # ---------------------------------------------------------------------------------------------------------------------
 # the loops. Pieces are groups of rows; of few rows, parts of them
 
-def _flat1(x, z):
-    size = _wide(x.size)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, out = x[part], z[part]
-        for i in range(len(out)):
-            out[i] = formula(u[i])
+def _flat1(piece, size, x, z):
+    part = slice(piece * size, (piece + 1) * size)
+    u, out = x[part], z[part]
+    for i in range(len(out)):
+        out[i] = formula(u[i])
 
 
-def _flat2(x, y, z):
-    size = _wide(x.size)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v, out = x[part], y[part], z[part]
-        for i in range(len(out)):
-            out[i] = formula(u[i], v[i])
+def _flat2(piece, size, x, y, z):
+    part = slice(piece * size, (piece + 1) * size)
+    u, v, out = x[part], y[part], z[part]
+    for i in range(len(out)):
+        out[i] = formula(u[i], v[i])
 
 
-def _flat3(x, y, w, z):
-    size = _wide(x.size)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v, t, out = x[part], y[part], w[part], z[part]
-        for i in range(len(out)):
-            out[i] = formula(u[i], v[i], t[i])
+def _flat3(piece, size, x, y, w, z):
+    part = slice(piece * size, (piece + 1) * size)
+    u, v, t, out = x[part], y[part], w[part], z[part]
+    for i in range(len(out)):
+        out[i] = formula(u[i], v[i], t[i])
 
 
-def _loop1(x, dx, whole, z):
+def _loop1(piece, size, x, dx, whole, z):
     n, c = z.shape
-    tall, wide, across = _piece(n, c)
-    for piece in prange((n + tall - 1) // tall * across):
-        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        for i in range(first, min(first + tall, n)):
-            out = z[i, left:left + wide]
-            u = _part(x, i * dx, whole, left, len(out))
-            if whole:
-                for j in range(len(out)):
-                    out[j] = formula(u[j])
-            else:
-                out[:] = formula(u[0])
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    for i in range(first, min(first + tall, n)):
+        out = z[i, left:left + wide]
+        u = _part(x, i * dx, whole, left, len(out))
+        if whole:
+            for j in range(len(out)):
+                out[j] = formula(u[j])
+        else:
+            out[:] = formula(u[0])
 
 
-def _loop2(x, dx, whole_x, y, dy, whole_y, z):
+def _loop2(piece, size, x, dx, whole_x, y, dy, whole_y, z):
     n, c = z.shape
-    tall, wide, across = _piece(n, c)
-    for piece in prange((n + tall - 1) // tall * across):
-        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        for i in range(first, min(first + tall, n)):
-            out = z[i, left:left + wide]
-            u, v = _part(x, i * dx, whole_x, left, len(out)), _part(y, i * dy, whole_y, left, len(out))
-            if whole_x and whole_y:
-                for j in range(len(out)):
-                    out[j] = formula(u[j], v[j])
-            elif whole_x:
-                b = v[0]
-                for j in range(len(out)):
-                    out[j] = formula(u[j], b)
-            elif whole_y:
-                a = u[0]
-                for j in range(len(out)):
-                    out[j] = formula(a, v[j])
-            else:
-                out[:] = formula(u[0], v[0])
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    for i in range(first, min(first + tall, n)):
+        out = z[i, left:left + wide]
+        u, v = _part(x, i * dx, whole_x, left, len(out)), _part(y, i * dy, whole_y, left, len(out))
+        if whole_x and whole_y:
+            for j in range(len(out)):
+                out[j] = formula(u[j], v[j])
+        elif whole_x:
+            b = v[0]
+            for j in range(len(out)):
+                out[j] = formula(u[j], b)
+        elif whole_y:
+            a = u[0]
+            for j in range(len(out)):
+                out[j] = formula(a, v[j])
+        else:
+            out[:] = formula(u[0], v[0])
 
 
-def _loop3(x, dx, whole_x, y, dy, whole_y, w, dw, whole_w, z):
+def _loop3(piece, size, x, dx, whole_x, y, dy, whole_y, w, dw, whole_w, z):
     n, c = z.shape
-    tall, wide, across = _piece(n, c)
-    for piece in prange((n + tall - 1) // tall * across):
-        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        for i in range(first, min(first + tall, n)):
-            out = z[i, left:left + wide]
-            u, v = _part(x, i * dx, whole_x, left, len(out)), _part(y, i * dy, whole_y, left, len(out))
-            t = _part(w, i * dw, whole_w, left, len(out))
-            if whole_x and whole_y and whole_w:
-                for j in range(len(out)):
-                    out[j] = formula(u[j], v[j], t[j])
-            elif whole_x and whole_y:
-                b = t[0]
-                for j in range(len(out)):
-                    out[j] = formula(u[j], v[j], b)
-            elif whole_x and whole_w:
-                b = v[0]
-                for j in range(len(out)):
-                    out[j] = formula(u[j], b, t[j])
-            elif whole_x and not whole_y and not whole_w:
-                a, b = v[0], t[0]
-                for j in range(len(out)):
-                    out[j] = formula(u[j], a, b)
-            else:
-                for j in range(len(out)):
-                    out[j] = formula(u[j if whole_x else 0], v[j if whole_y else 0], t[j if whole_w else 0])
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    for i in range(first, min(first + tall, n)):
+        out = z[i, left:left + wide]
+        u, v = _part(x, i * dx, whole_x, left, len(out)), _part(y, i * dy, whole_y, left, len(out))
+        t = _part(w, i * dw, whole_w, left, len(out))
+        if whole_x and whole_y and whole_w:
+            for j in range(len(out)):
+                out[j] = formula(u[j], v[j], t[j])
+        elif whole_x and whole_y:
+            b = t[0]
+            for j in range(len(out)):
+                out[j] = formula(u[j], v[j], b)
+        elif whole_x and whole_w:
+            b = v[0]
+            for j in range(len(out)):
+                out[j] = formula(u[j], b, t[j])
+        elif whole_x and not whole_y and not whole_w:
+            a, b = v[0], t[0]
+            for j in range(len(out)):
+                out[j] = formula(u[j], a, b)
+        else:
+            for j in range(len(out)):
+                out[j] = formula(u[j if whole_x else 0], v[j if whole_y else 0], t[j if whole_w else 0])
 
 
-def _loop4(x, dx, whole_x, y, dy, whole_y, w, dw, whole_w, q, dq, whole_q, z):
+def _loop4(piece, size, x, dx, whole_x, y, dy, whole_y, w, dw, whole_w, q, dq, whole_q, z):
     n, c = z.shape
-    tall, wide, across = _piece(n, c)
-    for piece in prange((n + tall - 1) // tall * across):
-        first, left = np.int64(piece) // across * tall, np.int64(piece) % across * wide
-        for i in range(first, min(first + tall, n)):
-            out = z[i, left:left + wide]
-            u, v = _part(x, i * dx, whole_x, left, len(out)), _part(y, i * dy, whole_y, left, len(out))
-            t, s = _part(w, i * dw, whole_w, left, len(out)), _part(q, i * dq, whole_q, left, len(out))
-            if whole_x and whole_y and not whole_w and not whole_q:
-                a, b = t[0], s[0]
-                for j in range(len(out)):
-                    out[j] = formula(u[j], v[j], a, b)
-            else:
-                for j in range(len(out)):
-                    out[j] = formula(u[j if whole_x else 0], v[j if whole_y else 0], t[j if whole_w else 0],
-                                     s[j if whole_q else 0])
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    for i in range(first, min(first + tall, n)):
+        out = z[i, left:left + wide]
+        u, v = _part(x, i * dx, whole_x, left, len(out)), _part(y, i * dy, whole_y, left, len(out))
+        t, s = _part(w, i * dw, whole_w, left, len(out)), _part(q, i * dq, whole_q, left, len(out))
+        if whole_x and whole_y and not whole_w and not whole_q:
+            a, b = t[0], s[0]
+            for j in range(len(out)):
+                out[j] = formula(u[j], v[j], a, b)
+        else:
+            for j in range(len(out)):
+                out[j] = formula(u[j if whole_x else 0], v[j if whole_y else 0], t[j if whole_w else 0],
+                                 s[j if whole_q else 0])
 
 
 @njit(forceinline=True)
 def _part(x, start, whole, left, size):
     """This part of the row that begins at ``start``; if rows are not whole, the one number it has."""
     return x[start + left:start + left + size] if whole else x[start:start + 1]
-
-
-@njit(forceinline=True)
-def _piece(n, c):
-    """How many rows and columns a piece has, and how many pieces stand side by side."""
-    if n >= CHUNKS:
-        return (n + CHUNKS - 1) // CHUNKS, c, 1
-    wide = min(c, _wide(c * n))
-    return 1, wide, (c + wide - 1) // wide
-
-
-@njit(forceinline=True)
-def _wide(size):
-    """How many numbers a piece of so many has; it begins where a cache line does."""
-    return (size + CHUNKS * WIDTH - 1) // (CHUNKS * WIDTH) * WIDTH
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ._jit import CHUNKS, parallel, prange, ready
+from ._jit import CHUNKS, ready, spread
 
 __all__ = ["is_narrow", "slide", "slide_weights"]
 
@@ -30,7 +30,11 @@ def slide(x, weight, bias, padding, dilation, y):
     """y[n, o] = bias[o] + Σ weight[o, c, i, j] · x[n, c], moved by (i, j)."""
     x = _padded(x, padding)
     shifts = _shifts(weight, dilation, x.shape[3])
-    _slide(_flat(x), ready(weight).reshape(*weight.shape[:2], -1), bias, shifts, x.shape[3], y)
+    n, o, rows, _ = y.shape
+    high = max(1, RUN // x.shape[3])
+    tasks = n * o * -(-rows // high)
+    pieces = min(tasks, CHUNKS)
+    _slide(pieces, _flat(x), ready(weight).reshape(*weight.shape[:2], -1), bias, shifts, x.shape[3], high, tasks, pieces, y)
 
 
 def slide_weights(x, dy, weight, padding, dilation):
@@ -38,7 +42,7 @@ def slide_weights(x, dy, weight, padding, dilation):
     x = _padded(x, padding)
     shifts, chunks = _shifts(weight, dilation, x.shape[3]), min(len(x), CHUNKS)
     parts, bias_parts = np.zeros((chunks, *weight.shape[:2], len(shifts))), np.zeros((chunks, len(weight)))
-    _slide_weights(_flat(x), ready(dy), shifts, x.shape[3], parts, bias_parts)
+    _slide_weights(chunks * len(weight), _flat(x), ready(dy), shifts, x.shape[3], parts, bias_parts)
     return parts.sum(0).reshape(weight.shape).astype(weight.dtype), bias_parts.sum(0).astype(weight.dtype)
 
 
@@ -48,7 +52,7 @@ def _padded(x, padding):
         return ready(x)
     n, c, h, w = x.shape
     padded = np.zeros((n, c, h + top + bottom, w + left + right), x.dtype)
-    _place(ready(x), top, left, padded)
+    _place(n * c, ready(x), top, left, padded)
     return padded
 
 
@@ -62,93 +66,87 @@ def _flat(x):
     return x.reshape(*x.shape[:2], -1)
 
 
-@parallel
-def _place(x, top, left, padded):
+@spread
+def _place(task, x, top, left, padded):
     n, c, h, w = x.shape
-    for task in prange(n * c):
-        for r in range(h):
-            source, target = x[task // c, task % c, r], padded[task // c, task % c, r + top, left:left + w]
-            for j in range(len(source)):
+    for r in range(h):
+        source, target = x[task // c, task % c, r], padded[task // c, task % c, r + top, left:left + w]
+        for j in range(len(source)):
+            target[j] = source[j]
+
+
+@spread
+def _slide(piece, x, weight, bias, shifts, width, high, tasks, pieces, y):
+    n, o, rows, columns = y.shape
+    c = weight.shape[1]
+    groups, blocks = x.shape[1] // c, tasks // (n * o)
+    sums = np.empty(high * width, y.dtype)
+    for task in range(piece * tasks // pieces, (piece + 1) * tasks // pieces):
+        picture, out, top = task // (o * blocks), task // blocks % o, task % blocks * high
+        count = min(high, rows - top)
+        run = (count - 1) * width + columns
+        for j in range(run):
+            sums[j] = bias[out]
+        # passes 1 and 2: four weights at a time
+        for k in range(c):
+            numbers, w, t = x[picture, out // (o // groups) * c + k, top * width:], weight[out, k], 0
+            while t + 4 <= len(shifts):
+                x0, x1 = numbers[shifts[t]:shifts[t] + run], numbers[shifts[t + 1]:shifts[t + 1] + run]
+                x2, x3 = numbers[shifts[t + 2]:shifts[t + 2] + run], numbers[shifts[t + 3]:shifts[t + 3] + run]
+                w0, w1, w2, w3 = w[t], w[t + 1], w[t + 2], w[t + 3]
+                for j in range(run):
+                    sums[j] += w0 * x0[j] + w1 * x1[j] + w2 * x2[j] + w3 * x3[j]
+                t += 4
+            while t < len(shifts):
+                x0, w0 = numbers[shifts[t]:shifts[t] + run], w[t]
+                for j in range(run):
+                    sums[j] += w0 * x0[j]
+                t += 1
+        for r in range(count):
+            source, target = sums[r * width:r * width + columns], y[picture, out, top + r]
+            for j in range(columns):
                 target[j] = source[j]
 
 
-@parallel
-def _slide(x, weight, bias, shifts, width, y):
-    n, o, rows, columns = y.shape
-    c = weight.shape[1]
-    groups, high = x.shape[1] // c, max(1, RUN // width)
-    blocks = (rows + high - 1) // high
-    tasks = n * o * blocks
-    pieces = min(tasks, CHUNKS)
-    for piece in prange(pieces):
-        sums = np.empty(high * width, y.dtype)
-        for task in range(piece * tasks // pieces, (piece + 1) * tasks // pieces):
-            picture, out, top = task // (o * blocks), task // blocks % o, task % blocks * high
-            count = min(high, rows - top)
-            run = (count - 1) * width + columns
-            for j in range(run):
-                sums[j] = bias[out]
-            # passes 1 and 2: four weights at a time
-            for k in range(c):
-                numbers, w, t = x[picture, out // (o // groups) * c + k, top * width:], weight[out, k], 0
-                while t + 4 <= len(shifts):
-                    x0, x1 = numbers[shifts[t]:shifts[t] + run], numbers[shifts[t + 1]:shifts[t + 1] + run]
-                    x2, x3 = numbers[shifts[t + 2]:shifts[t + 2] + run], numbers[shifts[t + 3]:shifts[t + 3] + run]
-                    w0, w1, w2, w3 = w[t], w[t + 1], w[t + 2], w[t + 3]
-                    for j in range(run):
-                        sums[j] += w0 * x0[j] + w1 * x1[j] + w2 * x2[j] + w3 * x3[j]
-                    t += 4
-                while t < len(shifts):
-                    x0, w0 = numbers[shifts[t]:shifts[t] + run], w[t]
-                    for j in range(run):
-                        sums[j] += w0 * x0[j]
-                    t += 1
-            for r in range(count):
-                source, target = sums[r * width:r * width + columns], y[picture, out, top + r]
-                for j in range(columns):
-                    target[j] = source[j]
-
-
-@parallel
-def _slide_weights(x, dy, shifts, width, parts, bias_parts):
+@spread
+def _slide_weights(task, x, dy, shifts, width, parts, bias_parts):
     n, o, rows, columns = dy.shape
     chunks, c = len(parts), parts.shape[2]
     groups, high = x.shape[1] // c, max(1, RUN // width)
-    for task in prange(chunks * o):
-        chunk, out = task // o, task % o
-        sums, zero = parts[chunk, out], dy.dtype.type(0)
-        held = np.zeros(high * width, dy.dtype)     # 0 where a run goes on to the next row
-        for picture in range(chunk * n // chunks, (chunk + 1) * n // chunks):
-            for top in range(0, rows, high):
-                count = min(high, rows - top)
-                run = (count - 1) * width + columns
-                # pass 3 backward: the bias was added everywhere
-                for r in range(count):
-                    source, target, total = dy[picture, out, top + r], held[r * width:r * width + columns], 0.0
-                    for j in range(columns):
-                        target[j] = source[j]
-                        total += np.float64(source[j])
-                    bias_parts[chunk, out] += total
-                # pass 2 backward: a weight met what it was slid over
-                for k in range(c):
-                    numbers, t = x[picture, out // (o // groups) * c + k, top * width:], 0
-                    while t + 4 <= len(shifts):
-                        x0, x1 = numbers[shifts[t]:shifts[t] + run], numbers[shifts[t + 1]:shifts[t + 1] + run]
-                        x2, x3 = numbers[shifts[t + 2]:shifts[t + 2] + run], numbers[shifts[t + 3]:shifts[t + 3] + run]
-                        s0, s1, s2, s3 = zero, zero, zero, zero
-                        for j in range(run):
-                            s0 += held[j] * x0[j]
-                            s1 += held[j] * x1[j]
-                            s2 += held[j] * x2[j]
-                            s3 += held[j] * x3[j]
-                        sums[k, t] += s0
-                        sums[k, t + 1] += s1
-                        sums[k, t + 2] += s2
-                        sums[k, t + 3] += s3
-                        t += 4
-                    while t < len(shifts):
-                        x0, s0 = numbers[shifts[t]:shifts[t] + run], zero
-                        for j in range(run):
-                            s0 += held[j] * x0[j]
-                        sums[k, t] += s0
-                        t += 1
+    chunk, out = task // o, task % o
+    sums, zero = parts[chunk, out], dy.dtype.type(0)
+    held = np.zeros(high * width, dy.dtype)     # 0 where a run goes on to the next row
+    for picture in range(chunk * n // chunks, (chunk + 1) * n // chunks):
+        for top in range(0, rows, high):
+            count = min(high, rows - top)
+            run = (count - 1) * width + columns
+            # pass 3 backward: the bias was added everywhere
+            for r in range(count):
+                source, target, total = dy[picture, out, top + r], held[r * width:r * width + columns], 0.0
+                for j in range(columns):
+                    target[j] = source[j]
+                    total += np.float64(source[j])
+                bias_parts[chunk, out] += total
+            # pass 2 backward: a weight met what it was slid over
+            for k in range(c):
+                numbers, t = x[picture, out // (o // groups) * c + k, top * width:], 0
+                while t + 4 <= len(shifts):
+                    x0, x1 = numbers[shifts[t]:shifts[t] + run], numbers[shifts[t + 1]:shifts[t + 1] + run]
+                    x2, x3 = numbers[shifts[t + 2]:shifts[t + 2] + run], numbers[shifts[t + 3]:shifts[t + 3] + run]
+                    s0, s1, s2, s3 = zero, zero, zero, zero
+                    for j in range(run):
+                        s0 += held[j] * x0[j]
+                        s1 += held[j] * x1[j]
+                        s2 += held[j] * x2[j]
+                        s3 += held[j] * x3[j]
+                    sums[k, t] += s0
+                    sums[k, t + 1] += s1
+                    sums[k, t + 2] += s2
+                    sums[k, t + 3] += s3
+                    t += 4
+                while t < len(shifts):
+                    x0, s0 = numbers[shifts[t]:shifts[t] + run], zero
+                    for j in range(run):
+                        s0 += held[j] * x0[j]
+                    sums[k, t] += s0
+                    t += 1

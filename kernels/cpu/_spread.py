@@ -12,31 +12,57 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["address", "each", "launch"]
+from ._compiler import kept
+
+__all__ = ["address", "in_turn", "launcher", "on_threads"]
 
 INTP = ir.IntType(types.intp.bitwidth)
 ENTRY = ir.FunctionType(ir.VoidType(), [INTP, INTP])    # given the number of a call, and where its arguments lie
 
 
-@cache
 def address(compiled, *kinds):
     """Where the machine code of a compiled function lies, for arguments of these types."""
-    compiled.compile(kinds)
-    found = compiled.overloads[kinds]
+    found = _compiled_for(compiled, kinds)
     return found.library.get_pointer_to_function(found.fndesc.llvm_func_name)
 
 
-def each(n, entry, given):
-    """Enter with 0 … n − 1, from all threads."""
+def _compiled_for(compiled, kinds):
+    compiled.compile(kinds)
+    return compiled.overloads[kinds]
+
+
+@cache
+def launcher(kinds):
+    """A function of the addresses of ``on_threads`` or ``in_turn`` and of a piece, of how many pieces there are, and of a
+    tuple of these types. It returns False if a piece had no memory."""
+    return _compiled_for(_launch, (types.intp,) * 3 + (kinds,)).entry_point
+
+
+def _launch(each, piece, n, args):
+    entry, given = _give(piece, args)
+    _call_each(each, n, entry, given)
+    return not _has_failed(given)
+
+
+@cache
+def on_threads():
+    """The address of the loop over all pieces."""
+    return address(_on_threads, *[types.intp] * 3)
+
+
+@cache
+def in_turn():
+    """The same for one thread."""
+    return address(_in_turn, *[types.intp] * 3)
+
+
+def _each(n, entry, given):
     for i in prange(n):
         _enter(entry, i, given)
 
 
-def launch(each, function, n, args):
-    """Have ``each`` call a function of i, *args. False: a call had no memory."""
-    entry, given = _give(function, args)
-    _call_each(each, n, entry, given)
-    return not _has_failed(given)
+_launch = kept(_launch, nogil=True)
+_in_turn, _on_threads = kept(_each, "serial", nogil=True), kept(_each, parallel=True, nogil=True)
 
 
 def _call(context, builder, function, kinds, values):
@@ -47,11 +73,25 @@ def _call(context, builder, function, kinds, values):
     return status
 
 
+def _lent(context, builder, kind, value):
+    """An array without its owner: else threads would count who uses it, each time one takes a row, in the same place."""
+    if not isinstance(kind, types.Array):
+        return value
+    array = context.make_array(kind)(context, builder, value)
+    for owner in "meminfo", "parent":
+        setattr(array, owner, cgutils.get_null_value(getattr(array, owner).type))
+    return array._getvalue()
+
+
 @intrinsic
 def _give(typing, function, args):
     """An entry for threads, and where the arguments lie that it calls the function with; before them, whether one failed."""
     def give(context, builder, signature, values):
-        given = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, [ir.IntType(8)(0), *values]))
+        function, args = values
+        args = context.make_tuple(builder, signature.args[1], [
+            _lent(context, builder, kind, value)
+            for kind, value in zip(signature.args[1], cgutils.unpack_tuple(builder, args), strict=True)])
+        given = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, [ir.IntType(8)(0), function, args]))
         entry = ir.Function(builder.module, ENTRY, f"{builder.function.name}.entry")
         entry.linkage = "internal"
         inside = ir.IRBuilder(entry.append_basic_block())

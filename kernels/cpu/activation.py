@@ -8,7 +8,7 @@ from ..reference import activation as _reference
 from ..reference.activation import *
 from ..scalar import ROOT_2_OVER_PI
 from ._exp import error, exp_below, exp_less_1, gelu, gelu_slope, log_beside, sigma
-from ._jit import chunk, parallel, prange, ready, scalars
+from ._jit import chunk, pieces, ready, scalars, spread
 from ._memory import empty
 from ._shared import shared
 
@@ -84,144 +84,131 @@ def _map(loop, x, *others):
     """Run a loop over all elements, whatever the shape. dy, where there is one, comes in the dtype of x."""
     y = empty(x.shape, x.dtype)
     others = [ready(a, x.dtype).reshape(-1) if isinstance(a, np.ndarray) else a for a in others]
-    loop(ready(x).reshape(-1), *others, chunk(x.size), y.reshape(-1))
+    size = chunk(x.size)
+    loop(pieces(x.size, size), ready(x).reshape(-1), *others, size, y.reshape(-1))
     return y
 
 
-@parallel
-def _erf_forward(x, size, y):
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v = x[part], y[part]
-        for i in range(len(u)):
-            v[i] = error(u[i])
+@spread
+def _erf_forward(piece, x, size, y):
+    part = slice(piece * size, (piece + 1) * size)
+    u, v = x[part], y[part]
+    for i in range(len(u)):
+        v[i] = error(u[i])
 
 
-@parallel
-def _erf_backward(x, dy, size, y):
+@spread
+def _erf_backward(piece, x, dy, size, y):
     c = x.dtype.type(2 / ROOT_PI)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v, du = x[part], y[part], dy[part]
-        for i in range(len(u)):
-            v[i] = du[i] * (c * exp_below(-u[i] * u[i]))
+    part = slice(piece * size, (piece + 1) * size)
+    u, v, du = x[part], y[part], dy[part]
+    for i in range(len(u)):
+        v[i] = du[i] * (c * exp_below(-u[i] * u[i]))
 
 
-@parallel
-def _erfc_forward(x, size, y):
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v = x[part], y[part]
-        for i in range(len(u)):
-            v[i] = _erfc(np.float64(u[i]))
+@spread
+def _erfc_forward(piece, x, size, y):
+    part = slice(piece * size, (piece + 1) * size)
+    u, v = x[part], y[part]
+    for i in range(len(u)):
+        v[i] = _erfc(np.float64(u[i]))
 
 
-@parallel
-def _sigmoid_forward(x, size, y):
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v = x[part], y[part]
-        for i in range(len(u)):
-            v[i] = sigma(u[i])[0]
+@spread
+def _sigmoid_forward(piece, x, size, y):
+    part = slice(piece * size, (piece + 1) * size)
+    u, v = x[part], y[part]
+    for i in range(len(u)):
+        v[i] = sigma(u[i])[0]
 
 
-@parallel
-def _silu_forward(x, size, y):
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v = x[part], y[part]
-        for i in range(len(u)):
-            v[i] = u[i] * sigma(u[i])[0]
+@spread
+def _silu_forward(piece, x, size, y):
+    part = slice(piece * size, (piece + 1) * size)
+    u, v = x[part], y[part]
+    for i in range(len(u)):
+        v[i] = u[i] * sigma(u[i])[0]
 
 
-@parallel
-def _silu_backward(x, dy, size, y):
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v, du = x[part], y[part], dy[part]
-        for i in range(len(u)):
-            s, rest = sigma(u[i])
-            v[i] = du[i] * (s + u[i] * s * rest)
+@spread
+def _silu_backward(piece, x, dy, size, y):
+    part = slice(piece * size, (piece + 1) * size)
+    u, v, du = x[part], y[part], dy[part]
+    for i in range(len(u)):
+        s, rest = sigma(u[i])
+        v[i] = du[i] * (s + u[i] * s * rest)
 
 
-@parallel
-def _gelu_forward(x, size, y):
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v = x[part], y[part]
-        for i in range(len(u)):
-            v[i] = gelu(u[i])
+@spread
+def _gelu_forward(piece, x, size, y):
+    part = slice(piece * size, (piece + 1) * size)
+    u, v = x[part], y[part]
+    for i in range(len(u)):
+        v[i] = gelu(u[i])
 
 
-@parallel
-def _gelu_backward(x, dy, size, y):
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v, du = x[part], y[part], dy[part]
-        for i in range(len(u)):
-            v[i] = du[i] * gelu_slope(u[i])
+@spread
+def _gelu_backward(piece, x, dy, size, y):
+    part = slice(piece * size, (piece + 1) * size)
+    u, v, du = x[part], y[part], dy[part]
+    for i in range(len(u)):
+        v[i] = du[i] * gelu_slope(u[i])
 
 
-@parallel
-def _gelu_tanh_forward(x, size, y):
+@spread
+def _gelu_tanh_forward(piece, x, size, y):
     c1, c3, end = x.dtype.type(C1), x.dtype.type(C3), x.dtype.type(END)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v = x[part], y[part]
-        for i in range(len(u)):
-            z = max(min(u[i], end), -end)
-            v[i] = u[i] * sigma(z * (c1 + c3 * z * z))[0]
+    part = slice(piece * size, (piece + 1) * size)
+    u, v = x[part], y[part]
+    for i in range(len(u)):
+        z = max(min(u[i], end), -end)
+        v[i] = u[i] * sigma(z * (c1 + c3 * z * z))[0]
 
 
-@parallel
-def _gelu_tanh_backward(x, dy, size, y):
+@spread
+def _gelu_tanh_backward(piece, x, dy, size, y):
     c1, c3, end = x.dtype.type(C1), x.dtype.type(C3), x.dtype.type(END)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v, du = x[part], y[part], dy[part]
-        for i in range(len(u)):
-            z = max(min(u[i], end), -end)
-            s, rest = sigma(z * (c1 + c3 * z * z))
-            v[i] = du[i] * (s + u[i] * s * rest * (c1 + (c3 + c3 + c3) * z * z))
+    part = slice(piece * size, (piece + 1) * size)
+    u, v, du = x[part], y[part], dy[part]
+    for i in range(len(u)):
+        z = max(min(u[i], end), -end)
+        s, rest = sigma(z * (c1 + c3 * z * z))
+        v[i] = du[i] * (s + u[i] * s * rest * (c1 + (c3 + c3 + c3) * z * z))
 
 
-@parallel
-def _softplus_forward(x, beta, threshold, size, y):
+@spread
+def _softplus_forward(piece, x, beta, threshold, size, y):
     b = x.dtype.type(beta)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v = x[part], y[part]
-        for i in range(len(u)):
-            z = u[i] * b
-            v[i] = u[i] if z > threshold else (max(z, x.dtype.type(0)) + log_beside(abs(z))) / b
+    part = slice(piece * size, (piece + 1) * size)
+    u, v = x[part], y[part]
+    for i in range(len(u)):
+        z = u[i] * b
+        v[i] = u[i] if z > threshold else (max(z, x.dtype.type(0)) + log_beside(abs(z))) / b
 
 
-@parallel
-def _softplus_backward(x, dy, beta, threshold, size, y):
+@spread
+def _softplus_backward(piece, x, dy, beta, threshold, size, y):
     b = x.dtype.type(beta)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v, du = x[part], y[part], dy[part]
-        for i in range(len(u)):
-            z = u[i] * b
-            v[i] = du[i] if z > threshold else du[i] * sigma(z)[0]
+    part = slice(piece * size, (piece + 1) * size)
+    u, v, du = x[part], y[part], dy[part]
+    for i in range(len(u)):
+        z = u[i] * b
+        v[i] = du[i] if z > threshold else du[i] * sigma(z)[0]
 
 
-@parallel
-def _elu_forward(x, alpha, size, y):
+@spread
+def _elu_forward(piece, x, alpha, size, y):
     a = x.dtype.type(alpha)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v = x[part], y[part]
-        for i in range(len(u)):
-            v[i] = u[i] if u[i] > 0 else a * exp_less_1(u[i])
+    part = slice(piece * size, (piece + 1) * size)
+    u, v = x[part], y[part]
+    for i in range(len(u)):
+        v[i] = u[i] if u[i] > 0 else a * exp_less_1(u[i])
 
 
-@parallel
-def _elu_backward(x, dy, alpha, size, y):
+@spread
+def _elu_backward(piece, x, dy, alpha, size, y):
     a = x.dtype.type(alpha)
-    for piece in prange((x.size + size - 1) // size):
-        part = slice(np.int64(piece) * size, np.int64(piece) * size + size)
-        u, v, du = x[part], y[part], dy[part]
-        for i in range(len(u)):
-            v[i] = du[i] * (a * exp_below(u[i])) if u[i] <= 0 else du[i]
+    part = slice(piece * size, (piece + 1) * size)
+    u, v, du = x[part], y[part], dy[part]
+    for i in range(len(u)):
+        v[i] = du[i] * (a * exp_below(u[i])) if u[i] <= 0 else du[i]

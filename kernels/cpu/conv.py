@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import reference
 from ._blas import TILE, WHOLE, in_tiles, one_thread, turned
-from ._jit import CHUNKS, jit, parallel, prange, ready
+from ._jit import CHUNKS, jit, ready, spread
 from ._slide import is_narrow, slide, slide_weights
 
 __all__ = ["conv2d_backward", "conv2d_forward"]
@@ -34,8 +34,9 @@ def conv2d_forward(x, weight, bias, stride, padding, dilation, groups):
     windows = len(x) * y.shape[3]
     blocks = max(_blocks(windows, geometry), min(ENOUGH // groups, windows // 64))
     with one_thread():
-        _forward(_turned(x, groups, padding, geometry), turned(_kernels(weight, groups), TILE), bias, geometry, blocks,
-                 TILE, y)
+        pieces = min(groups * blocks, CHUNKS)
+        _forward(pieces, _turned(x, groups, padding, geometry), turned(_kernels(weight, groups), TILE), bias, geometry,
+                 blocks, pieces, TILE, y)
     return y.reshape(len(x), len(weight), *geometry[-2:])
 
 
@@ -66,7 +67,7 @@ def _of_weights(dy, x, weight, padding, groups, geometry, wanted):
     bias_parts = np.zeros((chunks, o))
     pictures = _turned(x, groups, padding, geometry) if wanted else np.empty((groups, 0), x.dtype)
     with one_thread():
-        _weights(pictures, dy, geometry, blocks, slices, TILE, parts, bias_parts)
+        _weights(chunks * groups * slices, pictures, dy, geometry, blocks, slices, TILE, parts, bias_parts)
     dweight = None
     if wanted:
         dweight = parts.sum(0).reshape(o, *weight.shape[2:], weight.shape[1])
@@ -89,10 +90,10 @@ def _of_pictures(dy, x, weight, stride, padding, dilation, groups, geometry):
     turned = np.zeros((groups * cuts, n * geometry[0] * geometry[1] * geometry[2]), x.dtype)
     chunks = max(1, min(n, CHUNKS // (groups * cuts)))
     with one_thread():
-        _pictures(dy, _kernels(weight, groups, cuts), geometry, chunks, TILE, turned)
+        _pictures(groups * cuts * chunks, dy, _kernels(weight, groups, cuts), geometry, chunks, TILE, turned)
     dx = np.empty(x.shape, x.dtype)
     (top, _), (left, _) = padding
-    _turn(dx, turned, groups * cuts, geometry[0], geometry[1], top, left, True)
+    _turn(n * groups * cuts, dx, turned, groups * cuts, geometry[0], geometry[1], top, left, True)
     return dx
 
 
@@ -108,7 +109,7 @@ def _turned(x, groups, padding, geometry):
     (top, bottom), (left, right) = padding
     fresh = np.zeros if top or bottom or left or right else np.empty
     turned = fresh((groups, len(x) * geometry[0] * geometry[1] * geometry[2]), x.dtype)
-    _turn(ready(x), turned, groups, geometry[0], geometry[1], top, left, False)
+    _turn(len(x) * groups, ready(x), turned, groups, geometry[0], geometry[1], top, left, False)
     return turned
 
 
@@ -125,108 +126,103 @@ def _blocks(windows, geometry):
     return -(-windows // min(MOST, max(FEWEST, BLOCK // numbers)))
 
 
-@parallel
-def _turn(x, turned, groups, height, width, top, left, back):
+@spread
+def _turn(task, x, turned, groups, height, width, top, left, back):
     """Copy (n, c, h, w) to (groups, n, height, width, c / groups), or back; 8 channels at a time, row by row."""
     n, c, h, w = x.shape
     size = c // groups
-    for task in prange(n * groups):
-        picture, g = task // groups, task % groups
-        for r in range(h):
-            start = ((picture * height + r + top) * width + left) * size
-            row = turned[g, start:start + w * size]
-            for c0 in range(0, size, 8):
-                count = min(8, size - c0)
-                if back:
-                    for k in range(count):
-                        out = x[picture, g * size + c0 + k, r]
-                        for j in range(len(out)):
-                            out[j] = row[j * size + c0 + k]
-                else:
-                    for k in range(count):
-                        line = x[picture, g * size + c0 + k, r]
-                        for j in range(len(line)):
-                            row[j * size + c0 + k] = line[j]
+    picture, g = task // groups, task % groups
+    for r in range(h):
+        start = ((picture * height + r + top) * width + left) * size
+        row = turned[g, start:start + w * size]
+        for c0 in range(0, size, 8):
+            count = min(8, size - c0)
+            if back:
+                for k in range(count):
+                    out = x[picture, g * size + c0 + k, r]
+                    for j in range(len(out)):
+                        out[j] = row[j * size + c0 + k]
+            else:
+                for k in range(count):
+                    line = x[picture, g * size + c0 + k, r]
+                    for j in range(len(line)):
+                        row[j * size + c0 + k] = line[j]
 
 
-@parallel
-def _forward(pictures, kernels, bias, geometry, blocks, tile, y):
+@spread
+def _forward(piece, pictures, kernels, bias, geometry, blocks, pieces, tile, y):
     n, groups, o, positions = y.shape
     numbers = geometry[2] * geometry[3] * geometry[4]
     tasks, one = groups * blocks, y.dtype.type(1)
-    pieces = min(tasks, CHUNKS)
-    for piece in prange(pieces):
-        longest = n * positions // blocks + 1
-        windows, product = np.empty((longest, numbers), y.dtype), np.empty((longest, o), y.dtype)
-        for task in range(piece * tasks // pieces, (piece + 1) * tasks // pieces):
-            g, block = task // blocks, task % blocks
-            q0, q1 = block * n * positions // blocks, (block + 1) * n * positions // blocks
-            # passes 1 and 2: the windows; each times each kernel
-            if _pixels(geometry):
-                pixels = pictures[g, q0 * geometry[2]:q1 * geometry[2]].reshape(q1 - q0, geometry[2])
-                in_tiles(one, pixels, False, kernels[g], tile == WHOLE, one - one, product[:q1 - q0], tile)
-            else:
-                _gather(pictures[g], q0, q1, geometry, windows)
-                in_tiles(one, windows[:q1 - q0], False, kernels[g], tile == WHOLE, one - one, product[:q1 - q0], tile)
-            # pass 3: the bias
-            q = q0
-            while q < q1:
-                picture, p = q // positions, q % positions
-                count = min(positions - p, q1 - q)
-                for j0 in range(0, count, 16):      # 16 of each kernel: float32's fill a cache line
-                    for i in range(o):
-                        b, first, place = bias[g * o + i], np.uintp(q - q0 + j0), np.uintp(p + j0)
-                        for j in range(np.uintp(min(16, count - j0))):
-                            y[picture, g, i, place + j] = product[first + j, i] + b
-                q += count
+    longest = n * positions // blocks + 1
+    windows, product = np.empty((longest, numbers), y.dtype), np.empty((longest, o), y.dtype)
+    for task in range(piece * tasks // pieces, (piece + 1) * tasks // pieces):
+        g, block = task // blocks, task % blocks
+        q0, q1 = block * n * positions // blocks, (block + 1) * n * positions // blocks
+        # passes 1 and 2: the windows; each times each kernel
+        if _pixels(geometry):
+            pixels = pictures[g, q0 * geometry[2]:q1 * geometry[2]].reshape(q1 - q0, geometry[2])
+            in_tiles(one, pixels, False, kernels[g], tile == WHOLE, one - one, product[:q1 - q0], tile)
+        else:
+            _gather(pictures[g], q0, q1, geometry, windows)
+            in_tiles(one, windows[:q1 - q0], False, kernels[g], tile == WHOLE, one - one, product[:q1 - q0], tile)
+        # pass 3: the bias
+        q = q0
+        while q < q1:
+            picture, p = q // positions, q % positions
+            count = min(positions - p, q1 - q)
+            for j0 in range(0, count, 16):      # 16 of each kernel: float32's fill a cache line
+                for i in range(o):
+                    b, first, place = bias[g * o + i], np.uintp(q - q0 + j0), np.uintp(p + j0)
+                    for j in range(np.uintp(min(16, count - j0))):
+                        y[picture, g, i, place + j] = product[first + j, i] + b
+            q += count
 
 
-@parallel
-def _weights(pictures, dy, geometry, blocks, slices, tile, parts, bias_parts):
+@spread
+def _weights(task, pictures, dy, geometry, blocks, slices, tile, parts, bias_parts):
     n, groups, o, positions = dy.shape
     chunks, one = len(parts), dy.dtype.type(1)
-    for task in prange(chunks * groups * slices):
-        chunk, g, part = task // (groups * slices), task // slices % groups, task % slices
-        o0, o1 = part * o // slices, (part + 1) * o // slices
-        longest = n * positions // blocks + 1
-        windows, held = np.empty((longest, parts.shape[3]), dy.dtype), np.empty((o1 - o0, longest), dy.dtype)
-        first = chunk * blocks // chunks
-        for block in range(first, (chunk + 1) * blocks // chunks):
-            q0, q1 = block * n * positions // blocks, (block + 1) * n * positions // blocks
-            _take(dy, g, o0, o1, q0, q1, held)
-            # pass 3 backward: the bias was added everywhere
-            for i in range(o1 - o0):
-                total, row = 0.0, held[i, :q1 - q0]
-                for j in range(len(row)):
-                    total += np.float64(row[j])
-                bias_parts[chunk, g * o + o0 + i] += total
-            # pass 2 backward: a weight met every window
-            if parts.shape[3] > 0:
-                beta = one - one if block == first else one
-                if _pixels(geometry):
-                    pixels = pictures[g, q0 * geometry[2]:q1 * geometry[2]].reshape(q1 - q0, geometry[2])
-                    in_tiles(one, held[:, :q1 - q0], False, pixels, False, beta, parts[chunk, g, o0:o1], tile)
-                else:
-                    _gather(pictures[g], q0, q1, geometry, windows)
-                    in_tiles(one, held[:, :q1 - q0], False, windows[:q1 - q0], False, beta, parts[chunk, g, o0:o1], tile)
+    chunk, g, part = task // (groups * slices), task // slices % groups, task % slices
+    o0, o1 = part * o // slices, (part + 1) * o // slices
+    longest = n * positions // blocks + 1
+    windows, held = np.empty((longest, parts.shape[3]), dy.dtype), np.empty((o1 - o0, longest), dy.dtype)
+    first = chunk * blocks // chunks
+    for block in range(first, (chunk + 1) * blocks // chunks):
+        q0, q1 = block * n * positions // blocks, (block + 1) * n * positions // blocks
+        _take(dy, g, o0, o1, q0, q1, held)
+        # pass 3 backward: the bias was added everywhere
+        for i in range(o1 - o0):
+            total, row = 0.0, held[i, :q1 - q0]
+            for j in range(len(row)):
+                total += np.float64(row[j])
+            bias_parts[chunk, g * o + o0 + i] += total
+        # pass 2 backward: a weight met every window
+        if parts.shape[3] > 0:
+            beta = one - one if block == first else one
+            if _pixels(geometry):
+                pixels = pictures[g, q0 * geometry[2]:q1 * geometry[2]].reshape(q1 - q0, geometry[2])
+                in_tiles(one, held[:, :q1 - q0], False, pixels, False, beta, parts[chunk, g, o0:o1], tile)
+            else:
+                _gather(pictures[g], q0, q1, geometry, windows)
+                in_tiles(one, held[:, :q1 - q0], False, windows[:q1 - q0], False, beta, parts[chunk, g, o0:o1], tile)
 
 
-@parallel
-def _pictures(dy, kernels, geometry, chunks, tile, turned):
+@spread
+def _pictures(task, dy, kernels, geometry, chunks, tile, turned):
     n, groups, o, positions = dy.shape
     pieces, one = len(kernels), dy.dtype.type(1)
-    for task in prange(pieces * chunks):
-        piece, chunk = task // chunks, task % chunks
-        first, last = chunk * n // chunks * positions, (chunk + 1) * n // chunks * positions
-        longest = min(MOST, max(FEWEST, BLOCK // kernels.shape[2]), last - first)
-        windows, held = np.empty((longest, kernels.shape[2]), dy.dtype), np.empty((o, longest), dy.dtype)
-        for q0 in range(first, last, longest):
-            q1 = min(last, q0 + longest)
-            # pass 2 backward: a window met every kernel
-            _take(dy, piece // (pieces // groups), 0, o, q0, q1, held)
-            in_tiles(one, held[:, :q1 - q0], True, kernels[piece], False, one - one, windows[:q1 - q0], tile)
-            # pass 1 backward: where windows overlap, what comes to them adds up
-            _scatter(windows, q0, q1, geometry, turned[piece])
+    piece, chunk = task // chunks, task % chunks
+    first, last = chunk * n // chunks * positions, (chunk + 1) * n // chunks * positions
+    longest = min(MOST, max(FEWEST, BLOCK // kernels.shape[2]), last - first)
+    windows, held = np.empty((longest, kernels.shape[2]), dy.dtype), np.empty((o, longest), dy.dtype)
+    for q0 in range(first, last, longest):
+        q1 = min(last, q0 + longest)
+        # pass 2 backward: a window met every kernel
+        _take(dy, piece // (pieces // groups), 0, o, q0, q1, held)
+        in_tiles(one, held[:, :q1 - q0], True, kernels[piece], False, one - one, windows[:q1 - q0], tile)
+        # pass 1 backward: where windows overlap, what comes to them adds up
+        _scatter(windows, q0, q1, geometry, turned[piece])
 
 
 @jit

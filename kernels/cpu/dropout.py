@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..scalar import seed_keys
-from ._jit import chunk, parallel, prange, ready, scalars
+from ._jit import chunk, pieces, ready, scalars, spread
 
 __all__ = ["dropout_backward", "dropout_forward", "keep"]
 
@@ -14,14 +14,15 @@ _bits = scalars.random_bits
 
 def keep(shape, p, seed):
     mask = np.empty(math.prod(shape), np.bool_)
-    _keep(round(p * 2**32), *seed_keys(seed), chunk(mask.size), mask)
+    size = chunk(mask.size)
+    _keep(pieces(mask.size, size), round(p * 2**32), *seed_keys(seed), size, mask)
     return mask.reshape(shape)
 
 
 def dropout_forward(x, p, seed):
     y = np.empty(x.shape, x.dtype)
-    scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
-    _dropout(ready(x).reshape(-1), round(p * 2**32), *seed_keys(seed), scale, chunk(x.size), y.reshape(-1))
+    scale, size = x.dtype.type(1 / (1 - p) if p < 1 else 0), chunk(x.size)
+    _dropout(pieces(x.size, size), ready(x).reshape(-1), round(p * 2**32), *seed_keys(seed), scale, size, y.reshape(-1))
     return y
 
 
@@ -29,18 +30,16 @@ def dropout_backward(dy, p, seed):
     return dropout_forward(dy, p, seed)
 
 
-@parallel
-def _keep(threshold, first_key, second_key, size, mask):
-    for piece in prange((mask.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, mask.size)):
-            mask[i] = _bits(first_key, second_key, i) >= threshold
+@spread
+def _keep(piece, threshold, first_key, second_key, size, mask):
+    first = piece * size
+    for i in range(first, min(first + size, mask.size)):
+        mask[i] = _bits(first_key, second_key, i) >= threshold
 
 
-@parallel
-def _dropout(x, threshold, first_key, second_key, scale, size, y):
-    for piece in prange((x.size + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, x.size)):
-            scaled = x[i] * scale
-            y[i] = scaled if _bits(first_key, second_key, i) >= threshold else 0.0 * scale
+@spread
+def _dropout(piece, x, threshold, first_key, second_key, scale, size, y):
+    first = piece * size
+    for i in range(first, min(first + size, x.size)):
+        scaled = x[i] * scale
+        y[i] = scaled if _bits(first_key, second_key, i) >= threshold else 0.0 * scale

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..reference.embedding import embedding_forward
-from ._jit import chunk, parallel, prange, ready
+from ._jit import chunk, pieces, ready, spread
 
 __all__ = ["embedding_backward", "embedding_forward"]
 
@@ -18,24 +18,24 @@ def embedding_backward(dy, ids, rows, padding_idx, out=None):
         bounds = np.empty(len(changes) + 2, np.int64)       # where an id begins, and the one before has ended
         bounds[0], bounds[1:-1], bounds[-1] = 0, changes + 1, ids.size
         flat = ready(dy).reshape(ids.size, dy.shape[-1])
-        _gather(flat, order, taken, bounds, -1 if padding_idx is None else padding_idx, chunk(len(bounds) - 1), dweight)
+        padding_idx, n, size = -1 if padding_idx is None else padding_idx, len(bounds) - 1, chunk(len(bounds) - 1)
+        _gather(pieces(n, size), flat, order, taken, bounds, padding_idx, size, dweight)
     return dweight
 
 
-@parallel
-def _gather(dy, order, taken, bounds, padding_idx, size, dweight):
+@spread
+def _gather(piece, dy, order, taken, bounds, padding_idx, size, dweight):
     n = len(bounds) - 1
-    for piece in prange((n + size - 1) // size):
-        first = np.int64(piece) * size
-        total = np.empty(dy.shape[1], np.float64)
-        for i in range(first, min(first + size, n)):
-            row = taken[bounds[i]]
-            if row != padding_idx:
-                total[:] = 0.0
-                for place in range(bounds[i], bounds[i + 1]):
-                    source = dy[order[place]]
-                    for j in range(len(source)):
-                        total[j] += source[j]
-                out = dweight[row]
-                for j in range(len(out)):
-                    out[j] += total[j]
+    first = piece * size
+    total = np.empty(dy.shape[1], np.float64)
+    for i in range(first, min(first + size, n)):
+        row = taken[bounds[i]]
+        if row != padding_idx:
+            total[:] = 0.0
+            for place in range(bounds[i], bounds[i + 1]):
+                source = dy[order[place]]
+                for j in range(len(source)):
+                    total[j] += source[j]
+            out = dweight[row]
+            for j in range(len(out)):
+                out[j] += total[j]

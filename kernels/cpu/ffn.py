@@ -4,7 +4,7 @@ import numpy as np
 
 from ._drop import drop, settings
 from ._exp import gelu, gelu_slope, sigma
-from ._jit import CHUNKS, jit, parallel, prange
+from ._jit import CHUNKS, jit, spread
 from ._memory import empty
 from ._product import product
 from .activation import C1, C3, END
@@ -27,8 +27,8 @@ def ffn_forward(x, w1, b1, w2, b2, activation, p, seed):
     pre = product(_rows(x), w1.T, b1)
     # pass 2: activation, dropout
     hidden = empty(pre.shape, pre.dtype)
-    _activate(pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), _pieces(pre),
-              hidden.reshape(-1))
+    pieces = _pieces(pre)
+    _activate(pieces, pre.reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), pieces, hidden.reshape(-1))
     # pass 3: linear
     return product(hidden, w2.T, b2).reshape(*x.shape[:-1], len(w2)), pre
 
@@ -47,8 +47,9 @@ def ffn_backward(dy, x, w1, w2, pre, activation, p, seed, needs=(True, True, Tru
             dpre, hidden = dpre[:len(x) - first], hidden[:len(x) - first]
         # pass 3 backward; and pass 2 backward, which makes hidden again on the way
         product(dy[some], w2, out=dpre)
-        _activate_backward(pre[some].reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed), first * len(w1),
-                           _pieces(dpre), hidden.reshape(-1), dpre.reshape(-1))
+        pieces = _pieces(dpre)
+        _activate_backward(pieces, pre[some].reshape(-1), _ACTIVATIONS[activation], *settings(pre.dtype, p, seed),
+                           first * len(w1), pieces, hidden.reshape(-1), dpre.reshape(-1))
         if needs[3]:
             dw2 = product(dy[some].T, hidden, out=dw2, add=dw2 is not None)
         # pass 1 backward
@@ -65,11 +66,10 @@ def _pieces(x):
     return CHUNKS if x.size >= 1 << 13 else 1
 
 
-@parallel
-def _activate(pre, activation, grow, limits, pieces, hidden):
-    for piece in prange(pieces):
-        i0, i1 = piece * len(pre) // pieces, (piece + 1) * len(pre) // pieces
-        _activate_piece(pre[i0:i1], activation, grow, limits, i0, hidden[i0:i1])
+@spread
+def _activate(piece, pre, activation, grow, limits, pieces, hidden):
+    i0, i1 = piece * len(pre) // pieces, (piece + 1) * len(pre) // pieces
+    _activate_piece(pre[i0:i1], activation, grow, limits, i0, hidden[i0:i1])
 
 
 @jit
@@ -90,11 +90,10 @@ def _activate_piece(pre, activation, grow, limits, place, hidden):
         drop(hidden, len(pre), place, limits)
 
 
-@parallel
-def _activate_backward(pre, activation, grow, limits, place, pieces, hidden, dpre):
-    for piece in prange(pieces):
-        i0, i1 = piece * len(pre) // pieces, (piece + 1) * len(pre) // pieces
-        _activate_backward_piece(pre[i0:i1], activation, grow, limits, place + i0, hidden[i0:i1], dpre[i0:i1])
+@spread
+def _activate_backward(piece, pre, activation, grow, limits, place, pieces, hidden, dpre):
+    i0, i1 = piece * len(pre) // pieces, (piece + 1) * len(pre) // pieces
+    _activate_backward_piece(pre[i0:i1], activation, grow, limits, place + i0, hidden[i0:i1], dpre[i0:i1])
 
 
 @jit

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ._jit import CHUNKS, chunk, parallel, prange, ready
+from ._jit import CHUNKS, chunk, ready, spread
 from ._product import product
 from .arithmetic import sum_to
 
@@ -72,16 +72,15 @@ def column_sums(x):
         return np.add.reduce(x, 0)
     step = chunk(len(x))
     partial = np.zeros((CHUNKS, x.shape[1]), x.dtype)
-    _partial_sums(ready(x), step, partial)
+    _partial_sums(CHUNKS, ready(x), step, partial)
     return partial.sum(0)
 
 
-@parallel
-def _partial_sums(x, step, partial):
-    for piece in prange(len(partial)):
-        for i in range(piece * step, min(len(x), (piece + 1) * step)):
-            for j in range(x.shape[1]):
-                partial[piece, j] += x[i, j]
+@spread
+def _partial_sums(piece, x, step, partial):
+    for i in range(piece * step, min(len(x), (piece + 1) * step)):
+        for j in range(x.shape[1]):
+            partial[piece, j] += x[i, j]
 
 
 def _rows(x):

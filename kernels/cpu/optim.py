@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..reference import optim as _reference
-from ._jit import CHUNKS, inline, jit, parallel, prange, ready
+from ._jit import CHUNKS, inline, jit, ready, spread
 from ._shared import compiled
 
 __all__ = _reference.__all__
@@ -26,7 +26,7 @@ def sgd_step(param, grad, buffer, lr, momentum, dampening, weight_decay, nestero
     if p.size < LARGE:
         _sgd_piece(p, g, b, *settings)
     else:
-        _sgd(p, g, b, *settings)
+        _sgd(CHUNKS, p, g, b, *settings)
     _store(param, p)
     if buffer is not None:
         _store(buffer, b)
@@ -36,7 +36,10 @@ def adam_step(param, grad, m, v, vmax, step, lr, beta1, beta2, eps, weight_decay
     """step counts from 1; vmax: the largest v so far, None without AMSGrad."""
     arrays = [_flat(param), _flat(grad, param.dtype), _flat(m), _flat(v), _flat(v if vmax is None else vmax)]
     settings = _adam_settings(param.dtype.type, step, lr, beta1, beta2, eps, weight_decay, decoupled, maximize)
-    (_adam_piece if param.size < LARGE else _adam)(*arrays, *settings, vmax is not None)
+    if param.size < LARGE:
+        _adam_piece(*arrays, *settings, vmax is not None)
+    else:
+        _adam(CHUNKS, *arrays, *settings, vmax is not None)
     for array, flat in zip((param, None, m, v, vmax), arrays, strict=True):
         if array is not None:
             _store(array, flat)
@@ -62,7 +65,7 @@ def power_sum(grad, p):
 def scale_step(grad, factor):
     if grad.size < LARGE or not grad.flags.carray:
         return _reference.scale_step(grad, factor)
-    _scale(grad.reshape(-1), grad.dtype.type(factor))
+    _scale(CHUNKS, grad.reshape(-1), grad.dtype.type(factor))
 
 
 def _flat(x, dtype=None):
@@ -75,12 +78,11 @@ def _store(array, flat):
         array[...] = flat.reshape(array.shape)
 
 
-@parallel
-def _sgd(param, grad, buffer, lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov, first):
-    for piece in prange(CHUNKS):
-        at = _part(piece, CHUNKS, len(param))
-        _sgd_piece(param[at], grad[at], buffer[at], lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov,
-                   first)
+@spread
+def _sgd(piece, param, grad, buffer, lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov, first):
+    at = _part(piece, CHUNKS, len(param))
+    _sgd_piece(param[at], grad[at], buffer[at], lr, momentum, fresh, weight_decay, sign, has_buffer, nesterov,
+               first)
 
 
 @jit
@@ -94,12 +96,11 @@ def _sgd_piece(param, grad, buffer, lr, momentum, fresh, weight_decay, sign, has
         param[i] -= lr * g
 
 
-@parallel
-def _adam(param, grad, m, v, vmax, rate, fresh1, beta2, fresh2, root, eps, shrink, weight_decay, sign, amsgrad):
-    for piece in prange(CHUNKS):
-        at = _part(piece, CHUNKS, len(param))
-        _adam_piece(param[at], grad[at], m[at], v[at], vmax[at], rate, fresh1, beta2, fresh2, root, eps, shrink,
-                    weight_decay, sign, amsgrad)
+@spread
+def _adam(piece, param, grad, m, v, vmax, rate, fresh1, beta2, fresh2, root, eps, shrink, weight_decay, sign, amsgrad):
+    at = _part(piece, CHUNKS, len(param))
+    _adam_piece(param[at], grad[at], m[at], v[at], vmax[at], rate, fresh1, beta2, fresh2, root, eps, shrink,
+                weight_decay, sign, amsgrad)
 
 
 @jit
@@ -115,12 +116,11 @@ def _adam_piece(param, grad, m, v, vmax, rate, fresh1, beta2, fresh2, root, eps,
         param[i] = shrink * param[i] - rate * m[i] / (np.sqrt(largest) / root + eps)
 
 
-@parallel
-def _scale(grad, factor):
-    for piece in prange(CHUNKS):
-        part = grad[_part(piece, CHUNKS, len(grad))]
-        for i in range(len(part)):
-            part[i] *= factor
+@spread
+def _scale(piece, grad, factor):
+    part = grad[_part(piece, CHUNKS, len(grad))]
+    for i in range(len(part)):
+        part[i] *= factor
 
 
 @inline

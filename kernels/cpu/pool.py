@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import CHUNKS, parallel, prange, ready
+from ._jit import CHUNKS, ready, spread
 from ._memory import empty
 from .reduce import mean_backward, mean_forward
 
@@ -12,13 +12,15 @@ __all__ = ["avg_pool2d_backward", "avg_pool2d_forward", "max_pool2d_backward", "
 def max_pool2d_forward(x, kernel, stride, padding, dilation, size):
     y = np.empty((*x.shape[:2], *size), x.dtype)
     at = np.empty(y.shape, np.int64)
-    _max_forward(_planes(x), (*kernel, *stride, *padding, *dilation), _planes(y), _planes(at))
+    pieces = min(len(x) * x.shape[1], CHUNKS)
+    _max_forward(pieces, _planes(x), (*kernel, *stride, *padding, *dilation), pieces, _planes(y), _planes(at))
     return y, at
 
 
 def max_pool2d_backward(dy, at, shape):
     dx = np.zeros(shape, dy.dtype)
-    _max_backward(_planes(dy), _planes(at), dx.reshape(shape[0] * shape[1], shape[2] * shape[3]))
+    pieces = min(shape[0] * shape[1], CHUNKS)
+    _max_backward(pieces, _planes(dy), _planes(at), pieces, dx.reshape(shape[0] * shape[1], shape[2] * shape[3]))
     return dx
 
 
@@ -26,7 +28,8 @@ def avg_pool2d_forward(x, rows, columns):
     if _is_whole(rows, columns, x.shape):
         return mean_forward(x, (2, 3), True)
     y = np.empty((*x.shape[:2], rows.shape[1], columns.shape[1]), x.dtype)
-    _avg_forward(_planes(x), ready(rows, np.int64), ready(columns, np.int64), _planes(y))
+    pieces = min(len(x) * x.shape[1], CHUNKS)
+    _avg_forward(pieces, _planes(x), ready(rows, np.int64), ready(columns, np.int64), pieces, _planes(y))
     return y
 
 
@@ -34,7 +37,8 @@ def avg_pool2d_backward(dy, rows, columns, shape):
     if _is_whole(rows, columns, shape):
         return mean_backward(dy, shape, (2, 3), True)
     dx = empty(shape, dy.dtype)
-    _avg_backward(_planes(dy), ready(rows, np.int64), ready(columns, np.int64), _planes(dx))
+    pieces = min(shape[0] * shape[1], CHUNKS)
+    _avg_backward(pieces, _planes(dy), ready(rows, np.int64), ready(columns, np.int64), pieces, _planes(dx))
     return dx
 
 
@@ -48,82 +52,74 @@ def _planes(x):
     return ready(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
-@parallel
-def _max_forward(x, settings, y, at):
+@spread
+def _max_forward(piece, x, settings, pieces, y, at):
     planes, h, w = x.shape
     kh, kw, sh, sw, ph, pw, dh, dw = settings
-    pieces = min(planes, CHUNKS)
-    for piece in prange(pieces):
-        for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
-            for r in range(y.shape[1]):
-                for s in range(y.shape[2]):
-                    best, place = x.dtype.type(-np.inf), np.int64(-1)
-                    for i in range(kh):
-                        row = r * sh - ph + i * dh
-                        if row < 0 or row >= h:
-                            continue
-                        line = x[plane, row]
-                        for j in range(kw):
-                            column = s * sw - pw + j * dw
-                            if 0 <= column < w:
-                                v = line[column]
-                                if place < 0 or v > best or v != v:
-                                    best, place = v, row * w + column
-                    y[plane, r, s] = best
-                    at[plane, r, s] = place
+    for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
+        for r in range(y.shape[1]):
+            for s in range(y.shape[2]):
+                best, place = x.dtype.type(-np.inf), np.int64(-1)
+                for i in range(kh):
+                    row = r * sh - ph + i * dh
+                    if row < 0 or row >= h:
+                        continue
+                    line = x[plane, row]
+                    for j in range(kw):
+                        column = s * sw - pw + j * dw
+                        if 0 <= column < w:
+                            v = line[column]
+                            if place < 0 or v > best or v != v:
+                                best, place = v, row * w + column
+                y[plane, r, s] = best
+                at[plane, r, s] = place
 
 
-@parallel
-def _max_backward(dy, at, dx):
+@spread
+def _max_backward(piece, dy, at, pieces, dx):
     planes = len(dx)
-    pieces = min(planes, CHUNKS)
-    for piece in prange(pieces):
-        for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
-            out = dx[plane]
-            for r in range(dy.shape[1]):
-                drow, places = dy[plane, r], at[plane, r]
-                for s in range(len(drow)):
-                    if places[s] >= 0:
-                        out[places[s]] += drow[s]
+    for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
+        out = dx[plane]
+        for r in range(dy.shape[1]):
+            drow, places = dy[plane, r], at[plane, r]
+            for s in range(len(drow)):
+                if places[s] >= 0:
+                    out[places[s]] += drow[s]
 
 
-@parallel
-def _avg_forward(x, rows, columns, y):
+@spread
+def _avg_forward(piece, x, rows, columns, pieces, y):
     planes, _, w = x.shape
-    pieces = min(planes, CHUNKS)
-    for piece in prange(pieces):
-        line = np.empty(w)
-        for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
-            for r in range(y.shape[1]):
-                # pass 1: the rows of the windows, added up
-                line[:] = 0
-                for i in range(np.uintp(rows[0, r]), np.uintp(rows[1, r])):
-                    for j in range(w):
-                        line[j] += np.float64(x[plane, i, j])
-                # pass 2: of these, each window's columns
-                for s in range(y.shape[2]):
-                    total = 0.0
-                    for j in range(np.uintp(columns[0, s]), np.uintp(columns[1, s])):
-                        total += line[j]
-                    y[plane, r, s] = total / (rows[2, r] * columns[2, s])
+    line = np.empty(w)
+    for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
+        for r in range(y.shape[1]):
+            # pass 1: the rows of the windows, added up
+            line[:] = 0
+            for i in range(np.uintp(rows[0, r]), np.uintp(rows[1, r])):
+                for j in range(w):
+                    line[j] += np.float64(x[plane, i, j])
+            # pass 2: of these, each window's columns
+            for s in range(y.shape[2]):
+                total = 0.0
+                for j in range(np.uintp(columns[0, s]), np.uintp(columns[1, s])):
+                    total += line[j]
+                y[plane, r, s] = total / (rows[2, r] * columns[2, s])
 
 
-@parallel
-def _avg_backward(dy, rows, columns, dx):
+@spread
+def _avg_backward(piece, dy, rows, columns, pieces, dx):
     planes, _, w = dx.shape
-    pieces = min(planes, CHUNKS)
-    for piece in prange(pieces):
-        line = np.empty(w, dx.dtype)
-        for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
-            dx[plane] = 0
-            for r in range(dy.shape[1]):
-                # pass 2 backward: a share for every column of a window
-                line[:] = 0
-                for s in range(dy.shape[2]):
-                    share = dx.dtype.type(dy[plane, r, s] / (rows[2, r] * columns[2, s]))
-                    for j in range(np.uintp(columns[0, s]), np.uintp(columns[1, s])):
-                        line[j] += share
-                # pass 1 backward: every row of the windows got it
-                for i in range(np.uintp(rows[0, r]), np.uintp(rows[1, r])):
-                    for j in range(w):
-                        dx[plane, i, j] += line[j]
+    line = np.empty(w, dx.dtype)
+    for plane in range(piece * planes // pieces, (piece + 1) * planes // pieces):
+        dx[plane] = 0
+        for r in range(dy.shape[1]):
+            # pass 2 backward: a share for every column of a window
+            line[:] = 0
+            for s in range(dy.shape[2]):
+                share = dx.dtype.type(dy[plane, r, s] / (rows[2, r] * columns[2, s]))
+                for j in range(np.uintp(columns[0, s]), np.uintp(columns[1, s])):
+                    line[j] += share
+            # pass 1 backward: every row of the windows got it
+            for i in range(np.uintp(rows[0, r]), np.uintp(rows[1, r])):
+                for j in range(w):
+                    dx[plane, i, j] += line[j]

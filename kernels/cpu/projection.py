@@ -7,7 +7,7 @@ sum of a row grows from one few to the next, and is scaled down where a larger l
 import numpy as np
 
 from ._exp import exp_below, largest
-from ._jit import jit, minus, parallel, prange, ready
+from ._jit import jit, minus, ready, spread
 from ._memory import empty
 from ._product import product
 from .matmul import column_sums
@@ -23,14 +23,14 @@ def projection_forward(x, weight, bias, labels, ignore_index, smoothing):
     top, others, sums = np.full(len(x), -np.inf, x.dtype), np.zeros(len(x), x.dtype), np.zeros((2, len(x)))
     # passes 1 and 2: logits, log-sum-exp
     for first, z in _logits(x, weight, bias):
-        _add_up(z, first, labels, smoothing > 0, top, others, *sums)
+        _add_up(len(z), z, first, labels, smoothing > 0, top, others, *sums)
     others += top - top         # NaN if the largest is infinite
     # pass 3: loss
     (own, mean), lse = sums / [[1], [max(1, len(weight))]], np.log1p(others, dtype=np.float64)
     losses = (1 - smoothing) * (top - own + lse)
     if smoothing > 0:
         losses += smoothing * (top - mean + lse)
-    return tuple(_spread(found, kept) for found in (losses.astype(x.dtype), top, others))
+    return tuple(_everywhere(found, kept) for found in (losses.astype(x.dtype), top, others))
 
 
 def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, smoothing, needs=(True, True, True)):
@@ -43,7 +43,7 @@ def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, 
     # passes 1 and 2 again
     for first, z in _logits(x, weight, bias):
         # pass 3 backward: the gradient is written over the logits
-        _gradients(z, first, labels, top, others, dy, smoothing, share)
+        _gradients(len(z), z, first, labels, top, others, dy, smoothing, share)
         # pass 1 backward
         some = slice(first, first + z.shape[1])
         if needs[0]:
@@ -52,7 +52,7 @@ def projection_backward(dy, x, weight, bias, labels, top, others, ignore_index, 
             product(z.T, x, out=dweight[some])
         if dbias is not None:
             dbias[some] = column_sums(z)
-    return _spread(dx, kept) if needs[0] else None, dweight, dbias
+    return _everywhere(dx, kept) if needs[0] else None, dweight, dbias
 
 
 def _kept(labels, ignore_index, *arrays):
@@ -63,7 +63,7 @@ def _kept(labels, ignore_index, *arrays):
     return kept, *[ready(a[kept]) for a in arrays]
 
 
-def _spread(found, kept):
+def _everywhere(found, kept):
     """What was found for the rows that count, at their places; 0 for the others."""
     if type(kept) is slice:
         return found
@@ -81,15 +81,14 @@ def _logits(x, weight, bias):
         yield first, product(x, w.T, b, out=space[:len(x) * len(w)].reshape(len(x), len(w)))
 
 
-@parallel
-def _add_up(z, first, labels, averaged, tops, others, own, total):
-    for i in prange(len(z)):
-        tops[i], others[i] = _add_up_row(z[i], tops[i], others[i])
-        if 0 <= labels[i] - first < z.shape[1]:
-            own[i] = z[i, labels[i] - first]
-        if averaged:
-            for j in range(z.shape[1]):
-                total[i] += z[i, j]
+@spread
+def _add_up(i, z, first, labels, averaged, tops, others, own, total):
+    tops[i], others[i] = _add_up_row(z[i], tops[i], others[i])
+    if 0 <= labels[i] - first < z.shape[1]:
+        own[i] = z[i, labels[i] - first]
+    if averaged:
+        for j in range(z.shape[1]):
+            total[i] += z[i, j]
 
 
 @jit
@@ -105,10 +104,9 @@ def _add_up_row(z, top, others):
     return top, others + (rest if m == -np.inf else (rest + ones) * exp_below(m - top))
 
 
-@parallel
-def _gradients(z, first, labels, tops, others, dy, smoothing, share):
-    for i in prange(len(z)):
-        _gradient(z[i], labels[i] - first, tops[i], others[i], dy[i], smoothing, share)
+@spread
+def _gradients(i, z, first, labels, tops, others, dy, smoothing, share):
+    _gradient(z[i], labels[i] - first, tops[i], others[i], dy[i], smoothing, share)
 
 
 @jit

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..scalar import seed_keys
-from ._jit import CHUNKS, chunk, parallel, prange, ready, rows_of, scalars
+from ._jit import CHUNKS, chunk, pieces, ready, rows_of, scalars, spread
 from ._memory import empty
 from .arithmetic import add_forward
 from .matmul import column_sums
@@ -21,7 +21,8 @@ def residual_forward(x, f, bias, p, seed):
     bias = np.zeros(c, x.dtype) if bias is None else ready(bias, x.dtype)
     y = empty(rows.shape, x.dtype)
     scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
-    _forward(rows, rows_of(f), bias, round(p * 2**32), *seed_keys(seed), scale, chunk(n), y)
+    size = chunk(n)
+    _forward(pieces(n, size), rows, rows_of(f), bias, round(p * 2**32), *seed_keys(seed), scale, size, y)
     return y.reshape(x.shape)
 
 
@@ -36,38 +37,37 @@ def residual_backward(dy, p, seed, needs=(True, True, True)):
         out = empty(rows.shape, dy.dtype)
         parts = np.zeros((CHUNKS if needs[2] else 0, c))
         scale = dy.dtype.type(1 / (1 - p) if p < 1 else 0)
-        _backward(rows, round(p * 2**32), *seed_keys(seed), scale, chunk(n), out, parts)
+        size = chunk(n)
+        _backward(pieces(n, size), rows, round(p * 2**32), *seed_keys(seed), scale, size, out, parts)
         df = out.reshape(dy.shape) if needs[1] else None
         dbias = parts.sum(0).astype(dy.dtype) if needs[2] else None
     return dy if needs[0] else None, df, dbias
 
 
-@parallel
-def _forward(x, f, bias, threshold, first_key, second_key, scale, size, y):
+@spread
+def _forward(piece, x, f, bias, threshold, first_key, second_key, scale, size, y):
     n, c = x.shape
-    for piece in prange((n + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, n)):
-            if threshold == 0:
-                for j in range(c):
-                    y[i, j] = x[i, j] + (f[i, j] + bias[j])
-            else:
-                for j in range(c):
-                    keep = _bits(first_key, second_key, i * c + j) >= threshold
-                    y[i, j] = x[i, j] + (f[i, j] + bias[j]) * scale if keep else x[i, j]
-
-
-@parallel
-def _backward(dy, threshold, first_key, second_key, scale, size, df, parts):
-    n, c = dy.shape
-    for piece in prange((n + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, n)):
+    first = piece * size
+    for i in range(first, min(first + size, n)):
+        if threshold == 0:
             for j in range(c):
-                if _bits(first_key, second_key, i * c + j) >= threshold:
-                    df[i, j] = dy[i, j] * scale
-                else:
-                    df[i, j] = 0.0
-            if parts.shape[0]:
-                for j in range(c):
-                    parts[piece, j] += df[i, j]
+                y[i, j] = x[i, j] + (f[i, j] + bias[j])
+        else:
+            for j in range(c):
+                keep = _bits(first_key, second_key, i * c + j) >= threshold
+                y[i, j] = x[i, j] + (f[i, j] + bias[j]) * scale if keep else x[i, j]
+
+
+@spread
+def _backward(piece, dy, threshold, first_key, second_key, scale, size, df, parts):
+    n, c = dy.shape
+    first = piece * size
+    for i in range(first, min(first + size, n)):
+        for j in range(c):
+            if _bits(first_key, second_key, i * c + j) >= threshold:
+                df[i, j] = dy[i, j] * scale
+            else:
+                df[i, j] = 0.0
+        if parts.shape[0]:
+            for j in range(c):
+                parts[piece, j] += df[i, j]

@@ -7,7 +7,7 @@ several rows do not.
 import numpy as np
 
 from ._exp import exp_below, largest
-from ._jit import away, block, parallel, prange, ready
+from ._jit import away, block, pieces, ready, spread
 from ._memory import empty
 
 __all__ = ["log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
@@ -39,79 +39,76 @@ def _along(loop, axis, *arrays):
     y = empty(arrays[0].shape, arrays[0].dtype)
     if y.size:
         rows = [x if x.ndim == 2 else x.reshape(-1, shape[axis]) for x in [*arrays, y]]
-        loop(*rows[:-1], block(*rows[0].shape), rows[-1])
+        size = block(*rows[0].shape)
+        loop(pieces(len(rows[0]), size), *rows[:-1], size, rows[-1])
     return y if last else np.moveaxis(y, -1, axis)
 
 
-@parallel
-def _softmax_forward(x, size, y):
+@spread
+def _softmax_forward(piece, x, size, y):
     n = len(x)
-    tops = np.empty(n, x.dtype)
-    for piece in prange((n + size - 1) // size):
-        first = np.int64(piece) * size
-        last = min(first + size, n)
-        for i in range(first, last):
-            tops[i] = largest(x[i])
-        for i in range(first, last):
-            row, out, top = x[i], y[i], tops[i]
-            for j in range(len(row)):
-                out[j] = exp_below(row[j] - top)
-        for i in range(first, last):
-            # added up in a loop that writes nothing: how one that does is made of vectors, and so the order of its sum,
-            # depends on where its arrays lie
-            out, total = y[i], x.dtype.type(0)
-            for j in range(len(out)):
-                total += out[j]
-            scale = x.dtype.type(1) / total
-            for j in range(len(out)):
-                out[j] *= scale
+    first = piece * size
+    last = min(first + size, n)
+    tops = np.empty(last - first, x.dtype)
+    for i in range(first, last):
+        tops[i - first] = largest(x[i])
+    for i in range(first, last):
+        row, out, top = x[i], y[i], tops[i - first]
+        for j in range(len(row)):
+            out[j] = exp_below(row[j] - top)
+    for i in range(first, last):
+        # added up in a loop that writes nothing: how one that does is made of vectors, and so the order of its sum,
+        # depends on where its arrays lie
+        out, total = y[i], x.dtype.type(0)
+        for j in range(len(out)):
+            total += out[j]
+        scale = x.dtype.type(1) / total
+        for j in range(len(out)):
+            out[j] *= scale
 
 
-@parallel
-def _softmax_backward(dy, y, size, dx):
+@spread
+def _softmax_backward(piece, dy, y, size, dx):
     n = len(y)
-    for piece in prange((n + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, n)):
-            drow, row, out, total = dy[i], y[i], dx[i], 0.0
-            for j in range(len(row)):
-                total += np.float64(drow[j]) * row[j]
-            mean = y.dtype.type(total)
-            for j in range(len(row)):
-                out[j] = row[j] * (drow[j] - mean)
+    first = piece * size
+    for i in range(first, min(first + size, n)):
+        drow, row, out, total = dy[i], y[i], dx[i], 0.0
+        for j in range(len(row)):
+            total += np.float64(drow[j]) * row[j]
+        mean = y.dtype.type(total)
+        for j in range(len(row)):
+            out[j] = row[j] * (drow[j] - mean)
 
 
-@parallel
-def _log_softmax_forward(x, size, y):
+@spread
+def _log_softmax_forward(piece, x, size, y):
     n = len(x)
-    tops = np.empty(n, x.dtype)
-    for piece in prange((n + size - 1) // size):
-        first = np.int64(piece) * size
-        last = min(first + size, n)
-        for i in range(first, last):
-            tops[i] = largest(x[i])
-        for i in range(first, last):
-            row, out, top = x[i], y[i], tops[i]
-            for j in range(len(row)):
-                out[j] = exp_below(row[j] - top)
-        for i in range(first, last):
-            row, out, top, total = x[i], y[i], tops[i], 0.0      # in float64: where one is likely, log(1 + a little) is left
-            for j in range(len(row)):
-                total += np.float64(out[j])
-            logsum = x.dtype.type(np.log(total))
-            for j in range(len(row)):
-                out[j] = away(row[j], top, logsum)
+    first = piece * size
+    last = min(first + size, n)
+    tops = np.empty(last - first, x.dtype)
+    for i in range(first, last):
+        tops[i - first] = largest(x[i])
+    for i in range(first, last):
+        row, out, top = x[i], y[i], tops[i - first]
+        for j in range(len(row)):
+            out[j] = exp_below(row[j] - top)
+    for i in range(first, last):
+        row, out, top, total = x[i], y[i], tops[i - first], 0.0  # in float64: where one is likely, log(1 + a little) is left
+        for j in range(len(row)):
+            total += np.float64(out[j])
+        logsum = x.dtype.type(np.log(total))
+        for j in range(len(row)):
+            out[j] = away(row[j], top, logsum)
 
 
-@parallel
-def _log_softmax_backward(dy, y, size, dx):
+@spread
+def _log_softmax_backward(piece, dy, y, size, dx):
     n = len(y)
-    for piece in prange((n + size - 1) // size):
-        first = np.int64(piece) * size
-        for i in range(first, min(first + size, n)):
-            drow, row, out, total = dy[i], y[i], dx[i], 0.0
-            for j in range(len(row)):
-                total += np.float64(drow[j])
-            share = y.dtype.type(total)
-            for j in range(len(row)):
-                out[j] = drow[j] - exp_below(row[j]) * share
+    first = piece * size
+    for i in range(first, min(first + size, n)):
+        drow, row, out, total = dy[i], y[i], dx[i], 0.0
+        for j in range(len(row)):
+            total += np.float64(drow[j])
+        share = y.dtype.type(total)
+        for j in range(len(row)):
+            out[j] = drow[j] - exp_below(row[j]) * share

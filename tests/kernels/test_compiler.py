@@ -156,12 +156,13 @@ def test_functions_that_belong_to_no_module_compile_as_before():
 
 
 def test_types_travel_as_text():
-    sig = (types.Array(types.float32, 2, "C"), types.float64, types.boolean, types.UniTuple(types.int64, 4), types.int64)
+    sig = (types.Array(types.float32, 2, "C"), types.float64, types.boolean, types.UniTuple(types.int64, 4),
+           types.Tuple((types.float32, types.UniTuple(types.int64, 2))))
     words = _compiler._words(sig)
-    assert words == ["float32[2]", "float64", "bool", "int64*4", "int64"]
+    assert words == ["float32[2]", "float64", "bool", ["int64"] * 4, ["float32", ["int64"] * 2]]
     assert tuple(map(_compiler._type, words)) == sig
     for other in (types.Array(types.float32, 2, "F"), types.none, types.unicode_type, types.Array(types.int8, 1, "C", True),
-                  types.Tuple((types.int64, types.float64)), types.Omitted(1)):
+                  types.Tuple((types.int64, types.none)), types.Omitted(1)):
         assert _compiler._words((other,)) is None
 
 
