@@ -27,8 +27,7 @@ def each(name, first, *others):
         if type(x) is not np.ndarray or x.shape != shape or x.dtype != dtype or not x.flags.carray:
             return _each_in_tables(name, (first, *others))
     y = empty(shape, dtype)
-    size = wide(y.size)
-    _loop(name, True)(pieces(y.size, size), size, first.ravel(), *map(np.ndarray.ravel, others), y.ravel())
+    _loop(name, True)(*_strips(y.size), first.ravel(), *map(np.ndarray.ravel, others), y.ravel())
     return y
 
 
@@ -46,16 +45,14 @@ def _each_in_tables(name, operands):
 def add(x, y):
     """x + y, of one shape and dtype, in C order. Residuals and gradients: for a small array, ``each`` asks for too long."""
     z = empty(x.shape, x.dtype)
-    size = wide(z.size)
-    _loop("add", True)(pieces(z.size, size), size, x.ravel(), y.ravel(), z.ravel())
+    _loop("add", True)(*_strips(z.size), x.ravel(), y.ravel(), z.ravel())
     return z
 
 
 def copy(x):
     """x, which is in C order, in memory of its own. Every leaf's gradient comes by here."""
     y = empty(x.shape, x.dtype)
-    size = wide(y.size)
-    _loop("copy", True)(pieces(y.size, size), size, x.ravel(), y.ravel())
+    _loop("copy", True)(*_strips(y.size), x.ravel(), y.ravel())
     return y
 
 
@@ -135,6 +132,12 @@ def cut(n, c):
 def wide(size):
     """How many numbers a piece of so many has; it begins where a cache line does."""
     return -(-size // (CHUNKS * WIDTH)) * WIDTH
+
+
+@lru_cache(maxsize=256)
+def _strips(size):
+    """Into how many pieces so many numbers are cut, and how many one has."""
+    return pieces(size, wide(size)), wide(size)
 
 
 @cache
