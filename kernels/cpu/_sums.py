@@ -121,7 +121,8 @@ def _sums_across(piece, size, x, mean, y):
             row = x[i, r, left:left + len(totals)]
             for j in range(len(totals)):
                 totals[j] += formula(np.float64(row[j]), m[j])
-        y[i, left:left + len(totals)] = totals
+        for j in range(len(totals)):
+            y[i, left + j] = totals[j]
 
 
 def _sums_down(piece, size, x, mean, parts):
