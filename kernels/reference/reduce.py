@@ -295,7 +295,7 @@ def _sum(x, dim, keepdim):
 
 
 def _wide(x):
-    """What products of these numbers are taken in: float32's in float64, so that a long one is rounded once."""
+    """What sums and products of these numbers are taken in: float32's in float64, so that a long one is rounded once."""
     return np.int64 if x.dtype.kind in "bui" else np.float64 if x.dtype.char in "ef" else x.dtype
 
 
@@ -374,8 +374,3 @@ def _pick(x, indices, dim, keepdim):
 def _abs(x):
     """|x|; of a complex number the branch that its real part is on."""
     return np.where(x.real < 0, -x, x) if x.dtype.kind == "c" else np.abs(x)
-
-
-def _wide(x):
-    """The dtype to add up in along an axis, where NumPy adds one after the other."""
-    return np.float64 if x.dtype.char in "ef" else None
