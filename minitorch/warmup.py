@@ -122,6 +122,8 @@ _OTHERS = [
     ("large variance, columns", _of(lambda x: x.var(0), 512, 512)),
     ("large variances, groups", _of(lambda x: x.var(1), 64, 16, 256)),
     ("large running sums", _of(lambda x: x.cumsum(1), 512, 512)),
+    ("large running products", _of(lambda x: x.cumprod(1), 512, 512)),
+    ("large products", _of(lambda x: x.prod(1), 512, 512)),
     ("large norm, rows", _of(lambda x: x.norm(dim=1), 512, 512)),
     ("large norm, columns", _of(lambda x: x.norm(dim=0), 512, 512)),
     ("large gather, along rows", _of(lambda x: x.gather(1, x.new_zeros(512, 512, dtype=np.int64)), 512, 512)),

@@ -1,4 +1,4 @@
-"""Sums of large arrays, in float64 and in pieces that the shape decides, and what is made of sums row by row.
+"""Sums of large arrays, in float64 and in pieces that the shape decides, and what is made row by row of sums or products.
 
 A file of its own, imported when the first large sum comes, as ``_large`` is.
 """
@@ -6,14 +6,19 @@ A file of its own, imported when the first large sum comes, as ``_large`` is.
 import math
 
 import numpy as np
+from numba import njit
 
 from ._exp import exp_below, largest
 from ._jit import CHUNKS, block, chunk, formula, minus, pieces, ready, spread, with_formulas
 from ._large import cut, wide
 from ._memory import empty
 
-__all__ = ["centred", "equal_shares", "log_sums", "log_sums_backward", "row_sums", "running_sums"]
+__all__ = [
+    "centred", "equal_shares", "log_sums", "log_sums_backward", "products", "products_backward", "row_sums",
+    "running_products", "running_products_backward", "running_sums",
+]
 
+PLAIN = 1e-290, 1e290   # between these a product of float64 is as exact as any: nothing underflowed or overflowed
 FEW = 128       # rows to sum that are not cut into pieces: each would have a line of sums of its own
 
 
@@ -61,6 +66,38 @@ def running_sums(x, from_end):
     size = chunk(len(x))
     _running_sums(pieces(len(x), size), size, x, from_end, y)
     return y
+
+
+def running_products(x):
+    """x (rows, n) in C order → y (rows, n): of each number the product up to and with it."""
+    y = empty(x.shape, x.dtype)
+    size = chunk(len(x))
+    _running_products(pieces(len(x), size), size, x, y)
+    return y
+
+
+def running_products_backward(dy, x, y):
+    """dy (rows, n) → dx (rows, n); the first zero of a row is the last of its numbers that moved anything."""
+    dx = empty(x.shape, x.dtype)
+    size = chunk(len(x))
+    _running_products_backward(pieces(len(x), size), size, ready(dy).reshape(x.shape), x, ready(y).reshape(x.shape), dx)
+    return dx
+
+
+def products(x):
+    """x (rows, n) in C order → y (rows,), each row's product."""
+    y = np.empty(len(x), x.dtype)
+    size = chunk(len(x))
+    _products(pieces(len(x), size), size, x, y)
+    return y
+
+
+def products_backward(dy, x):
+    """dy, a number for each row of x (rows, n) → dx (rows, n): each number's factor is the product of the others."""
+    dx = empty(x.shape, x.dtype)
+    size = chunk(len(x))
+    _products_backward(pieces(len(x), size), size, ready(dy).reshape(-1), x, dx)
+    return dx
 
 
 def log_sums(x):
@@ -170,6 +207,90 @@ def _running_sums(piece, size, x, from_end, y):
             j = c - 1 - k if from_end else k
             total += np.float64(row[j])
             out[j] = total
+
+
+@spread
+def _running_products(piece, size, x, y):
+    n, c = x.shape
+    first = piece * size
+    for i in range(first, min(first + size, n)):
+        row, out, total = x[i], y[i], 1.0
+        for j in range(c):
+            total *= np.float64(row[j])
+            out[j] = total
+
+
+@spread
+def _running_products_backward(piece, size, dy, x, y, dx):
+    n, c = x.shape
+    first = piece * size
+    for i in range(first, min(first + size, n)):
+        grad, row, products, out, total = dy[i], x[i], y[i], dx[i], 0.0
+        zero = 0
+        while zero < c and row[zero] != 0:
+            zero += 1
+        # before the first zero: what every product from there on weighs, with this factor divided out
+        for k in range(c):
+            j = c - 1 - k
+            total += np.float64(grad[j]) * products[j]
+            if j < zero:
+                out[j] = total / row[j]
+        if zero == c:
+            continue
+        # the first zero: the products as if it were 1; after it nothing moves
+        product, total = 1.0, 0.0
+        for j in range(c):
+            if j != zero:
+                product *= np.float64(row[j])
+            if j >= zero:
+                total += grad[j] * product
+        out[zero] = total
+        for j in range(zero + 1, c):
+            out[j] = 0
+
+
+@njit(fastmath={"contract"}, error_model="numpy")
+def _product_in_order(row):
+    """Several products side by side may be 0 and infinity, which together are NaN; this one is what NumPy's is."""
+    total = 1.0
+    for j in range(len(row)):
+        total *= np.float64(row[j])
+    return total
+
+
+@spread
+def _products(piece, size, x, y):
+    n, c = x.shape
+    first = piece * size
+    for i in range(first, min(first + size, n)):
+        row, total = x[i], 1.0
+        for j in range(c):
+            total *= np.float64(row[j])
+        y[i] = total if PLAIN[0] < abs(total) < PLAIN[1] else _product_in_order(row)
+
+
+@spread
+def _products_backward(piece, size, dy, x, dx):
+    n, c = x.shape
+    first = piece * size
+    after = np.empty(c)
+    for i in range(first, min(first + size, n)):
+        row, out, share, total = x[i], dx[i], np.float64(dy[i]), 1.0
+        for j in range(c):
+            total *= np.float64(row[j])
+        if PLAIN[0] < abs(total) < PLAIN[1]:
+            for j in range(c):
+                out[j] = share * (total / np.float64(row[j]))
+            continue
+        # there are zeros, or the product is past what a number can say: not by division
+        product = 1.0
+        for k in range(c):
+            after[c - 1 - k] = product
+            product *= np.float64(row[c - 1 - k])
+        product = 1.0
+        for j in range(c):
+            out[j] = share * (product * after[j])
+            product *= np.float64(row[j])
 
 
 @spread

@@ -67,6 +67,20 @@ def std_backward(dy, x, y, mean, dim, correction, keepdim):
     return var_backward(_half_over(dy, y), x, mean, dim, correction, keepdim)
 
 
+def prod_forward(x, dim, keepdim):
+    rows = _rows(x, dim)
+    if rows is None:
+        return _reference.prod_forward(x, dim, keepdim)
+    return _shared.compiled("_sums").products(rows).reshape(_without(x.shape, dim, keepdim))
+
+
+def prod_backward(dy, x, dim, keepdim):
+    rows = _rows(x, dim)
+    if rows is None:
+        return _reference.prod_backward(dy, x, dim, keepdim)
+    return _shared.compiled("_sums").products_backward(dy, rows).reshape(x.shape)
+
+
 def cumsum_forward(x, dim):
     y = _running_sums(x, dim, False)
     return _reference.cumsum_forward(x, dim) if y is None else y
@@ -79,11 +93,22 @@ def cumsum_backward(dy, dim):
 
 def _running_sums(x, dim, from_end):
     """Of a large array along its last axis; None for anything else."""
-    if not _is_large(x, _shared.MIDDLE):
-        return None
-    if x.ndim < 2 or dim % x.ndim != x.ndim - 1:
-        return None
-    return _shared.compiled("_sums").running_sums(x.reshape(-1, x.shape[-1]), from_end).reshape(x.shape)
+    rows = _lines(x, dim)
+    return None if rows is None else _shared.compiled("_sums").running_sums(rows, from_end).reshape(x.shape)
+
+
+def cumprod_forward(x, dim):
+    rows = _lines(x, dim)
+    if rows is None:
+        return _reference.cumprod_forward(x, dim)
+    return _shared.compiled("_sums").running_products(rows).reshape(x.shape)
+
+
+def cumprod_backward(dy, x, y, dim):
+    rows = _lines(x, dim)
+    if rows is None:
+        return _reference.cumprod_backward(dy, x, y, dim)
+    return _shared.compiled("_sums").running_products_backward(dy, rows, y).reshape(x.shape)
 
 
 def norm_forward(x, p, dim, keepdim):
@@ -130,6 +155,11 @@ def median_forward(x, dim, keepdim):
     if place is None:
         return _reference.median_forward(x, dim, keepdim)
     return _median(x, place.squeeze(dim), dim, keepdim)
+
+
+def _lines(x, dim):
+    """A large array (…, n) of which one axis is meant, the last, as (rows, n); None for anything else."""
+    return _rows(x, (dim % x.ndim,)) if x.ndim > 1 else None
 
 
 def _rows(x, dim):

@@ -219,6 +219,32 @@ def test_running_sums(shape, dtype):
                 np.testing.assert_array_equal(got, want, name)
 
 
+def test_products(shape, dtype):
+    """Without zeros, with one in a row, with several; infinite; and past what float64 can say."""
+    plain, far = 1 + 0.3 * normal(*shape, dtype=dtype), np.array(1e200 if dtype == "float64" else 1e30, dtype)
+    one, several = plain.copy(), plain.copy()
+    one[..., shape[-1] // 2] = 0
+    several[..., ::3] = 0
+    falls, rises = plain / far, plain * far
+    for x in plain, one, several, hard(shape, dtype), falls, rises, one[::-1]:
+        dy = normal(*x.shape, seed=5, dtype=dtype)
+        tolerance = 2e-6 if dtype == "float32" else 2e-13
+        for dim in range(len(shape)):
+            with kernels.quiet():
+                y = reference.cumprod_forward(x, dim)
+            same("cumprod_forward", x, dim, tolerance=tolerance)
+            same("cumprod_backward", dy, x, y, dim, tolerance=tolerance)
+            for keepdim in False, True:
+                dims = tuple(range(dim, len(shape)))
+                same("prod_forward", x, dims, keepdim, tolerance=tolerance)
+                same("prod_backward", normal(*x.sum(dims, keepdims=keepdim).shape, dtype=dtype), x, dims, keepdim,
+                     tolerance=tolerance)
+    both = np.concatenate([falls, rises], -1)       # side by side their products are 0 and infinite
+    for dims in {(len(shape) - 1,), tuple(range(len(shape)))}:
+        with kernels.quiet():
+            assert not np.isnan(cpu.prod_forward(both, dims, False)).any()
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_an_index_picks_along_an_axis(shape, dtype, threads):
     """Longer or shorter than the axis, cut, turned and repeated; where it covers not all, the reference does it."""
