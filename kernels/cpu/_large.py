@@ -247,6 +247,10 @@ def _loop4(piece, size, x, dx, whole_x, y, dy, whole_y, w, dw, whole_w, q, dq, w
             a, b = t[0], s[0]
             for j in range(len(out)):
                 out[j] = formula(u[j], v[j], a, b)
+        elif whole_x and whole_y and whole_w and not whole_q:
+            b = s[0]
+            for j in range(len(out)):
+                out[j] = formula(u[j], v[j], t[j], b)
         else:
             for j in range(len(out)):
                 out[j] = formula(u[j if whole_x else 0], v[j if whole_y else 0], t[j if whole_w else 0],
@@ -261,6 +265,11 @@ def _part(x, start, whole, left, size):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # the formulas
+
+@njit(forceinline=True)
+def _near(d, edge):
+    return min(-edge if d < -edge else d, edge) if d == d else d
+
 
 FORMULAS = {
     "copy": lambda x: x,
@@ -284,6 +293,8 @@ FORMULAS = {
     "minimum": lambda x, y: x if x < y or x != x else y,
     "maximum_slope": lambda dy, x, y: 0.0 if x < y else 0.5 * dy if x == y else dy,
     "clamp": lambda x, low, high: min(low if x < low else x, high) if x == x else x,
+    "huber": lambda x, y, edge, half: _near(x - y, edge) * (x - y - half * _near(x - y, edge)),
+    "huber_slope": lambda x, y, dy, edge: dy * _near(x - y, edge),
     "where": lambda condition, x, y: x if condition else y,
     "clamp_slope": lambda dy, x, low, high: dy if low <= x <= high else 0.0,
     "hardtanh_slope": lambda dy, x, low, high: 0.0 if x <= low or x >= high else dy,

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..reference import arithmetic as _reference
 from ..reference.arithmetic import *
+from ..reference.arithmetic import _near
 from . import _shared
 from ._shared import shared
 from .reduce import sum_forward
@@ -82,6 +83,17 @@ def _maximum_slope(dy, x, y):
 
 
 _maximum_slope = shared("maximum_slope", _maximum_slope, slow=True)
+_huber = shared("huber", lambda x, y, edge, half: _reference.huber_forward(x, y, edge))
+_huber_slope = shared("huber_slope", lambda x, y, dy, edge: np.asarray(dy * _near(x - y, edge)))
+
+
+def huber_forward(x, y, edge):
+    return _huber(x, y, edge, 0.5)
+
+
+def huber_backward(dy, x, y, edge, needs=(True, True)):
+    slope = _huber_slope(x, y, dy, edge)
+    return _like(slope, x) if needs[0] else None, _like(_neg(slope), y) if needs[1] else None
 
 
 def maximum_backward(dy, x, y, needs=(True, True)):

@@ -18,6 +18,11 @@ def sum_forward(x, dim, keepdim):
     return _reference.sum_forward(x, dim, keepdim) if y is None else y
 
 
+def sum_of_squares(x, dim, keepdim):
+    y = _sum(x, dim, keepdim, "square")
+    return _reference.sum_of_squares(x, dim, keepdim) if y is None else y
+
+
 def mean_forward(x, dim, keepdim):
     y = _sum(x, dim, keepdim)
     if y is None:

@@ -39,6 +39,11 @@ _lerp_start = formula(lambda dy, w: dy * (1.0 - w))
 _lerp_weight = formula(lambda dy, x, y: dy * (y - x))
 
 
+_near = formula(lambda d, edge: -edge if d < -edge else edge if d > edge else d)
+_huber = formula(lambda x, y, edge: _near(x - y, edge) * (x - y - 0.5 * _near(x - y, edge)))
+_huber_slope = formula(lambda dy, x, y, edge: dy * _near(x - y, edge))
+
+
 @formula
 def _logaddexp(x, y):
     if x == y:      # also where both are infinite
@@ -171,6 +176,15 @@ def where_backward(dy, condition, x_shape, y_shape, needs=(True, True)):
     """→ the gradients of x and y; a condition has none."""
     return (sum_to(each(_where, condition, dy, 0, dtype=dy.dtype), x_shape) if needs[0] else None,
             sum_to(each(_where, condition, 0, dy, dtype=dy.dtype), y_shape) if needs[1] else None)
+
+
+def huber_forward(x, y, edge):
+    return each(_huber, x, y, edge)
+
+
+def huber_backward(dy, x, y, edge, needs=(True, True)):
+    slope = each(_huber_slope, dy, x, y, edge)
+    return like(slope, x) if needs[0] else None, like(each(_neg, slope), y) if needs[1] else None
 
 
 def lerp_forward(x, y, w):

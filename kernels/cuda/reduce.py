@@ -89,6 +89,10 @@ def sum_backward(dy, shape, dim, keepdim):
     return view(np.broadcast_to, _keep(dy, dim, keepdim), shape)
 
 
+def sum_of_squares(x, dim, keepdim):
+    return sum_forward(Array.kernels.square_forward(x), dim, keepdim)
+
+
 def mean_forward(x, dim, keepdim):
     return sum_forward(x, dim, keepdim) / float(_count(x.shape, dim))
 

@@ -10,10 +10,10 @@ from .activation import _sigmoid
 
 __all__ = [
     "add_backward", "add_forward", "div_backward", "div_forward", "floor_divide", "fmod_backward", "fmod_forward",
-    "hypot_backward", "hypot_forward", "lerp_backward", "lerp_forward", "logaddexp_backward", "logaddexp_forward",
-    "maximum_backward", "maximum_forward", "minimum_backward", "minimum_forward", "mul_backward", "mul_forward",
-    "pow_backward", "pow_forward", "remainder_backward", "remainder_forward", "sub_backward", "sub_forward", "sum_to",
-    "where_backward", "where_forward",
+    "huber_backward", "huber_forward", "hypot_backward", "hypot_forward", "lerp_backward", "lerp_forward",
+    "logaddexp_backward", "logaddexp_forward", "maximum_backward", "maximum_forward", "minimum_backward",
+    "minimum_forward", "mul_backward", "mul_forward", "pow_backward", "pow_forward", "remainder_backward",
+    "remainder_forward", "sub_backward", "sub_forward", "sum_to", "where_backward", "where_forward",
 ]
 
 
@@ -169,6 +169,23 @@ def lerp_forward(x, y, w):
 def lerp_backward(dy, x, y, w, needs=(True, True, True)):
     return (_like(dy * (1 - w), x) if needs[0] else None, _like(dy * w, y) if needs[1] else None,
             _like(dy * (y - x), w) if needs[2] else None)
+
+
+def huber_forward(x, y, edge):
+    """½ d² of d = x − y up to the edge, edge · (|d| − ½ edge) beyond it."""
+    d = x - y
+    near = _near(d, edge)
+    return np.asarray(near * (d - near / 2))
+
+
+def huber_backward(dy, x, y, edge, needs=(True, True)):
+    """→ dx, dy"""
+    slope = dy * _near(x - y, edge)
+    return _like(slope, x) if needs[0] else None, _like(-slope, y) if needs[1] else None
+
+
+def _near(d, edge):
+    return _smaller(_larger(d, -edge), edge)
 
 
 def floor_divide(x, y):

@@ -13,7 +13,7 @@ __all__ = [
     "cumprod_backward", "cumprod_forward", "cumsum_backward", "cumsum_forward", "logsumexp_backward",
     "logsumexp_forward", "max_backward", "max_forward", "mean_backward", "mean_forward", "median_backward",
     "median_forward", "min_backward", "min_forward", "norm_backward", "norm_forward", "prod_backward", "prod_forward",
-    "std_backward", "std_forward", "sum_backward", "sum_forward", "var_backward", "var_forward",
+    "std_backward", "std_forward", "sum_backward", "sum_forward", "sum_of_squares", "var_backward", "var_forward",
 ]
 
 
@@ -30,6 +30,11 @@ def sum_forward(x, dim, keepdim):
 def sum_backward(dy, shape, dim, keepdim):
     """dy → dx of this shape: every element moved the sum by itself."""
     return _spread(dy, shape, dim, keepdim)
+
+
+def sum_of_squares(x, dim, keepdim):
+    """x (…) → Σ x², x without the axes dim. Its gradient is 2 x."""
+    return _sum(x * x, dim, keepdim)
 
 
 def mean_forward(x, dim, keepdim):

@@ -40,10 +40,10 @@ class SquaredError(Function):
 
     def forward(self, x, target, *, reduction):
         self.d = self.k.sub_forward(x, target)
-        every = tuple(range(x.ndim))
-        self.share = x.dtype.type(1 / max(x.size, 1) if reduction == "mean" else 1)
-        reduce = self.k.mean_forward if reduction == "mean" else self.k.sum_forward
-        return reduce(self.k.square_forward(self.d), every, False)
+        n = x.size if reduction == "mean" else 1
+        self.share = x.dtype.type(1 / max(n, 1))
+        # divided, not times the share: the mean of ones is one
+        return self.k.div_forward(self.k.sum_of_squares(self.d, tuple(range(x.ndim)), False), x.dtype.type(n))
 
     def backward(self, dy):
         dx = self.k.mul_forward(self.d, dy * (2 * self.share))
@@ -77,22 +77,25 @@ def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduc
 class SquareThenStraight(Function):
     """Square near 0, straight further out: what a number far off its target pulls with is bounded.
 
-    Forward    d = x − t, near = d, but from −edge to edge        y = near · (d − ½ near)
-    Backward   dx = dy · near                                     dt = −dx
-    Saved      near
-    Shapes     x, t, y (…)
+    Forward    d = x − t, near = d, but from −edge to edge        y = near · (d − ½ near), or their mean or sum
+    Backward   dx = dy · near · share                             dt = −dx
+    Saved      x, t
+    Shapes     x, t (…)    y (…), the mean or sum ()
     Derived in docs/ops/reduce.md
     """
 
-    def forward(self, x, target, *, edge):
-        k = self.k
-        d = k.sub_forward(x, target)
-        self.near = k.clamp_forward(d, -float(edge), float(edge))
-        return k.mul_forward(self.near, k.sub_forward(d, k.mul_forward(self.near, 0.5)))
+    def forward(self, x, target, *, edge, reduction):
+        self.x, self.target, self.edge = x, target, float(edge)
+        self.share = x.dtype.type(1 / max(x.size, 1) if reduction == "mean" else 1)
+        y = self.k.huber_forward(x, target, self.edge)
+        if reduction == "none":
+            return y
+        reduce = self.k.mean_forward if reduction == "mean" else self.k.sum_forward
+        return reduce(y, tuple(range(x.ndim)), False)
 
     def backward(self, dy):
-        dx = self.k.mul_forward(self.near, dy)
-        return dx, self.k.neg_forward(dx) if self.needs[1] else None
+        dy = dy if self.share == 1 else dy * self.share
+        return self.k.huber_backward(dy, self.x, self.target, self.edge, self.needs)
 
 
 def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
@@ -103,7 +106,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
     input, target = _pair("smooth_l1_loss", input, target, reduction, size_average, reduce)
-    loss = _reduce(_square_then_straight("smooth_l1_loss", input, target, beta), reduction)
+    loss = _square_then_straight("smooth_l1_loss", input, target, beta, reduction)
     return loss if beta == 1 else div(loss, beta)
 
 
@@ -113,8 +116,10 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     if delta <= 0:
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
     input, target = _pair("huber_loss", input, target, reduction)
-    losses = _square_then_straight("huber_loss", input, target, delta)
-    return _reduce(losses, reduction) if weight is None else _reduce(_times("huber_loss", losses, weight), reduction)
+    if weight is None:
+        return _square_then_straight("huber_loss", input, target, delta, reduction)
+    losses = _square_then_straight("huber_loss", input, target, delta, "none")
+    return _reduce(_times("huber_loss", losses, weight), reduction)
 
 
 def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
@@ -263,9 +268,9 @@ def _same_dtype(op, input, target):
     return promote(input, target, op=op)
 
 
-def _square_then_straight(op, input, target, edge):
+def _square_then_straight(op, input, target, edge, reduction):
     """½ d² up to the edge, edge · (|d| − ½ edge) beyond it."""
-    return SquareThenStraight.apply(*promote(input, target, op=op), edge=edge)
+    return SquareThenStraight.apply(*promote(input, target, op=op), edge=edge, reduction=reduction)
 
 
 def _times(op, losses, weight):

@@ -179,6 +179,9 @@ def _binary(n):
         yield "lerp_forward", x, y, 0.25
         yield "lerp_forward", x, y, n(*z.shape, seed=6)
         yield "lerp_backward", n(*z.shape, seed=3), x, y, n(*b, seed=6)
+        yield "huber_forward", x, y, 0.7
+        yield "huber_backward", n(*z.shape, seed=3), x, y, 0.7
+        yield "huber_backward", n(*z.shape, seed=3), x, y, 0.7, (True, False)
         condition = n(*b, seed=5) > 0
         yield "where_forward", condition, x, y
         yield "where_backward", n(*z.shape, seed=3), condition, a, b
@@ -195,6 +198,8 @@ def _binary(n):
         yield name + "_forward", whole, np.array([5, -3, 2])
     yield "floor_divide", whole, 3
     yield "logaddexp_forward", hard[:, None], hard
+    yield "huber_forward", hard, x[0, :1], 0.7
+    yield "huber_backward", n(*hard.shape, seed=3), hard, x[0, :1], 0.7
     yield "where_forward", x > 0, x, 0.0
     yield "where_forward", x > 0, 1, whole[:1] * np.ones((2, 1), np.int64)
 
@@ -259,7 +264,7 @@ def _reduce(n):
                     yield "cumprod_backward", n(*shape, seed=1), given, y, dim[0]
                 yield "prod_backward", n(*[m for i, m in enumerate(shape) if i not in dim]), zeros, dim, False
         yield "argmax", x, None, False
-    for name in "sum_forward", "prod_forward", "amax_forward", "amin_forward":
+    for name in "sum_forward", "sum_of_squares", "prod_forward", "amax_forward", "amin_forward":
         yield name, whole, (0,), False
         yield name, whole, (1,), True
     ties = np.array([[1, 2, 2, np.nan], [3, 1, 3, 0], [np.nan, 5, np.nan, 1], [0, 0, 0, 0], [-np.inf] * 4], x.dtype)

@@ -141,6 +141,13 @@ def test_where_and_lerp(check, shapes):
     check(lambda k, *a: k.lerp_forward(*a), lambda k, dy, outs, *a: k.lerp_backward(dy, *a), [x, y, normal(1, seed=6)])
 
 
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 4)), ((3, 1), (4,)), ((), ())])
+@pytest.mark.parametrize("check", CHECKS)
+def test_huber(check, shapes):
+    check(lambda k, *a: k.huber_forward(*a, 0.7), lambda k, dy, outs, *a: k.huber_backward(dy, *a, 0.7),
+          [np.asarray(normal(*shape, seed=i)) for i, shape in enumerate(shapes)])
+
+
 def test_kinks_are_those_of_pytorch():
     torch = pytest.importorskip("torch")
     values = [-np.inf, -2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, np.inf, np.nan]

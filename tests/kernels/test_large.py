@@ -109,6 +109,15 @@ def test_gradients_of_two_operands(shape, dtype):
     same("minimum_backward", dy.reshape(-1)[:x.size].reshape(shape), x, tied)
 
 
+def test_huber(shape, dtype):
+    x, tolerance = hard(shape, dtype), 1e-5 if dtype == "float32" else 1e-12
+    for other in forms(shape, dtype):
+        dy = normal(*np.broadcast_shapes(shape, other.shape), seed=5, dtype=dtype)
+        same("huber_forward", x, other, 0.7)
+        same("huber_backward", dy, x, other, 0.7, tolerance=tolerance)
+        same("huber_backward", np.broadcast_to(dy[..., :1], dy.shape), x, other, 0.7, (True, False), tolerance=tolerance)
+
+
 def test_where_and_masked_fill(shape, dtype):
     x, y = hard(shape, dtype), normal(*shape, seed=5, dtype=dtype)
     every = np.random.default_rng(0).random(shape) < 0.4
@@ -206,6 +215,7 @@ def test_sums(shape, dtype):
         for dim in combinations(range(len(shape)), count):
             for keepdim in False, True:
                 same("sum_forward", x, dim, keepdim, tolerance=1e-6 if dtype == "float32" else 1e-13)
+                same("sum_of_squares", x, dim, keepdim, tolerance=1e-6 if dtype == "float32" else 1e-13)
                 same("mean_forward", x, dim, keepdim, tolerance=1e-6 if dtype == "float32" else 1e-13)
 
 
