@@ -121,6 +121,7 @@ _OTHERS = [
     ("large variance", _of(lambda x: x.var(), 512, 512)), ("large variance, rows", _of(lambda x: x.var(1), 512, 512)),
     ("large variance, columns", _of(lambda x: x.var(0), 512, 512)),
     ("large variances, groups", _of(lambda x: x.var(1), 64, 16, 256)),
+    ("large triangles", _of(lambda x: x.tril(), 512, 512)),
     ("large running sums", _of(lambda x: x.cumsum(1), 512, 512)),
     ("large running products", _of(lambda x: x.cumprod(1), 512, 512)),
     ("large products", _of(lambda x: x.prod(1), 512, 512)),

@@ -10,11 +10,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from ._jit import formula, with_formulas
+from ._jit import chunk, formula, pieces, spread, with_formulas
 from ._large import cut
-from ._memory import numbers
+from ._memory import empty, numbers
 
-__all__ = ["write"]
+__all__ = ["triangle", "write"]
 
 TILE = 16       # rows and columns of a tile: float32's fill a cache line each way
 FEW = 4         # numbers that a tile has at least, each way: of fewer, steps are as quick
@@ -34,6 +34,16 @@ def write(y, x, name="copy"):
     real = np.float32 if x.itemsize == 4 else np.float64       # only moved, whole numbers may pass for floats
     _named(loop, name)(pieces, numbers(x, first, span[0], real), start, *settings, numbers(y, 0, span[1], real))
     return True
+
+
+def triangle(x, edge, lower):
+    """x (…, m, n) in C order → its numbers left of the edge, which is so far right of the diagonal; or those right of it."""
+    y = empty(x.shape, x.dtype)
+    m, n = x.shape[-2:]
+    rows = x.reshape(-1, n)
+    size = chunk(len(rows))
+    _triangle(pieces(len(rows), size), size, rows, m, edge, lower, y.reshape(rows.shape))
+    return y
 
 
 @lru_cache(maxsize=256)
@@ -106,6 +116,19 @@ def _turned(task, x, start, sizes, dx, dy, y):
             place, taken = np.uintp(target + k * dy[2] + j0), np.uintp(source + k + j0 * dx[3])
             for j in range(count):
                 y[place + j] = formula(y[place + j], x[taken + j * np.uintp(dx[3])])
+
+
+@spread
+def _triangle(piece, size, x, m, edge, lower, y):
+    n, c = x.shape
+    first = piece * size
+    for i in range(first, min(first + size, n)):
+        row, out = x[i], y[i]
+        at = min(max(i % m + edge, 0), c)
+        for j in range(at):
+            out[j] = row[j] if lower else 0
+        for j in range(at, c):
+            out[j] = 0 if lower else row[j]
 
 
 FORMULAS = {"copy": lambda old, new: new, "add": lambda old, new: old + new}

@@ -120,27 +120,14 @@ def _as_often(repeats):
 
 # ---- triangles -------------------------------------------------------------------------------------------------------
 
-BAND = 64   # rows of which only the numbers near the diagonal are looked at one by one
-
-
 def tril_forward(x, diagonal):
-    if x.ndim < 2 or x.size < _shared.MIDDLE:
-        return _reference.tril_forward(x, diagonal)
-    y = copy(x)
-    for rows, top, near, far in _bands(y, diagonal + 1):
-        rows[..., near:far] = _reference.tril_forward(rows[..., near:far], diagonal + top - near)
-        rows[..., far:] = 0
-    return y
+    y = _triangle(x, diagonal + 1, True)
+    return _reference.tril_forward(x, diagonal) if y is None else y
 
 
 def triu_forward(x, diagonal):
-    if x.ndim < 2 or x.size < _shared.MIDDLE:
-        return _reference.triu_forward(x, diagonal)
-    y = copy(x)
-    for rows, top, near, far in _bands(y, diagonal):
-        rows[..., :near] = 0
-        rows[..., near:far] = _reference.triu_forward(rows[..., near:far], diagonal + top - near)
-    return y
+    y = _triangle(x, diagonal, False)
+    return _reference.triu_forward(x, diagonal) if y is None else y
 
 
 def tril_backward(dy, diagonal):
@@ -151,9 +138,8 @@ def triu_backward(dy, diagonal):
     return triu_forward(dy, diagonal)
 
 
-def _bands(y, edge):
-    """Some rows after others, the first one's number, and where the edge, so far right of the diagonal, comes and goes."""
-    m, n = y.shape[-2:]
-    for top in range(0, m, BAND):
-        rows = y[..., top:top + BAND, :]
-        yield rows, top, min(max(top + edge, 0), n), min(max(top + rows.shape[-2] - 1 + edge, 0), n)
+def _triangle(x, edge, lower):
+    """Of a large array of floats: what is left of the edge, or right of it; None for anything else."""
+    if x.ndim < 2 or x.size < _shared.LARGE or x.dtype.char not in "fd":
+        return None
+    return _shared.compiled("_copy").triangle(contiguous_forward(x), edge, lower)
