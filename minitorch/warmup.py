@@ -113,6 +113,7 @@ def _loops():
 _OTHERS = [
     ("sigmoid", _of(F.sigmoid, 3, 4)), ("softplus", _of(F.softplus, 3, 4)), ("elu", _of(F.elu, 3, 4)),
     ("erf", _of(lambda x: x.erf(), 3, 4)), ("erfc", _of(lambda x: x.erfc(), 3, 4)),
+    ("glu", _of(F.glu, 4, 4)),
     ("dropout mask", lambda dtype: kernels.cpu.keep((3,), 0.5, 1)),
     ("large sum", _of(lambda x: x.sum(), 512, 512)), ("large sum, rows", _of(lambda x: x.sum(1), 512, 512)),
     ("large sum, columns", _of(lambda x: x.sum(0), 512, 512)), ("large sums, groups", _of(lambda x: x.sum(1), 64, 16, 256)),

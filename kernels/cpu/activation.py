@@ -9,6 +9,7 @@ from ..reference.activation import *
 from ..scalar import ROOT_2_OVER_PI
 from ._exp import error, exp_below, exp_less_1, gelu, gelu_slope, log_beside, sigma
 from ._jit import chunk, pieces, ready, scalars, spread
+from ._large import cut
 from ._memory import empty
 from ._shared import shared
 
@@ -54,6 +55,26 @@ def silu_forward(x):
 
 def silu_backward(dy, x):
     return _map(_silu_backward, x, dy)
+
+
+def glu_forward(x, dim):
+    y = empty((*x.shape[:dim], x.shape[dim] // 2, *x.shape[dim + 1:]), x.dtype)
+    rows = _halves(x, dim)
+    size, n = cut(len(rows), rows.shape[2])
+    _glu_forward(n, size, rows, y.reshape(len(rows), rows.shape[2]))
+    return y
+
+
+def glu_backward(dy, x, dim):
+    dx, rows = empty(x.shape, x.dtype), _halves(x, dim)
+    size, n = cut(len(rows), rows.shape[2])
+    _glu_backward(n, size, ready(dy, x.dtype).reshape(len(rows), rows.shape[2]), rows, dx.reshape(rows.shape))
+    return dx
+
+
+def _halves(x, dim):
+    """(…, 2 n, …) → (rows, 2, numbers side by side)"""
+    return ready(x).reshape(math.prod(x.shape[:dim]), 2, math.prod(x.shape[dim:]) // 2)
 
 
 def gelu_forward(x, approximate):
@@ -137,6 +158,31 @@ def _silu_backward(piece, x, dy, size, y):
     for i in range(len(u)):
         s, rest = sigma(u[i])
         v[i] = du[i] * (s + u[i] * s * rest)
+
+
+@spread
+def _glu_forward(piece, size, x, y):
+    n = len(x)
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    for i in range(first, min(first + tall, n)):
+        u, gate, v = x[i, 0, left:left + wide], x[i, 1, left:left + wide], y[i, left:left + wide]
+        for j in range(len(v)):
+            v[j] = u[j] * sigma(gate[j])[0]
+
+
+@spread
+def _glu_backward(piece, size, dy, x, dx):
+    n = len(x)
+    tall, wide, across = size
+    first, left = piece // across * tall, piece % across * wide
+    for i in range(first, min(first + tall, n)):
+        u, gate, dv = x[i, 0, left:left + wide], x[i, 1, left:left + wide], dy[i, left:left + wide]
+        du, dgate = dx[i, 0, left:left + wide], dx[i, 1, left:left + wide]
+        for j in range(len(dv)):
+            s, rest = sigma(gate[j])
+            du[j] = dv[j] * s
+            dgate[j] = dv[j] * u[j] * s * rest
 
 
 @spread

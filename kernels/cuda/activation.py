@@ -4,8 +4,9 @@ import math
 
 from ..reference import activation as _reference
 from ..scalar import INV_ROOT_2PI, ROOT_2_OVER_PI, ROOT_HALF, TAIL_D, TAIL_END, TAIL_P
+from ._array import Array, empty
 from ._launch import cuda, scalars
-from ._map import each, formula
+from ._map import each, formula, into
 
 __all__ = _reference.__all__
 
@@ -21,6 +22,9 @@ _erfc_slope_ = formula(lambda dy, x: -dy * (TWO_OVER_ROOT_PI * math.exp(-x * x))
 _sigmoid_slope = formula(lambda dy, y: dy * y * (1.0 - y))
 _silu = formula(lambda x: x * _sigmoid(x))
 _silu_slope = formula(lambda dy, x: dy * (_sigmoid(x) * (1.0 + x * _sigmoid(-x))))
+_glu = formula(lambda x, gate: x * _sigmoid(gate))
+_glu_slope = formula(lambda dy, gate: dy * _sigmoid(gate))
+_gate_slope = formula(lambda dy, x, gate: dy * x * _sigmoid(gate) * _sigmoid(-gate))
 _relu = formula(lambda x: x if x > 0 or x != x else 0.0)
 _relu_slope = formula(lambda dy, y: 0.0 if y <= 0 else dy)
 _normal = formula(lambda x: 0.5 * _erfc(-x * ROOT_HALF))
@@ -97,6 +101,23 @@ def silu_forward(x):
 
 def silu_backward(dy, x):
     return each(_silu_slope, dy, x)
+
+
+def glu_forward(x, dim):
+    return each(_glu, *_halves(x, dim))
+
+
+def glu_backward(dy, x, dim):
+    dx = empty(x.shape, x.dtype)
+    (u, gate), (du, dgate) = _halves(x, dim), _halves(dx, dim)
+    into(du, _glu_slope, dy, gate)
+    into(dgate, _gate_slope, dy, u, gate)
+    return dx
+
+
+def _halves(x, dim):
+    n = x.shape[dim] // 2
+    return Array.kernels.split_forward(x, [n, n], dim)
 
 
 def relu_forward(x):

@@ -13,8 +13,9 @@ from .. import scalar
 
 __all__ = [
     "elu_backward", "elu_forward", "erf_backward", "erf_forward", "erfc_backward", "erfc_forward", "gelu_backward",
-    "gelu_forward", "leaky_relu_backward", "leaky_relu_forward", "relu_backward", "relu_forward", "sigmoid_backward",
-    "sigmoid_forward", "silu_backward", "silu_forward", "softplus_backward", "softplus_forward",
+    "gelu_forward", "glu_backward", "glu_forward", "leaky_relu_backward", "leaky_relu_forward", "relu_backward",
+    "relu_forward", "sigmoid_backward", "sigmoid_forward", "silu_backward", "silu_forward", "softplus_backward",
+    "softplus_forward",
 ]
 
 
@@ -48,6 +49,18 @@ def silu_forward(x):
 
 def silu_backward(dy, x):
     return np.asarray(dy * (_sigmoid(x) * (1 + x * _sigmoid(-x))))
+
+
+def glu_forward(x, dim):
+    """x (…, 2 n, …), along one axis first u, then the gates → y (…, n, …), u · σ(gate)"""
+    u, gate = np.split(x, 2, dim)
+    return u * _sigmoid(gate)
+
+
+def glu_backward(dy, x, dim):
+    u, gate = np.split(x, 2, dim)
+    s = _sigmoid(gate)
+    return np.concatenate([dy * s, dy * u * s * _sigmoid(-gate)], dim)
 
 
 def relu_forward(x):

@@ -15,7 +15,6 @@ from .elementwise import *
 from .embedding import *
 from .extremes import *
 from .ffn import *
-from .glu import *
 from .index import *
 from .joining import *
 from .layernorm import *

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from minitorch.autograd import Function
 from minitorch.errors import ShapeError
+from minitorch.ops.arguments import as_dim, refuse_scalar
 from minitorch.ops.arithmetic import add, div, mul, rsub, where
 from minitorch.ops.compare import gt
 from minitorch.ops.dtype import to_floating
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from minitorch.tensor import Tensor
 
 __all__ = [
-    "elu", "erf", "erfc", "gelu", "leaky_relu", "logit", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu",
-    "softplus", "softsign",
+    "elu", "erf", "erfc", "gelu", "glu", "leaky_relu", "logit", "mish", "prelu", "relu", "relu6", "selu", "sigmoid",
+    "silu", "softplus", "softsign",
 ]
 
 
@@ -102,6 +103,37 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     tensor([0.0000, 0.7311])
     """
     return SiLU.apply(to_floating(input))
+
+
+class GLU(Function):
+    """The gated linear unit: half of the input, weighed by the sigmoids of the other half.
+
+    Forward    u, gate = halves of x        y = u · σ(gate)
+    Backward   du = dy · σ(gate)            dgate = dy · u · σ(gate) · (1 − σ(gate))
+    Saved      x
+    Shapes     x (…, 2 n, …)    y (…, n, …)
+    Derived in docs/ops/elementwise.md
+    """
+
+    def forward(self, x, *, dim):
+        self.x, self.dim = x, dim
+        return self.k.glu_forward(x, dim)
+
+    def backward(self, dy):
+        return self.k.glu_backward(dy, self.x, self.dim)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """Half of the input, weighed by the sigmoids of the other half.
+
+    >>> minitorch.nn.functional.glu(minitorch.tensor([2.0, 0.0]), 0)
+    tensor([1.])
+    """
+    refuse_scalar("glu", input)
+    dim = as_dim("glu", dim, input.ndim)
+    if input.shape[dim] % 2:
+        raise ShapeError(f"glu: axis {dim} of {input.shape} must have an even size, to be halved")
+    return GLU.apply(to_floating(input), dim=dim)
 
 
 class Erf(Function):

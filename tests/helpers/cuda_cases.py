@@ -156,6 +156,10 @@ def _unary(n):
         yield "cast_forward", n(3, 4) * 5, dtype
         yield "cast_backward", n(3, 4) * 5, dtype
     yield "cast_forward", np.arange(3), "float32"
+    for shape, dim in ((3, 4), 1), ((4, 3), 0), ((2, 6, 5), 1):
+        half = [size // 2 if axis == dim else size for axis, size in enumerate(shape)]
+        yield "glu_forward", n(*shape), dim
+        yield "glu_backward", n(*half, seed=1), n(*shape), dim
     x, t, dy = abs(n(9)) % 1, abs(n(9, seed=1)) % 1, n(9, seed=2)
     x[:2] = 0, 1
     yield "binary_cross_entropy_forward", x, t

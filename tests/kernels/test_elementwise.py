@@ -109,6 +109,22 @@ def test_hardtanh(check, shape):
     check(*with_settings("hardtanh", (-0.5, 0.7)), [normal(*shape)])
 
 
+@pytest.mark.parametrize("shape, dim", [((6,), 0), ((3, 4), 1), ((4, 3), 0), ((2, 6, 5), 1), ((0, 2), 1), ((2, 0), 1)])
+@pytest.mark.parametrize("check", CHECKS)
+def test_glu(check, shape, dim):
+    check(lambda k, x: k.glu_forward(x, dim), lambda k, dy, outs, x: (k.glu_backward(dy, x, dim),), [normal(*shape)])
+
+
+@pytest.mark.parametrize("shape, dim", [((2, 3 * 4096), 0), ((100, 130), 1), ((40, 6, 50), 1)])
+def test_glu_of_large_arrays(shape, dim):
+    for dtype, tolerance in ("float32", 1e-6), ("float64", 1e-14):
+        x = normal(*shape, dtype=dtype, scale=30)
+        y = reference.glu_forward(x, dim)
+        check_same(cpu.glu_forward(x, dim), y, tolerance)
+        dy = normal(*y.shape, seed=1, dtype=dtype)
+        check_same(cpu.glu_backward(dy, x, dim), reference.glu_backward(dy, x, dim), tolerance)
+
+
 @pytest.mark.parametrize("name", BINARY)
 @pytest.mark.parametrize("scalar", [2, 1.5])
 def test_scalars_promote_nothing(name, scalar):
