@@ -38,6 +38,7 @@ import numpy as np
 from numba import config, njit, types
 from numba.core import event
 from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 
 from ._shared import loading
 from ._threads import allowed_threads, pool
@@ -74,15 +75,21 @@ class _Kept(FunctionCache):
 
     def load_overload(self, sig, target_context):
         with loading():
-            found = super().load_overload(sig, target_context)
+            found = self.find(sig, target_context)
         if found is None and _turns:
             self.turn("LOCK_EX")
-            found = super().load_overload(sig, target_context)
+            found = self.find(sig, target_context)
             if found is not None:
                 self.turn("LOCK_UN")
         elif found is None and _helpers().make(self.name, sig):
-            found = super().load_overload(sig, target_context)
+            found = self.find(sig, target_context)
         return found
+
+    def find(self, sig, target_context):
+        """What lies in the folder. It is compiled: Numba would import everything that it compiles with, first."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
     def save_overload(self, sig, data):
         super().save_overload(sig, data)

@@ -63,6 +63,11 @@ def test_without_a_compiler():
     assert run(KERNEL, NUMBA_DISABLE_JIT="1").stdout == RESULT
 
 
+def test_who_loads_a_kernel_does_not_load_what_numba_compiles_with():
+    script = KERNEL + "import sys; print('numba.np.linalg' in sys.modules)"
+    assert run(script).stdout.split("\n") == [RESULT, "False"]
+
+
 BITS = """
 import hashlib
 import numpy as np
