@@ -5,12 +5,14 @@ in float64, in order: same bits for any thread count.
 import math
 
 import numpy as np
+from numba import get_num_threads
 
 from ._jit import CHUNKS, ready, spread
+from ._memory import empty
 
 __all__ = ["batchnorm_backward", "batchnorm_forward"]
 
-WIDE = 64  # channels that a piece of rows has, where they are enough for two: shorter ones are begun too often
+WIDE = 192 # channels that a piece of rows has, where they are enough for all threads: shorter ones are begun too often
 SHORT = 8  # positions: where there are fewer, but more than one, a channel's numbers are first brought side by side
 
 
@@ -20,7 +22,7 @@ def batchnorm_forward(x, gamma, beta, mean, var, eps):
     mean = ready(mean, x.dtype) if given else np.empty(c, x.dtype)
     var = ready(var, x.dtype) if given else np.empty(c, x.dtype)
     rows = _channels(x)
-    y = np.empty_like(rows)
+    y = empty(rows.shape, rows.dtype)
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
     beta = np.zeros(c, x.dtype) if beta is None else ready(beta, x.dtype)
     if rows.shape[2] == 1:
@@ -35,7 +37,7 @@ def batchnorm_forward(x, gamma, beta, mean, var, eps):
 def batchnorm_backward(dy, x, gamma, mean, var, eps, training, needs=(True, True, True)):
     c = x.shape[1]
     dy, rows = _channels(dy), _channels(x)
-    dx = np.empty_like(rows) if needs[0] else np.empty((0, c, 1), x.dtype)
+    dx = empty(rows.shape, rows.dtype) if needs[0] else np.empty((0, c, 1), x.dtype)
     dgamma, dbeta = np.empty(c, x.dtype), np.empty(c, x.dtype)
     gamma = np.ones(c, x.dtype) if gamma is None else ready(gamma, x.dtype)
     mean, var = ready(mean, x.dtype), ready(var, x.dtype)
@@ -58,7 +60,7 @@ def _channels(x):
 
 def _row_pieces(c):
     """Into how many pieces the channels of rows are cut."""
-    return max(1, min(max(c // WIDE, 2), c // 16, CHUNKS))
+    return max(1, min(max(c // WIDE, get_num_threads()), c // 16, CHUNKS))
 
 
 def _back(rows, shape):
