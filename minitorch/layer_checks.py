@@ -231,7 +231,7 @@ LAYERS = [
     Layer("softmax", lambda x: Softmax.apply(x, axis=-1), {"x": (3, 5)}),
     Layer("softmax, first axis", lambda x: Softmax.apply(x, axis=0), {"x": (3, 17)}),
     Layer("log_softmax", lambda x: LogSoftmax.apply(x, axis=-1), {"x": (3, 5)}),
-    Layer("log_softmax, first axis", lambda x: LogSoftmax.apply(x, axis=0), {"x": (3, 17)}),
+    Layer("log_softmax along the first axis", lambda x: LogSoftmax.apply(x, axis=0), {"x": (3, 17)}),
     Layer("gelu, exact", lambda x: GELU.apply(x, approximate="none"), {"x": (4, 7)}),
     Layer("gelu, tanh form", lambda x: GELU.apply(x, approximate="tanh"), {"x": (4, 7)}),
     Layer("silu", SiLU.apply, {"x": (4, 7)}),
